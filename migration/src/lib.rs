@@ -1,0 +1,1 @@
+//! The schema of convo's database, one migration a file.

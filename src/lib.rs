@@ -1,0 +1,6 @@
+//! convo groups inbound and outbound SMS by contact into lasting conversation threads.
+
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod threading;

@@ -1,0 +1,2 @@
+//! The convo program: parse, run, print the error once, exit.
+fn main() {}
