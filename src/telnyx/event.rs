@@ -1,0 +1,265 @@
+//! What a webhook body or an answer of the API says, in convo's types.
+
+use serde_json::Value;
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::read;
+pub use super::read::Address;
+use crate::domain::text::repair_json;
+use crate::domain::{Cost, Media, MessageError, PhoneNumber, Timestamp};
+
+/// What begins the tag that convo puts on a message it sends; its own id follows.
+pub const TAG_PREFIX: &str = "convo:";
+/// Longest id taken from Telnyx; its real ones have 36 characters.
+const LONGEST_ID: usize = 255;
+
+/// One webhook delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The event's id: the same for every delivery of the same event. `None` for the few kinds
+    /// that carry none, which convo does not act on.
+    pub id: Option<String>,
+    /// Telnyx's name of what happened.
+    pub event_type: String,
+    /// When it happened, by Telnyx's clock.
+    pub occurred_at: Option<Timestamp>,
+    /// What it says.
+    pub content: Content,
+}
+
+/// What an event says, as far as convo acts on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A contact wrote.
+    Inbound(Payload),
+    /// Something became of a message that was sent.
+    Report(Payload),
+    /// Anything else.
+    Other,
+}
+
+/// A body that is well signed and yet no event of Telnyx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the body is not a Telnyx event")]
+pub struct NotAnEvent;
+
+/// A message as Telnyx describes it, in an event or an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// Telnyx's id of the message.
+    pub id: String,
+    /// The sender.
+    pub from: Option<PhoneNumber>,
+    /// The recipients.
+    pub to: Vec<Address>,
+    /// The other participants of a group message.
+    pub cc: Vec<Address>,
+    /// The text; empty when there is none.
+    pub text: String,
+    /// The subject of an MMS.
+    pub subject: Option<String>,
+    /// Files.
+    pub media: Vec<Media>,
+    /// The alphabet it travelled in.
+    pub encoding: Option<String>,
+    /// How many segments it was.
+    pub segments: Option<u32>,
+    /// What it cost.
+    pub cost: Option<Cost>,
+    /// What went wrong.
+    pub errors: Vec<MessageError>,
+    /// When Telnyx received it.
+    pub received_at: Option<Timestamp>,
+    /// When Telnyx handed it on.
+    pub sent_at: Option<Timestamp>,
+    /// When Telnyx closed it.
+    pub completed_at: Option<Timestamp>,
+    /// convo's own id of the message, from the tag it was sent with.
+    pub tag: Option<Uuid>,
+    /// `STOP`, `START` or `HELP` when Telnyx itself answered the contact.
+    pub autoresponse: Option<String>,
+    /// The messaging profile it went through.
+    pub profile: Option<String>,
+}
+
+impl Event {
+    /// Reads a webhook body.
+    ///
+    /// # Errors
+    /// [`NotAnEvent`] when it is not a JSON object with the envelope of an event. Unknown kinds of
+    /// events are no error: they have [`Content::Other`].
+    pub fn parse(raw: &[u8]) -> Result<Self, NotAnEvent> {
+        let body: Value = serde_json::from_str(&repair_json(raw)).map_err(|_| NotAnEvent)?;
+        let data = body.get("data").filter(|data| data.is_object()).ok_or(NotAnEvent)?;
+        let event_type = read::text(data, "event_type")
+            .or_else(|| read::text(data, "record_type"))
+            .filter(|name| name.len() <= LONGEST_ID)
+            .ok_or(NotAnEvent)?;
+        let payload = data.get("payload").and_then(Payload::read);
+        let id = read::text(data, "id").or_else(|| {
+            // An event without id of its own is still one event of one message.
+            payload.as_ref().map(|payload| format!("{event_type}:{}", payload.id))
+        });
+        if id.as_ref().is_some_and(|id| id.len() > LONGEST_ID) {
+            return Err(NotAnEvent);
+        }
+        let inbound = data.pointer("/payload/direction").and_then(Value::as_str) == Some("inbound");
+        let content = match (event_type.as_str(), payload) {
+            ("message.received", Some(payload)) if payload.from.is_some() => {
+                Content::Inbound(payload)
+            }
+            ("message.sent" | "message.finalized" | "message.read", Some(payload)) if !inbound => {
+                Content::Report(payload)
+            }
+            _ => Content::Other,
+        };
+        Ok(Self { id, occurred_at: read::time(data, "occurred_at"), event_type, content })
+    }
+}
+
+impl Payload {
+    /// Reads a message; `None` when it has no id to know it by.
+    #[must_use]
+    pub fn read(value: &Value) -> Option<Self> {
+        let id = read::text(value, "id").filter(|id| id.len() <= LONGEST_ID)?;
+        let segments = value.get("parts").and_then(Value::as_u64);
+        let tags = read::texts(value, "tags");
+        Some(Self {
+            id,
+            from: read::sender(value),
+            to: read::addresses(value, "to"),
+            cc: read::addresses(value, "cc"),
+            text: read::message_text(value),
+            subject: read::text(value, "subject"),
+            media: read::media(value),
+            encoding: read::text(value, "encoding"),
+            segments: segments.and_then(|parts| u32::try_from(parts).ok()),
+            cost: read::cost(value),
+            errors: read::errors(value),
+            received_at: read::time(value, "received_at"),
+            sent_at: read::time(value, "sent_at"),
+            completed_at: read::time(value, "completed_at"),
+            tag: tags.iter().find_map(|tag| tag.strip_prefix(TAG_PREFIX)?.parse().ok()),
+            autoresponse: read::text(value, "autoresponse_type"),
+            profile: read::text(value, "messaging_profile_id"),
+        })
+    }
+
+    /// Reads the `{"data": …}` of an answer of the API.
+    #[must_use]
+    pub fn from_answer(body: &[u8]) -> Option<Self> {
+        let body: Value = serde_json::from_str(&repair_json(body)).ok()?;
+        Self::read(body.get("data")?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn event(name: &str) -> Event {
+        let path = format!("{}/tests/telnyx/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let raw = std::fs::read(&path).expect(name);
+        Event::parse(&raw).expect(name)
+    }
+
+    fn inbound(name: &str) -> Payload {
+        match event(name).content {
+            Content::Inbound(payload) => payload,
+            other => panic!("{name} is no inbound message: {other:?}"),
+        }
+    }
+
+    fn report(name: &str) -> Payload {
+        match event(name).content {
+            Content::Report(payload) => payload,
+            other => panic!("{name} is no report: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn inbound_messages_of_every_shape_are_read() {
+        let sms = inbound("inbound_sms");
+        assert_eq!((sms.text.as_str(), sms.segments), ("Hello!", Some(1)));
+        assert_eq!(sms.from.as_ref().map(PhoneNumber::as_str), Some("+13125550001"));
+        assert_eq!(sms.to[0].number.as_str(), "+17735550002");
+        assert_eq!(sms.received_at, Timestamp::parse("2026-11-22T13:00:00.503Z"));
+        let mms = inbound("inbound_mms");
+        assert_eq!((mms.text.as_str(), mms.media[0].size), ("", Some(102_400)));
+        assert!(mms.media[0].sha256.is_some());
+        assert_eq!(inbound("inbound_group_mms").cc.len(), 3);
+        assert_eq!(inbound("inbound_stop").autoresponse.as_deref(), Some("STOP"));
+        assert_eq!(inbound("legacy_to_string").to[0].number.as_str(), "+17735550002");
+        assert_eq!(inbound("inbound_whatsapp_text").text, "hello via WhatsApp");
+    }
+
+    #[test]
+    fn reports_carry_their_statuses_and_errors() {
+        for (name, status) in [
+            ("message_sent", "sent"),
+            ("finalized_delivered", "delivered"),
+            ("finalized_failed", "delivery_failed"),
+            ("finalized_sending_failed", "sending_failed"),
+        ] {
+            assert_eq!(report(name).to[0].status.as_deref(), Some(status), "{name}");
+        }
+        let failed = report("finalized_failed");
+        assert_eq!(failed.errors[0].code.as_deref(), Some("40008"));
+        assert_eq!(failed.cost.map(|cost| cost.amount).as_deref(), Some("0.0051"));
+    }
+
+    #[test]
+    fn other_shapes_from_the_documents_are_read_too() {
+        let raw = br#"{"data":{"event_type":"message.finalized","id":"e","occurred_at":null,"payload":{
+            "id":"m","direction":"outbound","from":"+17735550002","cc":[{"phone_number":"+13125550003","status":"sent"}],
+            "to":[{"phone_number":"+13125550001","status":"new_word"}],"cost":{"amount":0.005,"currency":"USD"},
+            "errors":[{"code":40008}],"tags":["x","convo:018f0000-0000-7000-8000-000000000001"],"text":null}}}"#;
+        let Content::Report(payload) = Event::parse(raw).expect("an event").content else {
+            panic!("a report");
+        };
+        assert_eq!(payload.cost.map(|cost| cost.amount).as_deref(), Some("0.005"));
+        assert_eq!(payload.errors[0].title, "40008");
+        assert_eq!(payload.cc[0].number.as_str(), "+13125550003");
+        assert!(payload.tag.is_some());
+    }
+
+    #[test]
+    fn unknown_kinds_are_events_and_other_json_is_not() {
+        let link = br#"{"data":{"record_type":"link_clicked","message_id":"m","to":"+1","url":"https://x"}}"#;
+        let event = Event::parse(link).expect("an event");
+        assert_eq!((event.content, event.id), (Content::Other, None));
+        for raw in
+            ["", "{}", "[]", "null", "\"x\"", r#"{"data":[]}"#, r#"{"data":{}}"#, "{\"data\":"]
+        {
+            assert_eq!(Event::parse(raw.as_bytes()), Err(NotAnEvent), "{raw}");
+        }
+        let nested = "[".repeat(100_000);
+        assert_eq!(Event::parse(nested.as_bytes()), Err(NotAnEvent));
+        let long = format!(r#"{{"data":{{"event_type":"x","id":"{}"}}}}"#, "i".repeat(256));
+        assert_eq!(Event::parse(long.as_bytes()), Err(NotAnEvent));
+    }
+
+    #[test]
+    fn a_message_without_sender_is_kept_but_not_threaded() {
+        let raw = br#"{"data":{"event_type":"message.received","id":"e","payload":{"id":"m","from":{"phone_number":""}}}}"#;
+        assert_eq!(Event::parse(raw).expect("an event").content, Content::Other);
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(raw in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Event::parse(&raw);
+        }
+
+        #[test]
+        fn a_damaged_event_never_panics(at in any::<proptest::sample::Index>(), byte: u8, cut in any::<proptest::sample::Index>()) {
+            let mut raw = include_bytes!("../../tests/telnyx/events/finalized_failed.json").to_vec();
+            let place = at.index(raw.len());
+            raw[place] = byte;
+            let _ = Event::parse(&raw);
+            let _ = Event::parse(&raw[..cut.index(raw.len())]);
+        }
+    }
+}
