@@ -1,7 +1,10 @@
 //! convo groups inbound and outbound SMS by contact into lasting conversation threads.
 
+pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod store;
 pub mod telnyx;
 pub mod threading;
+pub mod tls;

@@ -1,1 +1,19 @@
 //! The schema of convo's database, one migration a file.
+//!
+//! A migration is never edited once released, only followed by another: its file name is its name
+//! in the database. Each leaves the previous release working on the new schema.
+
+pub use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_threads;
+
+/// Every migration, in order.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_threads::Migration)]
+    }
+}

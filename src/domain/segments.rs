@@ -54,7 +54,7 @@ impl Segments {
     /// Measures a text.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let split = sms_splitter::SplitSms::default().split(text.to_owned());
+        let split = sms_splitter::SplitSms::default().split(String::from(text));
         let (encoding, units) = if split.character_set == "GSM" {
             (Encoding::Gsm7, split.bytes)
         } else {

@@ -1,47 +1,54 @@
 //! What a thread is. The CLI, the REST API and the webhook all call this and nothing below it.
 
-use std::sync::Arc;
+mod offer;
+mod receive;
+mod send;
 
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::domain::{
-    Conversation, Cursor, Message, MessageDetail, Selector, SendPlan, SendRequest, Window,
-};
-use crate::error::Error;
+use crate::domain::{Conversation, Cursor, Message, MessageDetail, PhoneNumber, Selector, Window};
+use crate::error::{Code, Error};
+use crate::store::Store;
+use crate::telnyx::client::Client;
+
+pub use receive::Received;
+pub use send::Sent;
 
 /// The threads of one database, and the way to Telnyx. Cloning is cheap.
-#[derive(Clone)]
-pub struct Threads {
-    _inner: Arc<()>,
-}
-
-/// What became of a webhook event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Received {
-    /// A message that was not known before.
-    Stored,
-    /// A report about a message.
-    Updated,
-    /// Seen before: nothing changed.
-    Duplicate,
-    /// Nothing convo acts on; kept as it came.
-    Ignored,
-}
-
-/// A send that has an outcome, though perhaps not a known one.
 #[derive(Clone, Debug)]
-pub struct Sent {
-    /// The message as it stands; its status is `unknown` when the answer was lost.
-    pub message: Message,
-    /// The key under which the same send may be repeated safely.
-    pub idempotency_key: String,
+pub struct Threads {
+    store: Store,
+    telnyx: Option<Client>,
+    numbers: Vec<PhoneNumber>,
+    policy: Policy,
+    interrupt: CancellationToken,
+}
+
+/// How sends are made.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The longest a send may take before its outcome counts as unknown.
+    pub timeout: Duration,
+    /// Whether an offer is repeated within the call, under the same key with the same bytes.
+    pub retry: bool,
+    /// Whether messages are tagged with their id, so that reports name them.
+    pub tag: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(30), retry: true, tag: true }
+    }
 }
 
 /// One thing that must hold for the program to be of use, and whether it does.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What is checked: `database`, `schema`, `writer`, `public_key`, `api_key`.
+    /// What is checked.
     pub name: &'static str,
     /// Whether it holds.
     pub ok: bool,
@@ -50,36 +57,31 @@ pub struct Check {
     pub reason: Option<&'static str>,
 }
 
+impl Check {
+    /// A check with what to say when it does not hold.
+    #[must_use]
+    pub fn new(name: &'static str, ok: bool, reason: &'static str) -> Self {
+        Self { name, ok, reason: (!ok).then_some(reason) }
+    }
+}
+
 impl Threads {
-    /// Takes in one signed webhook body. Returns once its data is committed durably.
-    ///
-    /// # Errors
-    /// `invalid_request` when the body is no Telnyx event, `database_unavailable` when it could
-    /// not be committed in time.
-    pub async fn receive(&self, _raw: bytes::Bytes) -> Result<Received, Error> {
-        Err(Error::internal())
+    /// Threads in a database. Without a way to Telnyx they can be read and received, not sent.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        telnyx: Option<Client>,
+        numbers: Vec<PhoneNumber>,
+        policy: Policy,
+    ) -> Self {
+        Self { store, telnyx, numbers, policy, interrupt: CancellationToken::new() }
     }
 
-    /// Sends a message: stores it, offers it to Telnyx, records the outcome. Cancelling the
-    /// future may lose the outcome, so a server runs it in a task of its own.
-    ///
-    /// # Errors
-    /// When nothing was sent, or when the contact opted out. An unknown outcome is no error.
-    pub async fn send(
-        &self,
-        _to: &str,
-        _request: &SendRequest,
-        _key: Option<&str>,
-    ) -> Result<Sent, Error> {
-        Err(Error::internal())
-    }
-
-    /// Tells what [`send`](Self::send) would do, and does nothing.
-    ///
-    /// # Errors
-    /// The same refusals as a send, before anything is stored.
-    pub async fn plan(&self, _to: &str, _request: &SendRequest) -> Result<SendPlan, Error> {
-        Err(Error::internal())
+    /// The token that interrupts running sends: one that was not offered yet is cancelled, one
+    /// that was is recorded as unknown. For a person's Ctrl-C; a server lets sends end instead.
+    #[must_use]
+    pub fn interrupt(&self) -> &CancellationToken {
+        &self.interrupt
     }
 
     /// One page of threads, most recently active first, after a place in that order.
@@ -88,18 +90,32 @@ impl Threads {
     /// `database_unavailable`.
     pub async fn conversations(
         &self,
-        _after: Option<Cursor>,
-        _limit: u64,
+        after: Option<Cursor>,
+        limit: u64,
     ) -> Result<Vec<Conversation>, Error> {
-        Err(Error::internal())
+        self.store.conversations(after, limit).await
     }
 
     /// The thread a person named.
     ///
     /// # Errors
     /// `conversation_not_found`, or `ambiguous_id` naming the candidates.
-    pub async fn find(&self, _selector: &Selector) -> Result<Conversation, Error> {
-        Err(Error::internal())
+    pub async fn find(&self, selector: &Selector) -> Result<Conversation, Error> {
+        let mut found = self.store.candidates(selector).await?;
+        match found.len() {
+            0 => Err(Error::new(Code::ConversationNotFound, "Conversation not found")
+                .hint("`convo list` shows every contact and id")),
+            1 => Ok(found.remove(0)),
+            _ => {
+                let list: Vec<_> = found
+                    .iter()
+                    .map(|thread| format!("{} ({})", thread.id, thread.contact_number))
+                    .collect();
+                let name = selector.as_str();
+                Err(Error::new(Code::AmbiguousId, format!("'{name}' fits several conversations"))
+                    .hint(format!("give more of the id: {}", list.join(", "))))
+            }
+        }
     }
 
     /// Messages of a thread, in chronological order.
@@ -108,22 +124,33 @@ impl Threads {
     /// `message_not_found` when the window begins at a message the thread does not have.
     pub async fn messages(
         &self,
-        _conversation: Uuid,
-        _window: Window,
+        conversation: Uuid,
+        window: Window,
     ) -> Result<Vec<Message>, Error> {
-        Err(Error::internal())
+        self.store.messages(conversation, window).await?.ok_or_else(no_message)
     }
 
     /// One message with its history.
     ///
     /// # Errors
     /// `message_not_found`.
-    pub async fn message(&self, _id: Uuid) -> Result<MessageDetail, Error> {
-        Err(Error::internal())
+    pub async fn message(&self, id: Uuid) -> Result<MessageDetail, Error> {
+        self.store.message(id).await?.ok_or_else(no_message)
     }
 
     /// What must hold to take webhooks and to send.
     pub async fn ready(&self) -> Vec<Check> {
-        Vec::new()
+        let writer = self.store.writer().is_ok_and(crate::store::writer::Writer::is_ready);
+        vec![
+            Check::new("database", self.store.answers().await, "the database does not answer"),
+            Check::new("schema", self.store.is_current().await, "the schema is out of date"),
+            Check::new("writer", writer, "the writer's queue is full"),
+            Check::new("api_key", self.telnyx.is_some(), "TELNYX_API_KEY is not set"),
+            Check::new("numbers", !self.numbers.is_empty(), "TELNYX_PHONE_NUMBER is not set"),
+        ]
     }
+}
+
+fn no_message() -> Error {
+    Error::new(Code::MessageNotFound, "Message not found")
 }

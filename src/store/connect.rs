@@ -1,0 +1,191 @@
+//! Opening the database as each role needs it.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
+
+use super::location::FileMode;
+use super::writer::Writer;
+use super::{Location, schema};
+use crate::error::{Code, Error};
+
+/// How long a reader waits for SQLite's rare exclusive moments (recovery, first opening).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait for a connection of the pool, and for PostgreSQL to accept one.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections a server reads with.
+const READERS: u32 = 4;
+
+/// What a database is for. One made for the one is refused by the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Real threads.
+    Real,
+    /// Play.
+    Sandbox,
+}
+
+impl Mode {
+    /// The word in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
+/// What the database is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve: made and brought up to date as needed.
+    Serve,
+    /// For one command that writes: a missing file is made, an old schema refused.
+    Write,
+    /// For one command that reads: nothing is made or changed.
+    Read,
+}
+
+/// An open database. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) reader: DatabaseConnection,
+    writer: Option<Writer>,
+    mode: Mode,
+}
+
+impl Store {
+    /// Opens the database.
+    ///
+    /// # Errors
+    /// `database_not_ready` when it is missing, out of date or of the other mode;
+    /// `database_unavailable` when it cannot be reached.
+    pub async fn open(location: &Location, mode: Mode, purpose: Purpose) -> Result<Self, Error> {
+        let made = prepare_file(location, purpose)?;
+        let readers = if purpose == Purpose::Serve { READERS } else { 1 };
+        let reader = connect(location, readers, BUSY_TIMEOUT).await?;
+        if made || purpose == Purpose::Serve {
+            schema::migrate(&reader, mode).await.map_err(|error| cannot_open(location, &error))?;
+        }
+        schema::check(&reader, mode).await?;
+        let writer = match purpose {
+            Purpose::Read => None,
+            // The writer asks for the lock itself, in short intervals.
+            _ => Some(Writer::start(connect(location, 1, Duration::ZERO).await?)),
+        };
+        Ok(Self { reader, writer, mode })
+    }
+
+    /// Brings the schema up to date. Returns how many migrations ran.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn migrate(location: &Location, mode: Mode) -> Result<usize, Error> {
+        prepare_file(location, Purpose::Serve)?;
+        let db = connect(location, 1, BUSY_TIMEOUT).await?;
+        let ran =
+            schema::migrate(&db, mode).await.map_err(|error| cannot_open(location, &error))?;
+        schema::check(&db, mode).await?;
+        Ok(ran)
+    }
+
+    /// The writer.
+    ///
+    /// # Errors
+    /// `internal` when the database was opened for reading only, which no writing command does.
+    pub fn writer(&self) -> Result<&Writer, Error> {
+        self.writer.as_ref().ok_or_else(Error::internal)
+    }
+
+    /// Whether the database answers.
+    pub async fn answers(&self) -> bool {
+        self.reader.execute_unprepared("SELECT 1").await.is_ok()
+    }
+
+    /// Whether the schema is the one this program needs.
+    pub async fn is_current(&self) -> bool {
+        schema::check(&self.reader, self.mode).await.is_ok()
+    }
+}
+
+/// Makes the file if it may be made, readable by its owner alone; SQLite gives its side files the
+/// same rights. Returns whether it was made.
+fn prepare_file(location: &Location, purpose: Purpose) -> Result<bool, Error> {
+    let Location::Sqlite { path, mode } = location else { return Ok(false) };
+    if path.metadata().is_ok_and(|file| file.len() > 0) {
+        return Ok(false);
+    }
+    if purpose == Purpose::Read || *mode != FileMode::Create {
+        return Err(Error::new(
+            Code::DatabaseNotReady,
+            format!("there is no database at {}", path.display()),
+        )
+        .hint("start `convo serve` or send a message first, or set DATABASE_URL"));
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    file.map(|_| true).map_err(|error| cannot_make(path, &error))
+}
+
+fn cannot_make(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(
+        Code::DatabaseNotReady,
+        format!("cannot make a database at {}: {error}", path.display()),
+    )
+    .hint("check the directory and its rights, or set DATABASE_URL")
+}
+
+async fn connect(
+    location: &Location,
+    connections: u32,
+    busy_timeout: Duration,
+) -> Result<DatabaseConnection, Error> {
+    let mut options = match location {
+        Location::Sqlite { path, mode } => sqlite_options(path, *mode, busy_timeout),
+        Location::Postgres { url } => postgres_options(url),
+    };
+    options.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
+    Database::connect(options).await.map_err(|error| cannot_open(location, &error))
+}
+
+fn sqlite_options(path: &Path, mode: FileMode, busy_timeout: Duration) -> ConnectOptions {
+    let path = path.to_owned();
+    let mut options = ConnectOptions::new("sqlite:file");
+    options.test_before_acquire(false).map_sqlx_sqlite_opts(move |sqlite| {
+        let sqlite = sqlite
+            .filename(&path)
+            .create_if_missing(false)
+            .read_only(mode == FileMode::Read)
+            .busy_timeout(busy_timeout)
+            .foreign_keys(true)
+            // FULL: a commit is on the disk before it is acknowledged, also in WAL mode.
+            .synchronous(SqliteSynchronous::Full);
+        if mode == FileMode::Read { sqlite } else { sqlite.journal_mode(SqliteJournalMode::Wal) }
+    });
+    options
+}
+
+fn postgres_options(url: &str) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .set_application_name("convo")
+        .test_before_acquire_if_idle_for(Duration::from_secs(10))
+        // A role or database may have it off; an acknowledged message must be on the disk.
+        .map_sqlx_postgres_opts(|postgres| postgres.options([("synchronous_commit", "on")]));
+    options
+}
+
+/// What a user is told when the database cannot be opened. It is their own database, so they are
+/// told why; a password is never part of it.
+fn cannot_open(location: &Location, error: &DbErr) -> Error {
+    let why = match error {
+        DbErr::Conn(cause) => cause.to_string(),
+        other => other.to_string(),
+    };
+    Error::new(Code::DatabaseUnavailable, format!("cannot open the database {location}: {why}"))
+        .hint("check DATABASE_URL and that the database is running")
+}

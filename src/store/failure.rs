@@ -1,0 +1,58 @@
+//! What a database's error means for the one who waits.
+
+use sea_orm::{DbErr, RuntimeErr};
+
+use crate::error::{Code, Error};
+
+/// What to do about a failed transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Another writer holds the lock, or both waited for each other: do it again.
+    Contention,
+    /// One of the rows cannot be stored; the others might.
+    Data,
+    /// The database is away, full or read-only.
+    Unavailable,
+}
+
+/// Sorts an error. Only what is surely the fault of a row counts as such.
+pub(super) fn classify(error: &DbErr) -> Failure {
+    let Some(code) = code(error) else {
+        return match error {
+            DbErr::Query(_) | DbErr::Exec(_) | DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => {
+                Failure::Unavailable
+            }
+            _ => Failure::Data,
+        };
+    };
+    match code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|extended| extended & 0xff) {
+        // SQLite: BUSY, LOCKED; TOOBIG, CONSTRAINT, MISMATCH, RANGE.
+        Some(5 | 6) => Failure::Contention,
+        Some(18 | 19 | 20 | 25) => Failure::Data,
+        Some(_) => Failure::Unavailable,
+        // PostgreSQL: serialization failure, deadlock; data, integrity, program limit.
+        None if matches!(code.as_str(), "40001" | "40P01") => Failure::Contention,
+        None if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Failure::Data,
+        None => Failure::Unavailable,
+    }
+}
+
+fn code(error: &DbErr) -> Option<String> {
+    let (DbErr::Query(cause) | DbErr::Exec(cause) | DbErr::Conn(cause)) = error else {
+        return None;
+    };
+    let RuntimeErr::SqlxError(cause) = cause else { return None };
+    Some(cause.as_database_error()?.code()?.into_owned())
+}
+
+/// Logs a database's words, which are nobody else's business, and tells what they mean.
+pub(super) fn tell(error: &DbErr) -> Error {
+    tracing::error!(%error, "the database failed");
+    unavailable()
+}
+
+/// The error of one who asked while the database cannot answer.
+pub(super) fn unavailable() -> Error {
+    Error::new(Code::DatabaseUnavailable, "the database is not available at the moment")
+        .hint("try again shortly")
+}

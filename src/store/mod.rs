@@ -1,0 +1,22 @@
+//! The database: where threads are kept, on SQLite or PostgreSQL.
+//!
+//! Reading goes through a pool, writing through one task that commits in groups ([`writer`]).
+//! Nothing outside this module knows a table.
+
+pub mod connect;
+mod entity;
+mod events;
+mod failure;
+pub mod location;
+mod messages;
+mod read;
+mod reports;
+pub mod row;
+mod schema;
+mod sends;
+mod sql;
+pub mod writer;
+
+pub use connect::{Mode, Purpose, Store};
+pub use entity::delivery_report::Facts;
+pub use location::Location;

@@ -1,0 +1,235 @@
+//! Reading, page by page, along the indices. Nothing here grows with the tables.
+
+use std::collections::HashMap;
+
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SimpleExpr};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, Order, QueryFilter, QueryOrder,
+    QuerySelect, Select,
+};
+use uuid::Uuid;
+
+use super::connect::Store;
+use super::entity::{conversation, id, message, micros};
+use super::failure::tell;
+use super::reports;
+use crate::domain::conversation::SHOWN_SUFFIX;
+use crate::domain::{
+    Conversation, Cursor, Direction, LastMessage, Message, MessageDetail, PhoneNumber, Selector,
+    Window,
+};
+use crate::error::Error;
+
+/// How many candidates an ambiguous name is answered with.
+const CANDIDATES: u64 = 6;
+
+impl Store {
+    /// One page of threads, most recently active first.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub async fn conversations(
+        &self,
+        after: Option<Cursor>,
+        limit: u64,
+    ) -> Result<Vec<Conversation>, Error> {
+        use conversation::Column as C;
+        let mut query = conversation::Entity::find();
+        if let Some(cursor) = after {
+            query = query.filter(beyond(C::LastMessageAt, C::Id, cursor));
+        }
+        let query = query.order_by_desc(C::LastMessageAt).order_by_desc(C::Id).limit(limit);
+        self.load(query).await.map_err(|error| tell(&error))
+    }
+
+    /// The threads a person may have meant, best first: by id, by number, by a part of the id.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub async fn candidates(&self, selector: &Selector) -> Result<Vec<Conversation>, Error> {
+        use conversation::Column as C;
+        let find = conversation::Entity::find;
+        let mut tries = vec![find().filter(C::ContactNumber.is_in(selector.numbers()))];
+        if let Some(whole) = selector.id() {
+            tries.insert(0, find().filter(C::Id.eq(id(whole))));
+        } else if let Some(fragment) = selector.fragment() {
+            tries.push(find().filter(self.has_fragment(&fragment)).limit(CANDIDATES));
+        }
+        for query in tries {
+            let found = self.load(query.order_by_desc(C::LastMessageAt)).await;
+            let found = found.map_err(|error| tell(&error))?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Whether an id begins or ends with a fragment. Ids are compared by their bytes, so a
+    /// beginning is a range of the primary key, and the last eight characters have an index.
+    fn has_fragment(&self, fragment: &str) -> Condition {
+        use conversation::Column as C;
+        let beyond_hex = format!("{fragment}~");
+        let begins = C::Id.gte(fragment).and(C::Id.lt(beyond_hex));
+        let tail: String =
+            fragment.chars().skip(fragment.len().saturating_sub(SHOWN_SUFFIX)).collect();
+        let last_eight: SimpleExpr = Expr::cust(match self.reader.get_database_backend() {
+            DatabaseBackend::Sqlite => "substr(id, -8)",
+            _ => "right(id, 8)",
+        });
+        let ends = if tail.len() == SHOWN_SUFFIX {
+            last_eight.eq(tail).and(C::Id.ends_with(fragment))
+        } else {
+            C::Id.ends_with(fragment)
+        };
+        Condition::any().add(begins).add(ends)
+    }
+
+    async fn load(&self, query: Select<conversation::Entity>) -> Result<Vec<Conversation>, DbErr> {
+        let rows = query.all(&self.reader).await?;
+        let mut last = self.last_messages(rows.iter().map(|row| row.id.0)).await?;
+        let with_last = |row: conversation::Model| {
+            let last_message = last.remove(&row.id.0);
+            Conversation { last_message, ..row.into() }
+        };
+        Ok(rows.into_iter().map(with_last).collect())
+    }
+
+    /// The newest message of each thread: one look into the thread's index each.
+    async fn last_messages(
+        &self,
+        threads: impl Iterator<Item = Uuid>,
+    ) -> Result<HashMap<Uuid, LastMessage>, DbErr> {
+        use message::Column as C;
+        let threads: Vec<_> = threads.map(id).collect();
+        if threads.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let newest = Query::select()
+            .column((Alias::new("newest"), C::Id))
+            .from_as(message::Entity, "newest")
+            .and_where(
+                Expr::col((Alias::new("newest"), C::ConversationId))
+                    .equals((conversation::Entity, conversation::Column::Id)),
+            )
+            .order_by((Alias::new("newest"), C::CreatedAt), Order::Desc)
+            .order_by((Alias::new("newest"), C::Id), Order::Desc)
+            .limit(1)
+            .to_owned();
+        let of_threads = Query::select()
+            .expr(SimpleExpr::from(newest))
+            .from(conversation::Entity)
+            .and_where(conversation::Column::Id.is_in(threads))
+            .to_owned();
+        let rows: Vec<message::Short> = message::Entity::find()
+            .filter(C::Id.in_subquery(of_threads))
+            .into_model()
+            .all(&self.reader)
+            .await?;
+        let read = |row: message::Short| Ok((row.conversation_id.0, row.into_domain()?));
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Messages of a thread in chronological order; `None` when the window begins at a message
+    /// that the thread does not have.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub async fn messages(
+        &self,
+        thread: Uuid,
+        window: Window,
+    ) -> Result<Option<Vec<Message>>, Error> {
+        self.window(thread, window).await.map_err(|error| tell(&error))
+    }
+
+    async fn window(&self, thread: Uuid, window: Window) -> Result<Option<Vec<Message>>, DbErr> {
+        use message::Column as C;
+        let (anchor, limit, backwards) = match window {
+            Window::Newest { before, limit } => (before, limit, true),
+            Window::Oldest { after, limit } => (after, limit, false),
+        };
+        let mut query = message::Entity::find().filter(C::ConversationId.eq(id(thread)));
+        if let Some(anchor) = anchor {
+            let row = message::Entity::find_by_id(id(anchor)).one(&self.reader).await?;
+            let Some(row) = row.filter(|row| row.conversation_id.0 == thread) else {
+                return Ok(None);
+            };
+            let at_anchor = C::CreatedAt.eq(row.created_at);
+            query = query.filter(if backwards {
+                C::CreatedAt.lt(row.created_at).or(at_anchor.and(C::Id.lt(row.id)))
+            } else {
+                C::CreatedAt.gt(row.created_at).or(at_anchor.and(C::Id.gt(row.id)))
+            });
+        }
+        let order = if backwards { Order::Desc } else { Order::Asc };
+        let rows = query
+            .order_by(C::CreatedAt, order.clone())
+            .order_by(C::Id, order)
+            .limit(limit)
+            .all(&self.reader)
+            .await?;
+        let mut messages: Vec<_> =
+            rows.into_iter().map(message::Model::into_domain).collect::<Result<_, _>>()?;
+        if backwards {
+            messages.reverse();
+        }
+        Ok(Some(messages))
+    }
+
+    /// One message with its history.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub async fn message(&self, message: Uuid) -> Result<Option<MessageDetail>, Error> {
+        self.detail(message).await.map_err(|error| tell(&error))
+    }
+
+    async fn detail(&self, message: Uuid) -> Result<Option<MessageDetail>, DbErr> {
+        let Some(row) = message::Entity::find_by_id(id(message)).one(&self.reader).await? else {
+            return Ok(None);
+        };
+        let message = row.into_domain()?;
+        let history = match &message.telnyx_message_id {
+            Some(telnyx_id) => reports::history(&self.reader, telnyx_id).await?,
+            None => Vec::new(),
+        };
+        let history = history.into_iter().map(Into::into).collect();
+        Ok(Some(MessageDetail { message, history }))
+    }
+
+    /// The own number that a contact last wrote to.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub async fn last_written_to(
+        &self,
+        contact: &PhoneNumber,
+    ) -> Result<Option<PhoneNumber>, Error> {
+        use message::Column as C;
+        let thread = Query::select()
+            .column(conversation::Column::Id)
+            .from(conversation::Entity)
+            .and_where(conversation::Column::ContactNumber.eq(contact.as_str()))
+            .to_owned();
+        let number: Option<String> = message::Entity::find()
+            .select_only()
+            .column(C::ToNumber)
+            .filter(C::ConversationId.in_subquery(thread))
+            .filter(C::Direction.eq(Direction::Inbound.as_str()))
+            .order_by_desc(C::CreatedAt)
+            .order_by_desc(C::Id)
+            .limit(1)
+            .into_tuple()
+            .one(&self.reader)
+            .await
+            .map_err(|error| tell(&error))?;
+        Ok(number.map(PhoneNumber::from_stored))
+    }
+}
+
+/// Rows after a place in a descending order by time and id.
+fn beyond(time: impl ColumnTrait, row_id: impl ColumnTrait, cursor: Cursor) -> SimpleExpr {
+    let at = micros(cursor.at);
+    time.lte(at).and(time.lt(at).or(row_id.lt(id(cursor.id))))
+}

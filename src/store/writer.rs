@@ -1,0 +1,282 @@
+//! The one task that writes, and commits in groups.
+//!
+//! It takes one job if one waits and up to [`BATCH`] if they piled up during the last commit,
+//! writes them with a fixed number of statements in one transaction, commits, and only then
+//! answers each caller. There is no timer: an idle writer answers at once, a busy one in large
+//! batches. A caller that went away is not written for.
+
+use std::time::{Duration, Instant};
+
+use sea_orm::{
+    DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::failure::{Failure, classify, tell, unavailable};
+use super::row::{Change, Closing, NewEvent, NewMessage, NewReport, NewSend, Opened};
+use super::{events, messages, reports, sends};
+use crate::clock;
+use crate::domain::Message;
+use crate::error::Error;
+
+/// The most jobs in one transaction.
+const BATCH: usize = 256;
+/// The most jobs that may wait; beyond it callers are told to come again.
+const QUEUE: usize = 2_048;
+/// How long to wait for another process that holds SQLite's only write lock.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+/// How often to ask for that lock. Short, so that a moment of freedom is not missed.
+const LOCK_POLL: Duration = Duration::from_millis(1);
+/// After so long of back-to-back commits the lock is left free for a moment, so that a command
+/// in another process gets its turn.
+const STRETCH: Duration = Duration::from_millis(100);
+/// That moment.
+const PAUSE: Duration = Duration::from_millis(4);
+/// How often a transaction is repeated when two servers waited for each other.
+const REPEATS: u32 = 10;
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// A message that was not known before.
+    Message,
+    /// A report.
+    Report,
+    /// Known before; nothing changed.
+    Duplicate,
+    /// Kept as it came, changing nothing else.
+    Event,
+}
+
+/// The way to the writer. Cloning is cheap; when the last one is dropped, the task ends.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// One piece of work with the one who waits for it.
+#[derive(Debug)]
+struct Task<I, O> {
+    input: I,
+    output: Option<O>,
+    reply: oneshot::Sender<Result<O, Error>>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Event(Box<Task<NewEvent, Written>>),
+    Open(Box<Task<NewSend, Opened>>),
+    Close(Box<Task<Closing, Message>>),
+}
+
+impl<I, O> Task<I, O> {
+    fn new(input: I) -> (Box<Self>, oneshot::Receiver<Result<O, Error>>) {
+        let (reply, answer) = oneshot::channel();
+        (Box::new(Self { input, output: None, reply }), answer)
+    }
+
+    /// Answers after the commit.
+    fn answer(self) {
+        let _ = self.reply.send(self.output.ok_or_else(Error::internal));
+    }
+}
+
+impl Job {
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Event(task) => task.reply.is_closed(),
+            // The outcome of an offer is recorded whoever still listens; so is its beginning
+            // not, for then nothing has been offered.
+            Self::Open(task) => task.reply.is_closed(),
+            Self::Close(_) => false,
+        }
+    }
+
+    fn answer(self) {
+        match self {
+            Self::Event(task) => task.answer(),
+            Self::Open(task) => task.answer(),
+            Self::Close(task) => task.answer(),
+        }
+    }
+
+    fn fail(self, error: impl Fn() -> Error) {
+        match self {
+            Self::Event(task) => drop(task.reply.send(Err(error()))),
+            Self::Open(task) => drop(task.reply.send(Err(error()))),
+            Self::Close(task) => drop(task.reply.send(Err(error()))),
+        }
+    }
+}
+
+impl Writer {
+    /// Starts the task on a connection of its own.
+    #[must_use]
+    pub fn start(db: DatabaseConnection) -> Self {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        tokio::spawn(run(db, queue));
+        Self { jobs }
+    }
+
+    /// Stores an event with what it changes. Returns after the commit.
+    ///
+    /// # Errors
+    /// `database_unavailable` when it could not be committed or the queue is full.
+    pub async fn event(&self, event: NewEvent) -> Result<Written, Error> {
+        let (task, answer) = Task::new(event);
+        self.submit(Job::Event(task), answer).await
+    }
+
+    /// Stores a message that is about to be offered.
+    ///
+    /// # Errors
+    /// As [`event`](Self::event).
+    pub async fn open(&self, send: NewSend) -> Result<Opened, Error> {
+        let (task, answer) = Task::new(send);
+        self.submit(Job::Open(task), answer).await
+    }
+
+    /// Records how an offer ended.
+    ///
+    /// # Errors
+    /// As [`event`](Self::event).
+    pub async fn close(&self, closing: Closing) -> Result<Message, Error> {
+        let (task, answer) = Task::new(closing);
+        self.submit(Job::Close(task), answer).await
+    }
+
+    /// Whether the task runs and its queue has room.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.jobs.is_closed() && self.jobs.capacity() > 0
+    }
+
+    async fn submit<O>(
+        &self,
+        job: Job,
+        answer: oneshot::Receiver<Result<O, Error>>,
+    ) -> Result<O, Error> {
+        self.jobs.try_send(job).map_err(|_| unavailable())?;
+        answer.await.map_err(|_| unavailable())?
+    }
+}
+
+async fn run(db: DatabaseConnection, mut queue: mpsc::Receiver<Job>) {
+    let mut jobs = Vec::with_capacity(BATCH);
+    let mut stretch = Instant::now();
+    let shared_file = db.get_database_backend() == DatabaseBackend::Sqlite;
+    while queue.recv_many(&mut jobs, BATCH).await > 0 {
+        write(&db, std::mem::take(&mut jobs)).await;
+        if queue.is_empty() {
+            stretch = Instant::now();
+        } else if shared_file && stretch.elapsed() > STRETCH {
+            tokio::time::sleep(PAUSE).await;
+            stretch = Instant::now();
+        }
+    }
+}
+
+/// Writes a batch; if one job spoils it, writes them one by one, so that only that one fails.
+async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) {
+    let mut repeats = 0;
+    loop {
+        match transaction(db, &mut batch).await {
+            Ok(()) => return batch.into_iter().for_each(Job::answer),
+            Err(error) => match classify(&error) {
+                Failure::Contention if repeats < REPEATS => repeats += 1,
+                Failure::Data if batch.len() > 1 => {
+                    for job in batch {
+                        Box::pin(write(db, vec![job])).await;
+                    }
+                    return;
+                }
+                Failure::Data => {
+                    tracing::error!(%error, "a row could not be stored");
+                    return batch.into_iter().for_each(|job| job.fail(Error::internal));
+                }
+                Failure::Contention | Failure::Unavailable => {
+                    tell(&error);
+                    return batch.into_iter().for_each(|job| job.fail(unavailable));
+                }
+            },
+        }
+    }
+}
+
+async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<(), DbErr> {
+    let txn = begin(db).await?;
+    // Looked at as late as possible: whoever was told to come again must not be written for.
+    batch.retain(|job| !job.is_abandoned());
+    let mut events: Vec<&mut Task<NewEvent, Written>> = Vec::new();
+    for job in batch.iter_mut() {
+        match job {
+            Job::Event(task) => events.push(task),
+            Job::Open(task) => task.output = Some(sends::open(&txn, &task.input).await?),
+            Job::Close(task) => task.output = Some(sends::close(&txn, &task.input).await?),
+        }
+    }
+    write_events(&txn, &mut events).await?;
+    txn.commit().await
+}
+
+/// Begins a transaction that may write at once. SQLite has one writer: who comes second asks
+/// again in short intervals, since its own way of waiting grows too patient.
+async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let since = Instant::now();
+    loop {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        match db.begin_with_options(options).await {
+            Err(error)
+                if classify(&error) == Failure::Contention && since.elapsed() < LOCK_WAIT =>
+            {
+                tokio::time::sleep(LOCK_POLL).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Writes all events of a batch with a fixed number of statements.
+async fn write_events(
+    txn: &DatabaseTransaction,
+    tasks: &mut [&mut Task<NewEvent, Written>],
+) -> Result<(), DbErr> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    // In the order of their keys, so that two servers never wait for each other.
+    tasks.sort_by(|a, b| a.input.id.cmp(&b.input.id));
+    let mut new = events::insert(txn, tasks.iter().map(|task| &task.input)).await?;
+    let mut incoming: Vec<&NewMessage> = Vec::new();
+    let mut reported: Vec<&NewReport> = Vec::new();
+    // Of several copies in one batch the first is the one that counts.
+    let first: Vec<bool> = tasks.iter().map(|task| new.remove(&task.input.id)).collect();
+    for (task, first) in tasks.iter().zip(&first) {
+        match &task.input.change {
+            Change::Message(message, _) if *first => incoming.push(message),
+            Change::Report(report) if *first => reported.push(report),
+            _ => {}
+        }
+    }
+    let stored = messages::insert(txn, &incoming).await?;
+    reports::write(txn, &reported, clock::now()).await?;
+    for (task, first) in tasks.iter_mut().zip(first) {
+        task.output = Some(match &task.input.change {
+            _ if !first => Written::Duplicate,
+            Change::Nothing => Written::Event,
+            Change::Report(_) => Written::Report,
+            Change::Message(message, _) if !stored.contains(&message.id) => Written::Duplicate,
+            Change::Message(message, opt_out) => {
+                if let Some(change) = opt_out {
+                    messages::decide_opt_out(txn, message.contact().as_str(), change).await?;
+                }
+                Written::Message
+            }
+        });
+    }
+    Ok(())
+}
