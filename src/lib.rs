@@ -3,4 +3,6 @@
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod sandbox;
 pub mod threading;
+pub mod tls;
