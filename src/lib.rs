@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod sandbox;
 pub mod store;
 pub mod telnyx;
 pub mod threading;

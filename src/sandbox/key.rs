@@ -1,0 +1,154 @@
+//! The key that signs the simulated webhooks.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::Signer as _;
+
+/// Bytes of a key file that are read at most: a key is 44 characters and perhaps a newline.
+const LONGEST_FILE: u64 = 256;
+
+/// An ed25519 key, as Telnyx has one for each account. It signs only what is simulated, but is kept
+/// as carefully as a real one: `Debug` does not show it and its file is for its owner alone.
+#[derive(Clone)]
+pub struct SigningKey(ed25519_dalek::SigningKey);
+
+impl SigningKey {
+    /// A fresh key.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness to give.
+    pub fn generate() -> io::Result<Self> {
+        let mut seed = [0; ed25519_dalek::SECRET_KEY_LENGTH];
+        getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(Self::from_seed(&seed))
+    }
+
+    /// The key that belongs to 32 secret bytes.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(seed))
+    }
+
+    /// Reads the key from a file (base64 of its 32 secret bytes), or makes a fresh one and writes
+    /// it there with mode 0600, so that the public key stays the same over restarts.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or holds something else (`InvalidData`).
+    pub fn load_or_create(path: &Path) -> io::Result<Self> {
+        match File::open(path) {
+            Ok(file) => Self::read(file, path),
+            Err(error) if error.kind() == ErrorKind::NotFound => Self::create(path),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(file: File, path: &Path) -> io::Result<Self> {
+        let mut text = String::new();
+        file.take(LONGEST_FILE).read_to_string(&mut text)?;
+        let seed = STANDARD.decode(text.trim()).ok().and_then(|seed| seed.try_into().ok());
+        seed.map(|seed| Self::from_seed(&seed)).ok_or_else(|| {
+            let what = "does not hold a sandbox key (base64 of 32 bytes)";
+            io::Error::new(ErrorKind::InvalidData, format!("{} {what}", path.display()))
+        })
+    }
+
+    fn create(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = match options.open(path) {
+            // Another process was faster: its key is as good as ours.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return Self::read(File::open(path)?, path);
+            }
+            opened => opened?,
+        };
+        let key = Self::generate()?;
+        file.write_all(format!("{}\n", STANDARD.encode(key.0.as_bytes())).as_bytes())?;
+        file.sync_all()?;
+        Ok(key)
+    }
+
+    /// The public half as Telnyx's portal shows it: base64 of the raw 32 bytes.
+    #[must_use]
+    pub fn public_key(&self) -> String {
+        STANDARD.encode(self.0.verifying_key().as_bytes())
+    }
+
+    /// The value of the header `telnyx-signature-ed25519` for a body sent at `timestamp` (Unix
+    /// seconds).
+    #[must_use]
+    pub fn sign(&self, timestamp: i64, body: &[u8]) -> String {
+        let mut signed = format!("{timestamp}|").into_bytes();
+        signed.extend_from_slice(body);
+        STANDARD.encode(self.0.sign(&signed).to_bytes())
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SigningKey").field(&self.public_key()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    struct Vector {
+        public_key: String,
+        seed_b64: String,
+        timestamp: String,
+        body: String,
+        signature: String,
+    }
+
+    #[test]
+    fn the_published_vectors_come_out() {
+        let json = include_str!("../../tests/telnyx/signature-vectors.json");
+        let vectors: Vec<Vector> = serde_json::from_str(json).expect("the vectors parse");
+        assert!(!vectors.is_empty());
+        for v in vectors {
+            let seed = STANDARD.decode(v.seed_b64).expect("base64").try_into().expect("32 bytes");
+            let key = SigningKey::from_seed(&seed);
+            assert_eq!(key.public_key(), v.public_key);
+            let timestamp = v.timestamp.parse().expect("a number");
+            assert_eq!(key.sign(timestamp, v.body.as_bytes()), v.signature, "{}", v.body);
+        }
+    }
+
+    #[test]
+    fn a_key_file_is_made_once_and_for_its_owner_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("key");
+        let made = SigningKey::load_or_create(&path).expect("a fresh key");
+        let read = SigningKey::load_or_create(&path).expect("the same key");
+        assert_eq!(made.public_key(), read.public_key());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = path.metadata().expect("the file").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        std::fs::write(&path, "no key").expect("overwritten");
+        let error = SigningKey::load_or_create(&path).expect_err("not a key");
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(error.to_string().contains("sandbox key"), "{error}");
+    }
+
+    #[test]
+    fn fresh_keys_differ_and_stay_hidden() {
+        let key = SigningKey::generate().expect("a key");
+        let other = SigningKey::generate().expect("a key");
+        assert_ne!(key.public_key(), other.public_key());
+        let secret = STANDARD.encode(key.0.as_bytes());
+        assert!(!format!("{key:?}").contains(&secret));
+    }
+}

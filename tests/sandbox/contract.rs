@@ -1,0 +1,160 @@
+//! Answers and webhooks, held against Telnyx's own API document and sample events.
+
+use convo::sandbox::{Behaviour, OWN_NUMBER};
+use jsonschema::Validator;
+use serde_json::{Map, Value, json};
+
+use crate::harness::{Play, answer, message};
+
+fn document() -> Value {
+    let json = include_str!("../telnyx/openapi-messaging.json");
+    serde_json::from_str(json).expect("the document parses")
+}
+
+/// A validator for one schema of the document. It is OpenAPI 3.1, whose schemas are plain JSON
+/// Schema; only the place of the references has to be kept.
+fn schema(name: &str) -> Validator {
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$ref": format!("#/components/schemas/{name}"),
+        "components": document()["components"],
+    });
+    let options = jsonschema::options().should_validate_formats(true);
+    options.build(&schema).expect("the schema is one")
+}
+
+#[track_caller]
+fn assert_holds(name: &str, value: &Value) {
+    let faults: Vec<_> = schema(name)
+        .iter_errors(value)
+        .map(|fault| format!("{}: {fault}", fault.instance_path()))
+        .collect();
+    assert!(faults.is_empty(), "{name}: {faults:#?}\n{value:#}");
+}
+
+fn keys(object: &Value) -> impl Iterator<Item = &String> {
+    object.as_object().into_iter().flat_map(Map::keys)
+}
+
+/// Every field that the document knows is there: the schemas themselves require none.
+#[track_caller]
+fn assert_complete(name: &str, value: &Value, except: &[&str]) {
+    let properties = &document()["components"]["schemas"][name]["properties"];
+    assert!(properties.is_object());
+    for key in keys(properties).filter(|key| !except.contains(&key.as_str())) {
+        assert!(value.get(key).is_some(), "{name}: {key} is missing");
+    }
+}
+
+/// Every field of a sample event is there, at every depth.
+#[track_caller]
+fn assert_covers(sample: &Value, ours: &Value, at: &str) {
+    for key in keys(sample) {
+        let (theirs, ours) = (&sample[key], ours.get(key));
+        assert!(ours.is_some(), "{at}/{key} is missing");
+        assert_covers(theirs, ours.unwrap_or(&Value::Null), &format!("{at}/{key}"));
+    }
+    if let (Some(theirs), Some(ours)) = (sample.get(0), ours.get(0)) {
+        assert_covers(theirs, ours, &format!("{at}/0"));
+    }
+}
+
+fn sample(json: &str) -> Value {
+    serde_json::from_str(json).expect("a sample parses")
+}
+
+#[test]
+fn the_validator_finds_faults() {
+    let good = sample(include_str!("../telnyx/events/message_sent.json"));
+    assert_holds("OutboundMessageEvent", &good);
+    for (pointer, value) in [
+        ("/data/payload/to/0/status", json!("gone")),
+        ("/data/payload/cost/amount", json!(0.0051)),
+        ("/data/id", json!("7")),
+        ("/data/payload/received_at", json!("yesterday")),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(pointer).expect("it is there") = value;
+        assert!(!schema("OutboundMessageEvent").is_valid(&bad), "{pointer}");
+    }
+}
+
+#[tokio::test]
+async fn answers_hold() {
+    let play = Play::start().await;
+    let plain = json!({"from": OWN_NUMBER, "to": "+12125551234", "text": "Hello", "tags": ["t"]});
+    let mms = json!({"messaging_profile_id": "p", "to": "72975", "subject": "Look", "text": "\u{1f600}",
+        "media_urls": ["https://example.com/a.png"], "webhook_url": "https://example.com/hook"});
+    for body in [plain, mms] {
+        assert_holds("CreateMessageRequest", &body);
+        let sent = play.post(None, body.to_string()).send().await.expect("an answer");
+        let (_, body) = answer(sent).await;
+        assert_holds("OutboundMessagePayload", &body["data"]);
+        assert_complete("OutboundMessagePayload", &body["data"], &[]);
+        let (_, shown) = play.show(body["data"]["id"].as_str().expect("an id")).await;
+        assert_holds("OutboundMessagePayload", &shown["data"]);
+    }
+}
+
+#[tokio::test]
+async fn a_scheduled_answer_holds() {
+    let play = Play::start().await;
+    let at = (chrono::Utc::now() + chrono::TimeDelta::days(1)).to_rfc3339();
+    let body = json!({"from": OWN_NUMBER, "to": "72975", "text": "Hello", "send_at": at});
+    assert_holds("CreateMessageRequest", &body);
+    let sent = play.post(None, body.to_string()).send().await.expect("an answer");
+    // The only schema that knows the status `scheduled`; its fields are the same.
+    assert_holds("OutboundMessagePayloadCancelled", &answer(sent).await.1["data"]);
+}
+
+#[tokio::test]
+async fn errors_hold() {
+    let play = Play::start().await;
+    let refused = Behaviour::Refused.number();
+    for body in ["{".to_owned(), "{}".to_owned(), message(refused, "Hello"), message(refused, "")] {
+        let (status, body) = answer(play.post(None, body).send().await.expect("an answer")).await;
+        assert!(status.is_client_error());
+        assert_holds("messaging_Errors", &body);
+        assert_eq!(body["errors"].as_array().map(Vec::len), Some(1));
+        assert_complete("messaging_Error", &body["errors"][0], &["source"]);
+    }
+    let (_, body) = play.show("nonsense").await;
+    assert_holds("messaging_Errors", &body);
+}
+
+#[tokio::test]
+async fn webhooks_hold() {
+    let play = Play::start().await;
+    let numbers = [Behaviour::Friendly, Behaviour::Undeliverable, Behaviour::SendingFailed];
+    for behaviour in numbers {
+        play.send(behaviour.number(), "Hello").await;
+    }
+    let picture =
+        json!({"from": OWN_NUMBER, "to": "72975", "media_urls": ["https://example.com/a.png"]});
+    play.post(None, picture.to_string()).send().await.expect("sent");
+    for told in play.receiver.first(3 + 2 + 1 + 3).await {
+        let schema = match told.event() {
+            "message.received" => "InboundMessage",
+            _ => "OutboundMessage",
+        };
+        assert_holds(&format!("{schema}Event"), &told.body);
+        assert_complete(schema, &told.body["data"], &[]);
+        assert_complete(&format!("{schema}Payload"), told.payload(), &[]);
+        assert_covers(
+            &sample(match (told.event(), told.status()) {
+                ("message.sent", _) => include_str!("../telnyx/events/message_sent.json"),
+                (_, "delivered") => include_str!("../telnyx/events/finalized_delivered.json"),
+                (_, "delivery_failed") => include_str!("../telnyx/events/finalized_failed.json"),
+                (_, "sending_failed") => {
+                    include_str!("../telnyx/events/finalized_sending_failed.json")
+                }
+                _ if told.payload()["type"] == "MMS" => {
+                    include_str!("../telnyx/events/inbound_mms.json")
+                }
+                _ => include_str!("../telnyx/events/inbound_sms.json"),
+            }),
+            &told.body,
+            "",
+        );
+    }
+}
