@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Code, Error, ErrorBody};
 
+/// What to do when the server knows no or another token.
+const SET_TOKEN: &str = "set CONVO_API_TOKEN to a token of that server";
+
 /// A request to a server, of which it is known whether it sends something.
 pub(super) struct Exchange<'a> {
     server: &'a str,
@@ -104,12 +107,15 @@ impl<'a> Exchange<'a> {
 
     /// The server's own refusal, as it would be told here.
     fn told(&self, body: ErrorBody) -> Error {
-        let is_unknown = body.code == Code::OutcomeUnknown;
-        Error::from(body).with(|extra| {
-            if is_unknown && extra.idempotency_key.is_none() {
-                extra.idempotency_key = self.key.map(str::to_owned);
-            }
-        })
+        let error = Error::from(body);
+        match error.code() {
+            Code::Unauthorized => error.hint(SET_TOKEN),
+            Code::OutcomeUnknown => error.with(|extra| {
+                let ours = || self.key.map(str::to_owned);
+                extra.idempotency_key = extra.idempotency_key.take().or_else(ours);
+            }),
+            _ => error,
+        }
     }
 
     fn unreachable(&self, what: &str) -> Error {
@@ -135,7 +141,7 @@ impl<'a> Exchange<'a> {
             _ => (Code::Unauthorized, 401),
         };
         Error::new(code, format!("{} refused the request (HTTP {status})", self.server))
-            .hint("set CONVO_API_TOKEN to a token of that server")
+            .hint(SET_TOKEN)
     }
 
     fn mismatch(&self, status: StatusCode) -> Error {
