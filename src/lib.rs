@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod server;
 pub mod store;
 pub mod telnyx;
 pub mod threading;
