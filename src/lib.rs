@@ -1,10 +1,12 @@
 //! convo groups inbound and outbound SMS by contact into lasting conversation threads.
 
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod error;
 pub mod sandbox;
+pub mod server;
 pub mod store;
 pub mod telnyx;
 pub mod threading;

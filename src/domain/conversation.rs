@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Direction, Message, PhoneNumber, Status, Timestamp};
+use super::{Cursor, Direction, Message, PhoneNumber, Status, Timestamp};
 
 /// Fewest characters of an id that may stand for the whole.
 pub const SHORTEST_FRAGMENT: usize = 4;
@@ -29,6 +29,14 @@ pub struct Conversation {
     pub opted_out_number: Option<PhoneNumber>,
     /// The newest message, in short.
     pub last_message: Option<LastMessage>,
+}
+
+impl Conversation {
+    /// Its place among the threads, where the page after it begins.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor { at: self.last_message_at, id: self.id }
+    }
 }
 
 /// The newest message of a thread, in short.

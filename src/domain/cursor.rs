@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use super::Timestamp;
 
+/// Most rows that one page of the API has; who wants more reads several.
+pub const MAX_PAGE: u64 = 1_000;
+
 /// The place of one row in an order by time and id. Its text form is opaque to callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {

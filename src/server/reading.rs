@@ -1,0 +1,174 @@
+//! The routes that only read: threads, one thread, one message, readiness.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{HeaderValue, LINK};
+use serde_json::json;
+use uuid::Uuid;
+use warp::reply::Response;
+
+use super::path::Segment;
+use super::query::Query;
+use super::stream::{self, Frame, PAGE};
+use super::{State, reply};
+use crate::domain::{Conversation, Cursor, Message, Selector, Thread, Window};
+use crate::error::{Code, Error};
+use crate::threading::Check;
+
+/// Longest wait for the checks of readiness.
+const READY_TIME: Duration = Duration::from_secs(2);
+
+/// `GET /health`: this process answers.
+pub(super) fn health() -> Response {
+    reply::json_bytes(StatusCode::OK, r#"{"status":"ok"}"#)
+}
+
+/// `GET /health/ready`: this process can do its work, check by check.
+pub(super) async fn ready(state: Arc<State>) -> Result<Response, Error> {
+    let checks = tokio::time::timeout(READY_TIME, state.threads.ready());
+    let checks = checks.await.unwrap_or_else(|_| {
+        vec![Check { name: "database", ok: false, reason: Some("it does not answer in time") }]
+    });
+    let (status, word) = match checks.iter().all(|check| check.ok) {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    reply::json(status, &json!({ "status": word, "checks": checks }))
+}
+
+/// `GET /conversations`: all threads, streamed, or with `limit` one page.
+pub(super) async fn conversations(state: Arc<State>, query: String) -> Result<Response, Error> {
+    let mut query = Query::parse(&query)?;
+    let (limit, after) = (query.limit()?, query.cursor("after")?);
+    query.finish()?;
+    let Some(limit) = limit else { return all_conversations(state, after).await };
+    // One more than asked for tells whether there is a next page.
+    let mut page = state.threads.conversations(after, limit + 1).await?;
+    let has_more = page.len() as u64 > limit;
+    page.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut response = reply::json(StatusCode::OK, &page)?;
+    let last = page.last().filter(|_| has_more);
+    if let Some(link) = last.and_then(|last| next_link(limit, last.cursor())) {
+        response.headers_mut().insert(LINK, link);
+    }
+    Ok(response)
+}
+
+async fn all_conversations(state: Arc<State>, after: Option<Cursor>) -> Result<Response, Error> {
+    let frame = Frame { open: b"[".to_vec(), close: "]" };
+    stream::rows(frame, after, Conversation::cursor, move |after| {
+        let threads = state.threads.clone();
+        async move { threads.conversations(after, PAGE).await }
+    })
+    .await
+}
+
+fn next_link(limit: u64, after: Cursor) -> Option<HeaderValue> {
+    let link = format!("</conversations?limit={limit}&after={after}>; rel=\"next\"");
+    HeaderValue::try_from(link).ok()
+}
+
+/// `GET /conversations/{id or number}`: the thread with all its messages, streamed, or with
+/// `limit` the newest ones, those before a message, or those after one.
+pub(super) async fn conversation(
+    named: Segment,
+    state: Arc<State>,
+    query: String,
+) -> Result<Response, Error> {
+    let selector = Selector::new(&named.decode()?);
+    let mut query = Query::parse(&query)?;
+    let limit = query.limit()?;
+    let (before, after) = (query.id("before")?, query.id("after")?);
+    query.finish()?;
+    let window = choose(limit, before, after)?;
+    let conversation = state.threads.find(&selector).await?;
+    match window {
+        Some(window) => {
+            let messages = state.threads.messages(conversation.id, window).await?;
+            reply::json(StatusCode::OK, &Thread { conversation, messages })
+        }
+        None => all_messages(state, &conversation, after).await,
+    }
+}
+
+/// The window that the parameters ask for; `None` for everything from a place on. The nil id
+/// stands for the place before the first message.
+fn choose(
+    limit: Option<u64>,
+    before: Option<Uuid>,
+    after: Option<Uuid>,
+) -> Result<Option<Window>, Error> {
+    match (limit, before, after) {
+        (_, Some(_), Some(_)) => {
+            Err(Error::invalid("before and after exclude each other").hint("give one of them"))
+        }
+        (None, Some(_), None) => {
+            Err(Error::invalid("before needs a limit").hint("add one, for example limit=100"))
+        }
+        (None, None, _) => Ok(None),
+        (Some(limit), before, None) => Ok(Some(Window::Newest { before, limit })),
+        (Some(limit), None, Some(after)) => {
+            Ok(Some(Window::Oldest { after: not_nil(after), limit }))
+        }
+    }
+}
+
+fn not_nil(id: Uuid) -> Option<Uuid> {
+    Some(id).filter(|id| !id.is_nil())
+}
+
+async fn all_messages(
+    state: Arc<State>,
+    conversation: &Conversation,
+    after: Option<Uuid>,
+) -> Result<Response, Error> {
+    let id = conversation.id;
+    let mut open = reply::to_json(conversation)?;
+    // The messages are the last field of the thread's object.
+    open.pop();
+    open.extend_from_slice(br#","messages":["#);
+    let place = |message: &Message| message.id;
+    stream::rows(Frame { open, close: "]}" }, after.and_then(not_nil), place, move |after| {
+        let threads = state.threads.clone();
+        async move { threads.messages(id, Window::Oldest { after, limit: PAGE }).await }
+    })
+    .await
+}
+
+/// `GET /messages/{id}`: one message with its history.
+pub(super) async fn message(named: Segment, state: Arc<State>) -> Result<Response, Error> {
+    let named = named.decode()?;
+    let id = Uuid::try_parse(&named)
+        .map_err(|_| Error::new(Code::MessageNotFound, "Message not found"))?;
+    reply::json(StatusCode::OK, &state.threads.message(id).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+
+    #[test]
+    fn the_next_page_begins_after_the_last_row() {
+        let cursor = Cursor { at: Timestamp::from_micros(1_500), id: Uuid::from_u128(7) };
+        let link = next_link(2, cursor).expect("a header");
+        let expected = "</conversations?limit=2&after=1500_00000000000000000000000000000007>; \
+                        rel=\"next\"";
+        assert_eq!(link.to_str().ok(), Some(expected));
+    }
+
+    #[test]
+    fn parameters_choose_the_window() {
+        let id = Some(Uuid::from_u128(7));
+        let nil = Some(Uuid::nil());
+        let window = |limit, before, after| choose(limit, before, after).map_err(|e| e.code());
+        assert_eq!(window(None, None, id), Ok(None));
+        assert_eq!(window(Some(5), id, None), Ok(Some(Window::Newest { before: id, limit: 5 })));
+        assert_eq!(window(Some(5), None, id), Ok(Some(Window::Oldest { after: id, limit: 5 })));
+        assert_eq!(window(Some(5), None, nil), Ok(Some(Window::Oldest { after: None, limit: 5 })));
+        assert_eq!(window(None, id, None), Err(Code::InvalidRequest));
+        assert_eq!(window(Some(5), id, id), Err(Code::InvalidRequest));
+    }
+}

@@ -1,0 +1,82 @@
+//! Answers: JSON in one shape for every path, whether a handler refused or no route was found.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde::Serialize;
+use warp::reject::{Reject, Rejection};
+use warp::reply::Response;
+
+use crate::error::{Code, Error};
+
+/// A refusal before any handler ran.
+#[derive(Debug)]
+pub(super) struct Refused(pub(super) Error);
+
+impl Reject for Refused {}
+
+/// The path exists, but not for the method; the ones it has.
+#[derive(Debug)]
+pub(super) struct WrongMethod(pub(super) &'static str);
+
+impl Reject for WrongMethod {}
+
+/// An answer that is JSON already.
+pub(super) fn json_bytes(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(body.into().into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A value as JSON.
+pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Response, Error> {
+    to_json(value).map(|body| json_bytes(status, body))
+}
+
+/// A value as JSON text.
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written as JSON");
+        Error::internal()
+    })
+}
+
+/// A handler's result as an answer.
+pub(super) fn respond(result: Result<Response, Error>) -> Response {
+    result.unwrap_or_else(|error| refuse(&error))
+}
+
+/// An error as an answer.
+pub(super) fn refuse(error: &Error) -> Response {
+    let body = serde_json::to_vec(&error.body()).unwrap_or_default();
+    let mut response = json_bytes(error.http_status(), body);
+    let headers = response.headers_mut();
+    if let Some(seconds) = error.extra().retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if error.code() == Code::Unauthorized {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Answers what no route took. Nothing of a rejection's own text gets out.
+pub(super) async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
+    if let Some(Refused(error)) = rejection.find() {
+        return Ok(refuse(error));
+    }
+    if let Some(WrongMethod(allow)) = rejection.find() {
+        let message = format!("this route takes {allow} only");
+        let mut response = refuse(&Error::new(Code::MethodNotAllowed, message));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        return Ok(response);
+    }
+    if rejection.is_not_found() {
+        return Ok(refuse(&Error::new(Code::NotFound, "no such route")));
+    }
+    tracing::error!(?rejection, "a request was refused for no known reason");
+    Ok(refuse(&Error::internal()))
+}

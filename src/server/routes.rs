@@ -1,0 +1,154 @@
+//! Which request goes where: path first, then method, then who asks. Every leaf is boxed, which
+//! keeps compile times bounded; the busy ones stand first.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+use warp::filters::BoxedFilter;
+use warp::reject::{Rejection, custom};
+use warp::reply::Response;
+use warp::{Filter, any, body, ext, header, path, query};
+
+use super::access::Caller;
+use super::path::Segment;
+use super::reply::{Refused, WrongMethod, recover, respond};
+use super::{State, reading, send, webhook};
+
+/// Every route of the server. Whatever is asked, the answer is JSON.
+pub(super) fn all(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+    let busy = receive(state).or(health()).unify();
+    let others = send_message(state)
+        .or(conversations(state))
+        .unify()
+        .or(conversation(state))
+        .unify()
+        .or(message(state))
+        .unify()
+        .or(ready(state))
+        .unify()
+        .boxed();
+    busy.or(others).unify().recover(recover).unify().boxed()
+}
+
+fn receive(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+    path!("webhooks" / "sms")
+        .and(post())
+        .and(with(state))
+        .and(header::headers_cloned())
+        .and(body::stream())
+        .then(webhook::receive)
+        .map(respond)
+        .boxed()
+}
+
+fn health() -> BoxedFilter<(Response,)> {
+    path!("health").and(get()).map(reading::health).boxed()
+}
+
+fn ready(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+    path!("health" / "ready")
+        .and(get())
+        .and(allowed(state))
+        .and(with(state))
+        .then(reading::ready)
+        .map(respond)
+        .boxed()
+}
+
+fn send_message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+    path!("conversations" / Segment / "send")
+        .and(post())
+        .and(allowed(state))
+        .and(with(state))
+        .and(raw_query())
+        .and(header::headers_cloned())
+        .and(body::stream())
+        .then(send::send)
+        .map(respond)
+        .boxed()
+}
+
+fn conversations(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+    path!("conversations")
+        .and(get())
+        .and(allowed(state))
+        .and(with(state))
+        .and(raw_query())
+        .then(reading::conversations)
+        .map(respond)
+        .boxed()
+}
+
+fn conversation(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+    path!("conversations" / Segment)
+        .and(get())
+        .and(allowed(state))
+        .and(with(state))
+        .and(raw_query())
+        .then(reading::conversation)
+        .map(respond)
+        .boxed()
+}
+
+fn message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+    path!("messages" / Segment)
+        .and(get())
+        .and(allowed(state))
+        .and(with(state))
+        .then(reading::message)
+        .map(respond)
+        .boxed()
+}
+
+fn with(
+    state: &Arc<State>,
+) -> impl Filter<Extract = (Arc<State>,), Error = Infallible> + Clone + use<> {
+    let state = Arc::clone(state);
+    any().map(move || Arc::clone(&state))
+}
+
+/// Lets a caller pass whom the access rule knows.
+fn allowed(state: &Arc<State>) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    with(state)
+        .and(warp::method())
+        .and(ext::optional::<Caller>())
+        .and(header::headers_cloned())
+        .and_then(check)
+        .untuple_one()
+}
+
+async fn check(
+    state: Arc<State>,
+    method: Method,
+    caller: Option<Caller>,
+    headers: HeaderMap,
+) -> Result<(), Rejection> {
+    let checked = state.access.check(&method, caller.as_ref(), &headers);
+    checked.map_err(|error| custom(Refused(error)))
+}
+
+/// `GET`, and `HEAD`, whose answer loses its body on the way out.
+fn get() -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    only(|method| matches!(*method, Method::GET | Method::HEAD), "GET, HEAD")
+}
+
+fn post() -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    only(|method| *method == Method::POST, "POST")
+}
+
+fn only(
+    fits: fn(&Method) -> bool,
+    allow: &'static str,
+) -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    warp::method()
+        .and_then(move |method: Method| async move {
+            if fits(&method) { Ok(()) } else { Err(custom(WrongMethod(allow))) }
+        })
+        .untuple_one()
+}
+
+/// The query as it was sent; empty when there is none.
+fn raw_query() -> BoxedFilter<(String,)> {
+    query::raw().or(any().map(String::new)).unify().boxed()
+}

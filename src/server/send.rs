@@ -1,0 +1,181 @@
+//! `POST /conversations/{number}/send`: a message to a contact.
+
+use std::sync::Arc;
+
+use bytes::Buf;
+use futures_util::Stream;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::error::Category;
+use warp::reply::Response;
+
+use super::path::Segment;
+use super::query::Query;
+use super::{State, access, body, reply};
+use crate::domain::{SendRequest, Status};
+use crate::error::{Code, Error};
+use crate::threading::Sent;
+
+/// The header that carries the key of a send, both ways.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Longest key.
+const LONGEST_KEY: usize = 255;
+/// Longest part of a parser's remark that is passed on: it may quote the body.
+const LONGEST_REMARK: usize = 200;
+
+/// Sends a message, or with `dry_run` tells what sending it would mean.
+pub(super) async fn send<B: Buf, E>(
+    number: Segment,
+    state: Arc<State>,
+    query: String,
+    headers: HeaderMap,
+    body: impl Stream<Item = Result<B, E>>,
+) -> Result<Response, Error> {
+    let to = number.decode()?;
+    let dry_run = read_query(&query)?;
+    if headers.contains_key(CONTENT_TYPE) && !access::is_json(&headers) {
+        return Err(access::not_json());
+    }
+    let key = read_key(&headers)?;
+    let raw = body::collect(body, state.limits.body_time).await?;
+    let request = read_request(&raw)?;
+    if dry_run {
+        let plan = state.threads.plan(&to, &request).await?;
+        return reply::json(StatusCode::OK, &plan);
+    }
+    answer(&run(&state, to, request, key).await?)
+}
+
+/// Sends in a task of its own: a client that hangs up cannot stop it between Telnyx's answer and
+/// its record, and a shutdown waits for it.
+async fn run(
+    state: &State,
+    to: String,
+    request: SendRequest,
+    key: Option<String>,
+) -> Result<Sent, Error> {
+    let threads = state.threads.clone();
+    let repeat_under = key.clone();
+    let task = async move { threads.send(&to, &request, key.as_deref()).await };
+    state.sends.spawn(task).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a send ended without an outcome");
+        Err(Error::new(Code::OutcomeUnknown, "the send failed midway: it may have been sent")
+            .with(|extra| extra.idempotency_key = repeat_under))
+    })
+}
+
+fn answer(sent: &Sent) -> Result<Response, Error> {
+    let status = match sent.message.status {
+        Status::Unknown => StatusCode::ACCEPTED,
+        _ => StatusCode::CREATED,
+    };
+    let mut response = reply::json(status, &sent.message)?;
+    if let Ok(key) = HeaderValue::from_str(&sent.idempotency_key) {
+        response.headers_mut().insert(IDEMPOTENCY_KEY, key);
+    }
+    Ok(response)
+}
+
+fn read_query(raw: &str) -> Result<bool, Error> {
+    let mut query = Query::parse(raw)?;
+    let dry_run = query.flag("dry_run")?;
+    query.finish()?;
+    Ok(dry_run)
+}
+
+fn read_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let mut all = headers.get_all(&IDEMPOTENCY_KEY).iter();
+    let key = match (all.next(), all.next()) {
+        (None, _) => return Ok(None),
+        (Some(only), None) => only.to_str().unwrap_or_default(),
+        (Some(_), Some(_)) => "",
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-');
+    if (1..=LONGEST_KEY).contains(&key.len()) && key.chars().all(allowed) {
+        return Ok(Some(key.to_owned()));
+    }
+    Err(Error::invalid("the Idempotency-Key is none")
+        .hint("it is one header of 1 to 255 letters, digits, '_', ':' and '-'"))
+}
+
+fn read_request(raw: &[u8]) -> Result<SendRequest, Error> {
+    // The parser would also take an array of the fields' values.
+    let begins_object = raw.trim_ascii_start().first() == Some(&b'{');
+    match serde_json::from_slice(raw) {
+        Ok(request) if begins_object => Ok(request),
+        Ok(_) => Err(not_an_object()),
+        Err(error) if error.classify() == Category::Data && !begins_object => Err(not_an_object()),
+        Err(error) => Err(explain(&error)),
+    }
+}
+
+fn not_an_object() -> Error {
+    Error::invalid("the body is no JSON object").hint(r#"send one like {"message": "Hello"}"#)
+}
+
+/// Where the body is wrong, and what is wrong there.
+fn explain(error: &serde_json::Error) -> Error {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    if error.classify() != Category::Data {
+        return Error::invalid(format!("the body is not valid JSON ({place})"));
+    }
+    let remark = error.to_string();
+    let remark = remark.rsplit_once(" at line ").map_or(remark.as_str(), |(remark, _)| remark);
+    let remark: String = remark.chars().take(LONGEST_REMARK).collect();
+    Error::invalid(format!("the body is not a message to send: {remark} ({place})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(body: &str) -> String {
+        read_request(body.as_bytes()).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn a_wrong_body_is_told_by_place() {
+        for (body, told) in [
+            ("", "the body is not valid JSON (line 1, column 0)"),
+            ("{\"message\":", "the body is not valid JSON (line 1, column 11)"),
+            ("{\n'message': 1}", "the body is not valid JSON (line 2, column 1)"),
+            ("{\"message\":\"\\ud800\"}", "the body is not valid JSON (line 1, column 19)"),
+            ("[\"Hello\"]", "the body is no JSON object"),
+            ("\"Hello\"", "the body is no JSON object"),
+            ("null", "the body is no JSON object"),
+        ] {
+            assert_eq!(refused(body), told, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        assert!(refused(r#"{"mesage":"x"}"#).contains("unknown field `mesage`"));
+        let told = refused(r#"{"message":5}"#);
+        assert!(told.contains("expected a string (line 1, column 12)"), "{told}");
+        assert!(refused(r#"{"send_at":"soon"}"#).contains("not an RFC 3339 time"));
+        assert!(refused(&format!("{{\"{}\":1}}", "x".repeat(5_000))).len() < 300);
+    }
+
+    #[test]
+    fn a_good_body_is_read() {
+        let request = read_request(b" {\"message\":\"Hello\"}").expect("a request");
+        assert_eq!(request.message.as_deref(), Some("Hello"));
+    }
+
+    #[test]
+    fn keys_are_words_for_a_header() {
+        let read = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(IDEMPOTENCY_KEY, value.parse().expect("a header value"));
+            }
+            read_key(&headers).map_err(|error| error.code())
+        };
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&["Order:17_a-b"]), Ok(Some("Order:17_a-b".into())));
+        for bad in [&[""][..], &["a b"], &["é"], &["a", "a"], &["x".repeat(256).as_str()]] {
+            assert_eq!(read(bad), Err(Code::InvalidRequest), "{bad:?}");
+        }
+    }
+}

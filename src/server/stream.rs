@@ -1,0 +1,174 @@
+//! Long listings as one JSON text, read and written page by page: flat memory, no cursor held
+//! open for a slow reader.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use serde::Serialize;
+use warp::reply::{Reply, Response};
+
+use super::reply;
+use crate::error::Error;
+
+/// Rows read at once.
+pub(super) const PAGE: u64 = 500;
+
+/// The frame around the rows of a listing.
+pub(super) struct Frame {
+    /// What comes before the first row, `[` included.
+    pub(super) open: Vec<u8>,
+    /// What comes after the last row.
+    pub(super) close: &'static str,
+}
+
+/// Answers with all rows from a place on. `fetch` reads the page of [`PAGE`] rows after a place;
+/// `place` tells where a row is. A failure of the first page is an ordinary refusal; a later one
+/// cuts the answer off, so that half a listing is never taken for a whole.
+///
+/// # Errors
+/// What reading the first page refuses.
+pub(super) async fn rows<T, P, F, R>(
+    frame: Frame,
+    from: Option<P>,
+    place: fn(&T) -> P,
+    fetch: F,
+) -> Result<Response, Error>
+where
+    T: Serialize + Send + 'static,
+    P: Send + 'static,
+    F: Fn(Option<P>) -> R + Send + 'static,
+    R: Future<Output = Result<Vec<T>, Error>> + Send + 'static,
+{
+    let Frame { mut open, close } = frame;
+    let first = fetch(from).await?;
+    append(&mut open, &first, "")?;
+    let Some(after) = next_place(&first, place) else {
+        open.extend_from_slice(close.as_bytes());
+        return Ok(reply::json_bytes(StatusCode::OK, open));
+    };
+    let later = stream::try_unfold(Some(after), move |after| {
+        let page = after.map(|after| fetch(Some(after)));
+        async move {
+            let Some(page) = page else { return Ok(None) };
+            let rows = page.await.inspect_err(log_cut)?;
+            let mut chunk = Vec::new();
+            append(&mut chunk, &rows, ",")?;
+            let after = next_place(&rows, place);
+            if after.is_none() {
+                chunk.extend_from_slice(close.as_bytes());
+            }
+            Ok::<_, Error>(Some((Bytes::from(chunk), after)))
+        }
+    });
+    let body = stream::iter([Ok(Bytes::from(open))]).chain(later);
+    let mut response = warp::reply::stream(Exclusive::new(body)).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// Where the page after this one begins; `None` when this one was not full.
+fn next_place<T, P>(rows: &[T], place: fn(&T) -> P) -> Option<P> {
+    let is_full = rows.len() as u64 >= PAGE;
+    rows.last().filter(|_| is_full).map(place)
+}
+
+/// Writes rows, separated by commas, after `lead` if there are any.
+fn append<T: Serialize>(text: &mut Vec<u8>, rows: &[T], lead: &str) -> Result<(), Error> {
+    let mut separator = lead;
+    for row in rows {
+        text.extend_from_slice(separator.as_bytes());
+        text.extend_from_slice(&reply::to_json(row)?);
+        separator = ",";
+    }
+    Ok(())
+}
+
+fn log_cut(error: &Error) {
+    tracing::warn!(code = error.code().as_str(), "a listing was cut off midway");
+}
+
+/// A stream that only its owner polls. That makes it `Sync`, as the router wants its bodies,
+/// whatever is inside: the mutex is never locked.
+struct Exclusive<T>(Mutex<Pin<Box<dyn Stream<Item = T> + Send>>>);
+
+impl<T> Exclusive<T> {
+    fn new(stream: impl Stream<Item = T> + Send + 'static) -> Self {
+        Self(Mutex::new(Box::pin(stream)))
+    }
+}
+
+impl<T> Stream for Exclusive<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let stream = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        stream.as_mut().poll_next(cx)
+    }
+}
+
+impl<T> fmt::Debug for Exclusive<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Exclusive")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::error::Code;
+
+    fn frame() -> Frame {
+        Frame { open: b"[".to_vec(), close: "]" }
+    }
+
+    /// The numbers up to `count`; the page after `broken` cannot be read.
+    async fn numbers(count: u64, broken: Option<u64>) -> Result<Response, Error> {
+        let fetch = move |after: Option<u64>| async move {
+            let start = after.map_or(0, |after| after + 1);
+            if broken.is_some_and(|broken| start > broken) {
+                return Err(Error::new(Code::DatabaseUnavailable, "away"));
+            }
+            Ok((start..count.min(start + PAGE)).collect::<Vec<u64>>())
+        };
+        rows(frame(), None, |row| *row, fetch).await
+    }
+
+    #[tokio::test]
+    async fn any_number_of_rows_is_one_json_array() {
+        for count in [0, 1, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE] {
+            let response = numbers(count, None).await.expect("a listing");
+            let body = response.into_body().collect().await.expect("a whole body").to_bytes();
+            let read: Vec<u64> = serde_json::from_slice(&body).expect("valid JSON");
+            assert!(read.into_iter().eq(0..count), "{count} rows");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listing_that_fails_midway_is_cut() {
+        let response = numbers(3 * PAGE, Some(PAGE)).await.expect("its beginning");
+        let mut body = response.into_body();
+        let beginning = body.frame().await.expect("a frame").expect("the first page");
+        assert!(beginning.data_ref().is_some_and(|data| data.starts_with(b"[0,1,")));
+        while let Some(frame) = body.frame().await {
+            if frame.is_err() {
+                return;
+            }
+        }
+        panic!("the body ended as if it were whole");
+    }
+
+    #[tokio::test]
+    async fn a_failure_before_the_first_row_is_an_ordinary_refusal() {
+        let fetch = |_: Option<u64>| async { Err(Error::new(Code::DatabaseUnavailable, "away")) };
+        let error = rows(frame(), None, |row: &u64| *row, fetch).await.expect_err("refused");
+        assert_eq!(error.http_status(), 503);
+    }
+}

@@ -1,0 +1,339 @@
+//! The server through real sockets: what every caller gets before the threads are asked.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::client::Client;
+use crate::config::Secret;
+use crate::domain::Selector;
+use crate::error::Code;
+
+/// Longer than anything here takes, shorter than a person waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LINES: &str = "host: localhost\r\nconnection: close\r\n";
+
+/// A server of which only the doors are tested: no token, no public key.
+fn app() -> App {
+    App {
+        threads: Threads::nowhere(),
+        access: Access::new(&[]),
+        verifier: Arc::new(Verifier::default()),
+        sandbox: false,
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        Self::with(app(), Limits::default()).await
+    }
+
+    async fn with(app: App, limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let shutdown = CancellationToken::new();
+        let deadline = Duration::from_millis(200);
+        let task = tokio::spawn(run_within(limits, listener, app, shutdown.clone(), deadline));
+        Self { address, shutdown, task }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("a connection")
+    }
+
+    /// Writes a request as it is and reads until the server hangs up.
+    async fn raw(&self, request: impl AsRef<[u8]>) -> Answer {
+        let (mut read, mut write) = self.connect().await.into_split();
+        let request = request.as_ref().to_vec();
+        // Beside the reading: a server may answer before it has read everything.
+        let writing = tokio::spawn(async move {
+            let _ = write.write_all(&request).await;
+            write
+        });
+        let answer = Answer::read(&mut read).await;
+        drop(writing.await);
+        answer
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.raw(format!("GET {path} HTTP/1.1\r\n{LINES}\r\n")).await
+    }
+
+    async fn post(&self, path: &str, lines: &str, body: &str) -> Answer {
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\n{LINES}{lines}content-length: {length}\r\n");
+        self.raw(format!("{head}\r\n{body}")).await
+    }
+
+    async fn post_json(&self, path: &str, body: &str) -> Answer {
+        self.post(path, "content-type: application/json\r\n", body).await
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Self {
+        let mut answer = Vec::new();
+        let whole = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        whole.expect("an answer in time").expect("a readable answer");
+        let answer = String::from_utf8(answer).expect("text");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole head");
+        let status = head.get(9..12).and_then(|digits| digits.parse().ok()).expect("a status");
+        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    /// Asserts that this is an error in the shape of the API, and gives its code.
+    fn code(&self) -> String {
+        assert!(self.head.contains("content-type: application/json"), "{}", self.head);
+        let body: serde_json::Value = serde_json::from_str(&self.body).expect(&self.body);
+        let sentence = body["error"].as_str().expect("a sentence");
+        assert!(!sentence.is_empty(), "{}", self.body);
+        body["code"].as_str().expect("a code").to_owned()
+    }
+
+    fn told(&self) -> (u16, String) {
+        (self.status, self.code())
+    }
+}
+
+fn expect(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+#[tokio::test]
+async fn health_is_open_and_exact() {
+    let server = Server::start().await;
+    let answer = server.raw("GET /health HTTP/1.0\r\n\r\n").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"ok"}"#));
+    let head = server.raw(format!("HEAD /health HTTP/1.1\r\n{LINES}\r\n")).await;
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn what_is_nowhere_is_404_in_the_same_shape() {
+    let server = Server::start().await;
+    for line in [
+        "GET /",
+        "GET /nothing",
+        "GET //",
+        "GET /webhooks",
+        "POST /conversations//send",
+        "GET /conversations/a/b/c",
+        "OPTIONS *",
+        "CONNECT example.com:443",
+        "GET http://localhost/nothing",
+    ] {
+        let answer = server.raw(format!("{line} HTTP/1.1\r\n{LINES}\r\n")).await;
+        assert_eq!(answer.told(), expect(404, "not_found"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_405_and_names_the_right_ones() {
+    let server = Server::start().await;
+    for (line, allow) in [
+        ("GET /webhooks/sms", "post"),
+        ("POST /health", "get, head"),
+        ("DELETE /conversations", "get, head"),
+        ("PUT /conversations/+12125551234", "get, head"),
+        ("GET /conversations/+12125551234/send", "post"),
+        ("PATCH /messages/1", "get, head"),
+        ("POST /health/ready", "get, head"),
+    ] {
+        let answer = server.raw(format!("{line} HTTP/1.1\r\n{LINES}\r\n")).await;
+        assert_eq!(answer.told(), expect(405, "method_not_allowed"), "{line}");
+        assert!(answer.head.contains(&format!("allow: {allow}")), "{line}: {}", answer.head);
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_without_a_good_signature_is_refused() {
+    let server = Server::start().await;
+    let refusal = r#"{"error":"invalid signature","code":"invalid_signature"}"#;
+    let plain = server.post("/webhooks/sms", "x-forwarded-for: 192.0.2.1\r\n", "{}").await;
+    assert_eq!((plain.status, plain.body.as_str()), (401, refusal));
+    let chunked = "transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+    let chunked = server.raw(format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}{chunked}")).await;
+    assert_eq!((chunked.status, chunked.body.as_str()), (401, refusal));
+    let empty = server.raw(format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}\r\n")).await;
+    assert_eq!((empty.status, empty.body.as_str()), (401, refusal));
+}
+
+#[tokio::test]
+async fn a_body_over_1_mib_is_413() {
+    let server = Server::start().await;
+    let large = "x".repeat(body::MAX_BODY + 1);
+    for path in ["/webhooks/sms", "/conversations/+12125551234/send"] {
+        let answer = server.post_json(path, &large).await;
+        assert_eq!(answer.told(), expect(413, "payload_too_large"), "{path}");
+    }
+    let head = format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}transfer-encoding: chunked\r\n");
+    let chunked = format!("{head}\r\n{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    assert_eq!(server.raw(chunked).await.told(), expect(413, "payload_too_large"));
+}
+
+#[tokio::test]
+async fn a_token_guards_all_but_the_webhook_and_health() {
+    let app = App { access: Access::new(&[Secret::new("t0ken")]), ..app() };
+    let server = Server::with(app, Limits::default()).await;
+    for path in ["/conversations", "/conversations/1", "/messages/1", "/health/ready"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.told(), expect(401, "unauthorized"), "{path}");
+        assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
+    }
+    let wrong = "authorization: Bearer other\r\n";
+    let answer = server.post("/conversations/1/send", wrong, "{}").await;
+    assert_eq!(answer.told(), expect(401, "unauthorized"));
+    let good = "authorization: Bearer t0ken\r\n";
+    let answer = server.post("/conversations/1/send", good, "nonsense").await;
+    assert_eq!(answer.told(), expect(400, "invalid_request"));
+    let form = format!("{good}content-type: text/plain\r\n");
+    let answer = server.post("/conversations/1/send", &form, "{}").await;
+    assert_eq!(answer.told(), expect(415, "unsupported_media_type"));
+    assert_eq!(server.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_a_token_only_local_programs_are_served() {
+    let server = Server::start().await;
+    for line in ["host: evil.example", "host: localhost\r\nx-forwarded-for: 127.0.0.1"] {
+        let request = format!("GET /conversations HTTP/1.1\r\n{line}\r\nconnection: close\r\n\r\n");
+        let answer = server.raw(request).await;
+        assert_eq!(answer.told(), expect(403, "forbidden"), "{line}");
+        assert!(answer.body.contains("CONVO_API_TOKEN"), "{}", answer.body);
+    }
+    let answer =
+        server.raw(format!("GET http://evil.example/conversations HTTP/1.1\r\n{LINES}\r\n"));
+    assert_eq!(answer.await.told(), expect(403, "forbidden"));
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
+    let answer = server.post("/conversations/+12125551234/send", form, "{}").await;
+    assert_eq!(answer.told(), expect(415, "unsupported_media_type"));
+}
+
+#[tokio::test]
+async fn nonsense_is_400_and_says_where() {
+    let server = Server::start().await;
+    let send = "/conversations/+12125551234/send";
+    let answer = server.post_json(send, "{\"message\":}").await;
+    assert_eq!(answer.told(), expect(400, "invalid_request"));
+    assert!(answer.body.contains("line 1, column 12"), "{}", answer.body);
+    for path in [
+        "/conversations?limt=5",
+        "/conversations?limit=0",
+        "/conversations?after=here",
+        "/conversations/%00",
+        "/conversations/a%00b?limit=5",
+        "/conversations/1?before=2&limit=5",
+        "/messages/%00",
+    ] {
+        assert_eq!(server.get(path).await.told(), expect(400, "invalid_request"), "{path}");
+    }
+    for path in ["/conversations/%00/send", "/conversations/1/send?dry_run=yes"] {
+        let answer = server.post_json(path, "{}").await;
+        assert_eq!(answer.told(), expect(400, "invalid_request"), "{path}");
+    }
+    let lines = "content-type: application/json\r\nidempotency-key: a b\r\n";
+    assert_eq!(server.post(send, lines, "{}").await.told(), expect(400, "invalid_request"));
+    assert_eq!(server.get("/messages/1").await.told(), expect(404, "message_not_found"));
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_requests() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    let twice = "GET /health HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2);
+    stream.write_all(twice.as_bytes()).await.expect("two requests");
+    stream.write_all(format!("GET /x HTTP/1.1\r\n{LINES}\r\n").as_bytes()).await.expect("a third");
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.expect("answers");
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+    assert_eq!(answers.matches("HTTP/1.1 404").count(), 1, "{answers}");
+}
+
+#[tokio::test]
+async fn half_a_request_does_not_hold_a_connection() {
+    let limits = Limits { header_time: Duration::from_millis(100), ..Limits::default() };
+    let server = Server::with(app(), limits).await;
+    for half in ["", "GET /hea", "GET /health HTTP/1.1\r\nhost: x\r\n"] {
+        let mut stream = server.connect().await;
+        stream.write_all(half.as_bytes()).await.expect("half a request");
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        ended.expect("cut off in time").expect("closed");
+    }
+}
+
+#[tokio::test]
+async fn half_a_body_does_not_hold_a_request() {
+    let limits = Limits { body_time: Duration::from_millis(100), ..Limits::default() };
+    let server = Server::with(app(), limits).await;
+    let mut stream = server.connect().await;
+    let half = format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}content-length: 100\r\n\r\n{{");
+    stream.write_all(half.as_bytes()).await.expect("half a body");
+    assert_eq!(Answer::read(&mut stream).await.told(), expect(400, "invalid_request"));
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_for_their_turn() {
+    let server = Server::with(app(), Limits { connections: 1, ..Limits::default() }).await;
+    let first = server.connect().await;
+    let second = server.get("/health");
+    tokio::pin!(second);
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut second).await;
+    assert!(early.is_err(), "a second connection was served");
+    drop(first);
+    assert_eq!(second.await.status, 200);
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_idle_connections_at_once_and_stuck_ones_by_its_deadline() {
+    for request in ["", "GET /health HTTP/1.1\r\nhost: x\r\n\r\n"] {
+        let server = Server::start().await;
+        let mut idle = server.connect().await;
+        idle.write_all(request.as_bytes()).await.expect("a request");
+        let mut stuck = server.connect().await;
+        let half = "POST /webhooks/sms HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
+        stuck.write_all(half.as_bytes()).await.expect("half a body");
+        assert_eq!(server.get("/health").await.status, 200);
+        server.shutdown.cancel();
+        let ended = tokio::time::timeout(PATIENCE, server.task).await.expect("ended in time");
+        ended.expect("no panic").expect("no error");
+        assert!(TcpStream::connect(server.address).await.is_err(), "still listening");
+        for mut stream in [idle, stuck] {
+            let mut rest = Vec::new();
+            let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+            let _ = closed.expect("closed in time");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_client_tells_the_servers_refusals() {
+    let app = App { access: Access::new(&[Secret::new("t0ken")]), ..app() };
+    let server = Server::with(app, Limits::default()).await;
+    let client = |token: Option<&str>| {
+        let token = token.map(Secret::new);
+        Client::new(&format!("http://{}", server.address), token.as_ref()).expect("a client")
+    };
+    for token in [None, Some("other")] {
+        let error = client(token).conversations(None, 1).await.expect_err("refused");
+        assert_eq!((error.code(), error.exit_code()), (Code::Unauthorized, 4));
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("CONVO_API_TOKEN")));
+    }
+    let error = client(Some("t0ken")).find(&Selector::new("a\0b")).await.expect_err("refused");
+    assert_eq!((error.code(), error.exit_code()), (Code::InvalidRequest, 2));
+}
