@@ -57,6 +57,7 @@ impl Client {
         tls::install();
         let mut builder = reqwest::Client::builder()
             .redirect(Policy::none())
+            .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(READ_TIMEOUT)
             .user_agent(concat!("convo/", env!("CARGO_PKG_VERSION")))

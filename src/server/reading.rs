@@ -28,9 +28,11 @@ pub(super) fn health() -> Response {
 /// `GET /health/ready`: this process can do its work, check by check.
 pub(super) async fn ready(state: Arc<State>) -> Result<Response, Error> {
     let checks = tokio::time::timeout(READY_TIME, state.threads.ready());
-    let checks = checks.await.unwrap_or_else(|_| {
-        vec![Check { name: "database", ok: false, reason: Some("it does not answer in time") }]
-    });
+    let mut checks = checks
+        .await
+        .unwrap_or_else(|_| vec![Check::new("database", false, "it does not answer in time")]);
+    let has_key = !state.verifier.is_empty();
+    checks.push(Check::new("public_key", has_key, "TELNYX_PUBLIC_KEY is not set"));
     let (status, word) = match checks.iter().all(|check| check.ok) {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),

@@ -12,7 +12,7 @@ use warp::reply::Response;
 use super::path::Segment;
 use super::query::Query;
 use super::{State, access, body, reply};
-use crate::domain::{SendRequest, Status};
+use crate::domain::SendRequest;
 use crate::error::{Code, Error};
 use crate::threading::Sent;
 
@@ -65,10 +65,7 @@ async fn run(
 }
 
 fn answer(sent: &Sent) -> Result<Response, Error> {
-    let status = match sent.message.status {
-        Status::Unknown => StatusCode::ACCEPTED,
-        _ => StatusCode::CREATED,
-    };
+    let status = if sent.is_open() { StatusCode::ACCEPTED } else { StatusCode::CREATED };
     let mut response = reply::json(status, &sent.message)?;
     if let Ok(key) = HeaderValue::from_str(&sent.idempotency_key) {
         response.headers_mut().insert(IDEMPOTENCY_KEY, key);

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use warp::reply::Response;
 
 use super::{State, body, reply};
+use crate::clock;
 use crate::error::{Code, Error};
 use crate::telnyx::signature::SignatureError;
 use crate::threading::Received;
@@ -25,7 +26,7 @@ pub(super) async fn receive<B: Buf, E>(
     let raw = body::collect(body, state.limits.body_time).await?;
     let header = |name| headers.get(name).map(HeaderValue::as_bytes);
     let (timestamp, signature) = (header("telnyx-timestamp"), header("telnyx-signature-ed25519"));
-    let now = chrono::Utc::now().timestamp();
+    let now = clock::now().as_micros() / 1_000_000;
     state.verifier.verify(timestamp, signature, &raw, now).map_err(|reason| {
         log_refusal(reason);
         Error::new(Code::InvalidSignature, "invalid signature")

@@ -1,118 +1,8 @@
-//! The server through real sockets: what every caller gets before the threads are asked.
-
-use std::net::SocketAddr;
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+//! What every caller gets before the threads are asked.
 
 use super::*;
-use crate::client::Client;
-use crate::config::Secret;
 use crate::domain::Selector;
 use crate::error::Code;
-
-/// Longer than anything here takes, shorter than a person waits.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LINES: &str = "host: localhost\r\nconnection: close\r\n";
-
-/// A server of which only the doors are tested: no token, no public key.
-fn app() -> App {
-    App {
-        threads: Threads::nowhere(),
-        access: Access::new(&[]),
-        verifier: Arc::new(Verifier::default()),
-        sandbox: false,
-    }
-}
-
-struct Server {
-    address: SocketAddr,
-    shutdown: CancellationToken,
-    task: JoinHandle<Result<(), Error>>,
-}
-
-impl Server {
-    async fn start() -> Self {
-        Self::with(app(), Limits::default()).await
-    }
-
-    async fn with(app: App, limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let shutdown = CancellationToken::new();
-        let deadline = Duration::from_millis(200);
-        let task = tokio::spawn(run_within(limits, listener, app, shutdown.clone(), deadline));
-        Self { address, shutdown, task }
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.expect("a connection")
-    }
-
-    /// Writes a request as it is and reads until the server hangs up.
-    async fn raw(&self, request: impl AsRef<[u8]>) -> Answer {
-        let (mut read, mut write) = self.connect().await.into_split();
-        let request = request.as_ref().to_vec();
-        // Beside the reading: a server may answer before it has read everything.
-        let writing = tokio::spawn(async move {
-            let _ = write.write_all(&request).await;
-            write
-        });
-        let answer = Answer::read(&mut read).await;
-        drop(writing.await);
-        answer
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.raw(format!("GET {path} HTTP/1.1\r\n{LINES}\r\n")).await
-    }
-
-    async fn post(&self, path: &str, lines: &str, body: &str) -> Answer {
-        let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\n{LINES}{lines}content-length: {length}\r\n");
-        self.raw(format!("{head}\r\n{body}")).await
-    }
-
-    async fn post_json(&self, path: &str, body: &str) -> Answer {
-        self.post(path, "content-type: application/json\r\n", body).await
-    }
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Self {
-        let mut answer = Vec::new();
-        let whole = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
-        whole.expect("an answer in time").expect("a readable answer");
-        let answer = String::from_utf8(answer).expect("text");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole head");
-        let status = head.get(9..12).and_then(|digits| digits.parse().ok()).expect("a status");
-        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
-    }
-
-    /// Asserts that this is an error in the shape of the API, and gives its code.
-    fn code(&self) -> String {
-        assert!(self.head.contains("content-type: application/json"), "{}", self.head);
-        let body: serde_json::Value = serde_json::from_str(&self.body).expect(&self.body);
-        let sentence = body["error"].as_str().expect("a sentence");
-        assert!(!sentence.is_empty(), "{}", self.body);
-        body["code"].as_str().expect("a code").to_owned()
-    }
-
-    fn told(&self) -> (u16, String) {
-        (self.status, self.code())
-    }
-}
-
-fn expect(status: u16, code: &str) -> (u16, String) {
-    (status, code.to_owned())
-}
 
 #[tokio::test]
 async fn health_is_open_and_exact() {
@@ -188,8 +78,7 @@ async fn a_body_over_1_mib_is_413() {
 
 #[tokio::test]
 async fn a_token_guards_all_but_the_webhook_and_health() {
-    let app = App { access: Access::new(&[Secret::new("t0ken")]), ..app() };
-    let server = Server::with(app, Limits::default()).await;
+    let server = Server::with_token("t0ken").await;
     for path in ["/conversations", "/conversations/1", "/messages/1", "/health/ready"] {
         let answer = server.get(path).await;
         assert_eq!(answer.told(), expect(401, "unauthorized"), "{path}");
@@ -267,7 +156,7 @@ async fn one_connection_carries_many_requests() {
 #[tokio::test]
 async fn half_a_request_does_not_hold_a_connection() {
     let limits = Limits { header_time: Duration::from_millis(100), ..Limits::default() };
-    let server = Server::with(app(), limits).await;
+    let server = Server::with(limits).await;
     for half in ["", "GET /hea", "GET /health HTTP/1.1\r\nhost: x\r\n"] {
         let mut stream = server.connect().await;
         stream.write_all(half.as_bytes()).await.expect("half a request");
@@ -280,7 +169,7 @@ async fn half_a_request_does_not_hold_a_connection() {
 #[tokio::test]
 async fn half_a_body_does_not_hold_a_request() {
     let limits = Limits { body_time: Duration::from_millis(100), ..Limits::default() };
-    let server = Server::with(app(), limits).await;
+    let server = Server::with(limits).await;
     let mut stream = server.connect().await;
     let half = format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}content-length: 100\r\n\r\n{{");
     stream.write_all(half.as_bytes()).await.expect("half a body");
@@ -289,7 +178,7 @@ async fn half_a_body_does_not_hold_a_request() {
 
 #[tokio::test]
 async fn connections_over_the_limit_wait_for_their_turn() {
-    let server = Server::with(app(), Limits { connections: 1, ..Limits::default() }).await;
+    let server = Server::with(Limits { connections: 1, ..Limits::default() }).await;
     let first = server.connect().await;
     let second = server.get("/health");
     tokio::pin!(second);
@@ -323,8 +212,7 @@ async fn a_shutdown_ends_idle_connections_at_once_and_stuck_ones_by_its_deadline
 
 #[tokio::test]
 async fn the_client_tells_the_servers_refusals() {
-    let app = App { access: Access::new(&[Secret::new("t0ken")]), ..app() };
-    let server = Server::with(app, Limits::default()).await;
+    let server = Server::with_token("t0ken").await;
     let client = |token: Option<&str>| {
         let token = token.map(Secret::new);
         Client::new(&format!("http://{}", server.address), token.as_ref()).expect("a client")

@@ -1,0 +1,180 @@
+//! The server through real sockets, on a real database.
+
+mod doors;
+mod flow;
+
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signer, SigningKey};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::client::Client;
+use crate::clock;
+use crate::config::Secret;
+use crate::domain::PhoneNumber;
+use crate::store::{Location, Mode, Purpose, Store};
+use crate::telnyx;
+use crate::telnyx::signature::signed_bytes;
+use crate::threading::Policy;
+
+/// Longer than anything here takes, shorter than a person waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for what is under way.
+const DEADLINE: Duration = Duration::from_millis(500);
+const LINES: &str = "host: localhost\r\nconnection: close\r\n";
+
+fn signing_key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+async fn threads(home: &TempDir, telnyx: Option<SocketAddr>) -> Threads {
+    let location = Location::parse("sqlite:///threads.db", home.path()).expect("a location");
+    let store = Store::open(&location, Mode::Sandbox, Purpose::Serve).await.expect("a database");
+    let telnyx = telnyx.map(|address| {
+        let base_url = format!("http://{address}/v2");
+        telnyx::client::Client::new(&base_url, Secret::new("KEY")).expect("a way to Telnyx")
+    });
+    let numbers = vec![PhoneNumber::parse("+15551234567").expect("a number")];
+    let policy = Policy { timeout: Duration::from_secs(5), retry: false, tag: true };
+    Threads::new(store, telnyx, numbers, policy)
+}
+
+/// A running server on a database of its own.
+struct Server {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), Error>>,
+    /// The threads it serves, to compare with what it answers.
+    threads: Threads,
+    _home: TempDir,
+}
+
+impl Server {
+    /// A server without a token.
+    async fn start() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    async fn with(limits: Limits) -> Self {
+        Self::of(limits, None, None).await
+    }
+
+    async fn with_token(token: &str) -> Self {
+        Self::of(Limits::default(), Some(token), None).await
+    }
+
+    /// A server whose messages go to the given address instead of Telnyx.
+    async fn sending_to(telnyx: SocketAddr) -> Self {
+        Self::of(Limits::default(), None, Some(telnyx)).await
+    }
+
+    async fn of(limits: Limits, token: Option<&str>, telnyx: Option<SocketAddr>) -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let threads = threads(&home, telnyx).await;
+        let tokens: Vec<_> = token.into_iter().map(Secret::new).collect();
+        let public_key = STANDARD.encode(signing_key().verifying_key().as_bytes());
+        let app = App {
+            threads: threads.clone(),
+            access: Access::new(&tokens),
+            verifier: Arc::new(Verifier::new(&[public_key]).expect("a key")),
+            sandbox: true,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(run_within(limits, listener, app, shutdown.clone(), DEADLINE));
+        Self { address, shutdown, task, threads, _home: home }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("a connection")
+    }
+
+    /// Writes a request as it is and reads until the server hangs up.
+    async fn raw(&self, request: impl AsRef<[u8]>) -> Answer {
+        let (mut read, mut write) = self.connect().await.into_split();
+        let request = request.as_ref().to_vec();
+        // Beside the reading: a server may answer before it has read everything.
+        let writing = tokio::spawn(async move {
+            let _ = write.write_all(&request).await;
+            write
+        });
+        let answer = Answer::read(&mut read).await;
+        drop(writing.await);
+        answer
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.raw(format!("GET {path} HTTP/1.1\r\n{LINES}\r\n")).await
+    }
+
+    async fn post(&self, path: &str, lines: &str, body: &str) -> Answer {
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\n{LINES}{lines}content-length: {length}\r\n");
+        self.raw(format!("{head}\r\n{body}")).await
+    }
+
+    async fn post_json(&self, path: &str, body: &str) -> Answer {
+        self.post(path, "content-type: application/json\r\n", body).await
+    }
+
+    /// Posts a webhook as Telnyx would, signed now.
+    async fn webhook(&self, body: &str) -> Answer {
+        self.signed_at(clock::now().as_micros() / 1_000_000, body).await
+    }
+
+    async fn signed_at(&self, seconds: i64, body: &str) -> Answer {
+        let time = seconds.to_string();
+        let signature = signing_key().sign(&signed_bytes(time.as_bytes(), body.as_bytes()));
+        let signature = STANDARD.encode(signature.to_bytes());
+        let lines =
+            format!("telnyx-timestamp: {time}\r\ntelnyx-signature-ed25519: {signature}\r\n");
+        self.post("/webhooks/sms", &lines, body).await
+    }
+
+    fn client(&self, token: Option<&str>) -> Client {
+        let token = token.map(Secret::new);
+        Client::new(&format!("http://{}", self.address), token.as_ref()).expect("a client")
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Self {
+        let mut answer = Vec::new();
+        let whole = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        whole.expect("an answer in time").expect("a readable answer");
+        let answer = String::from_utf8(answer).expect("text");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole head");
+        let status = head.get(9..12).and_then(|digits| digits.parse().ok()).expect("a status");
+        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    /// Asserts that this is an error in the shape of the API, and gives its code.
+    fn code(&self) -> String {
+        assert!(self.head.contains("content-type: application/json"), "{}", self.head);
+        let body: serde_json::Value = serde_json::from_str(&self.body).expect(&self.body);
+        let sentence = body["error"].as_str().expect("a sentence");
+        assert!(!sentence.is_empty(), "{}", self.body);
+        body["code"].as_str().expect("a code").to_owned()
+    }
+
+    fn told(&self) -> (u16, String) {
+        (self.status, self.code())
+    }
+}
+
+fn expect(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
