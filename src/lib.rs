@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod output;
 pub mod sandbox;
 pub mod server;
 pub mod store;
