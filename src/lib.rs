@@ -1,5 +1,6 @@
 //! convo groups inbound and outbound SMS by contact into lasting conversation threads.
 
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
