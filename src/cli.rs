@@ -22,6 +22,7 @@ pub use parse::{Refusal, parse};
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "convo",
+    bin_name = "convo",
     version,
     about = "SMS threads over the Telnyx Messaging API",
     help_template = help::TEMPLATE,
@@ -29,6 +30,8 @@ pub use parse::{Refusal, parse};
     styles = help::STYLES,
     max_term_width = 100,
     disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands",
     subcommand_required = true,
     arg_required_else_help = true
 )]

@@ -26,7 +26,8 @@ pub(super) const TEMPLATE: &str = "\
   \u{1b}[1msandbox\u{1b}[0m  Run a simulated Telnyx by itself, for any program to talk to
 
 \u{1b}[1mOptions:\u{1b}[0m
-{options}{after-help}";
+{options}{after-help}
+";
 
 pub(super) const AFTER: &str = "\
 Try it without an account: convo serve --sandbox

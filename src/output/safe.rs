@@ -67,7 +67,7 @@ fn is_emoji_detail(before: char, c: char, joins: bool) -> bool {
     selects || (joins && is_pictograph(before))
 }
 
-/// The lines of a text for a screen. `\n` and `\r\n` part lines; all else is as in [`line`].
+/// The lines of a text for a screen. `\n` and `\r\n` part lines; all else is as in [`line()`].
 pub fn lines(text: &str) -> impl Iterator<Item = String> {
     text.split('\n').map(|part| line(part.strip_suffix('\r').unwrap_or(part)))
 }
