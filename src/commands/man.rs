@@ -25,7 +25,7 @@ const EXIT_STATUS: [(&str, &str); 10] = [
     ),
 ];
 
-const ENVIRONMENT: [(&str, &str); 10] = [
+const ENVIRONMENT: [(&str, &str); 12] = [
     ("TELNYX_API_KEY", "The key to Telnyx's API. Sending needs it."),
     (
         "TELNYX_PUBLIC_KEY",
@@ -49,6 +49,11 @@ const ENVIRONMENT: [(&str, &str); 10] = [
     ("CONVO_LISTEN", "Where convo serve listens, as --listen. By default 127.0.0.1:5000."),
     ("CONVO_LOG", "How much convo serve logs: error, warn, info (the default), debug or trace."),
     ("TELNYX_BASE_URL", "Another address of Telnyx's API, such as a simulation of it."),
+    (
+        "CONVO_SEND_TIMEOUT",
+        "The seconds a send may take before its outcome counts as unknown: 1 to 30.",
+    ),
+    ("CONVO_TAG", "Whether messages are tagged with their id, so that reports name them."),
     ("NO_COLOR, CLICOLOR_FORCE", "Never, or always, use colour, unless --color says otherwise."),
 ];
 
