@@ -1,10 +1,14 @@
 //! convo groups inbound and outbound SMS by contact into lasting conversation threads.
 
+pub mod backend;
+pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod output;
 pub mod sandbox;
 pub mod server;
 pub mod store;

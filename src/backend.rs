@@ -1,0 +1,103 @@
+//! Where a command finds the threads: in the database itself, or at a convo server.
+//!
+//! An enum and not a trait: there are two, and every verb says here what each does.
+
+use uuid::Uuid;
+
+use crate::client::Client;
+use crate::domain::{
+    Conversation, Cursor, Message, MessageDetail, Selector, SendPlan, SendRequest, Window,
+};
+use crate::error::Error;
+use crate::threading::{Sent, Threads};
+
+/// The threads, here or there. Every verb behaves as the one of [`Threads`] by the same name.
+#[derive(Clone)]
+pub enum Backend {
+    /// This process opens the database.
+    Local(Threads),
+    /// A server does; this process asks it.
+    Remote(Client),
+}
+
+impl Backend {
+    /// One page of threads, most recently active first, after a place in that order.
+    ///
+    /// # Errors
+    /// The database or the server cannot be reached.
+    pub async fn conversations(
+        &self,
+        after: Option<Cursor>,
+        limit: u64,
+    ) -> Result<Vec<Conversation>, Error> {
+        match self {
+            Self::Local(threads) => threads.conversations(after, limit).await,
+            Self::Remote(client) => client.conversations(after, limit).await,
+        }
+    }
+
+    /// The thread a person named.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub async fn find(&self, selector: &Selector) -> Result<Conversation, Error> {
+        match self {
+            Self::Local(threads) => threads.find(selector).await,
+            Self::Remote(client) => client.find(selector).await,
+        }
+    }
+
+    /// Messages of a thread, in chronological order.
+    ///
+    /// # Errors
+    /// The window begins at a message that the thread does not have.
+    pub async fn messages(
+        &self,
+        conversation: Uuid,
+        window: Window,
+    ) -> Result<Vec<Message>, Error> {
+        match self {
+            Self::Local(threads) => threads.messages(conversation, window).await,
+            Self::Remote(client) => client.messages(conversation, window).await,
+        }
+    }
+
+    /// One message with its history.
+    ///
+    /// # Errors
+    /// There is no such message.
+    pub async fn message(&self, id: Uuid) -> Result<MessageDetail, Error> {
+        match self {
+            Self::Local(threads) => threads.message(id).await,
+            Self::Remote(client) => client.message(id).await,
+        }
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// Nothing was sent, or the contact opted out. An unknown outcome is no error of a local
+    /// send; a remote one whose answer broke off is `outcome_unknown`.
+    pub async fn send(
+        &self,
+        to: &str,
+        request: &SendRequest,
+        key: Option<&str>,
+    ) -> Result<Sent, Error> {
+        match self {
+            Self::Local(threads) => threads.send(to, request, key).await,
+            Self::Remote(client) => client.send(to, request, key).await,
+        }
+    }
+
+    /// Tells what a send would do, and does nothing.
+    ///
+    /// # Errors
+    /// The same refusals as a send, before anything is stored.
+    pub async fn plan(&self, to: &str, request: &SendRequest) -> Result<SendPlan, Error> {
+        match self {
+            Self::Local(threads) => threads.plan(to, request).await,
+            Self::Remote(client) => client.plan(to, request).await,
+        }
+    }
+}

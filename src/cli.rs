@@ -1,0 +1,245 @@
+//! The command line: what may be typed, and nothing about what it does.
+//!
+//! These types are the one definition from which the parser, `--help`, the shell completions and
+//! the manual pages are made. The environment is not read here; `config` combines both.
+
+mod help;
+mod parse;
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, ValueHint};
+use url::Url;
+
+use crate::domain::Timestamp;
+use crate::output::{ColorChoice, Format};
+
+pub use help::{Page, page};
+pub use parse::{Refusal, parse};
+
+/// The whole command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "convo",
+    bin_name = "convo",
+    version,
+    about = "SMS threads over the Telnyx Messaging API",
+    help_template = help::TEMPLATE,
+    after_help = help::AFTER,
+    styles = help::STYLES,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Play with a simulated Telnyx and a database of its own, sandbox.db
+    #[arg(long, global = true)]
+    pub sandbox: bool,
+    /// Ask this convo server instead of opening the database [env: CONVO_SERVER]
+    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url)]
+    #[arg(value_parser = web_address)]
+    pub server: Option<String>,
+    /// Use colour: auto, always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
+    pub color: ColorChoice,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// List the threads, most recently active first
+    #[command(after_help = help::LIST.examples)]
+    List(ListArgs),
+    /// Show the thread with a contact
+    #[command(after_help = help::SHOW.examples)]
+    Show(ShowArgs),
+    /// Send a text message
+    #[command(after_help = help::SEND.examples)]
+    Send(SendArgs),
+    /// Receive Telnyx's webhooks and serve the REST API
+    #[command(after_help = help::SERVE.examples)]
+    Serve(ServeArgs),
+    /// Create the database's tables, or bring them up to date
+    #[command(after_help = help::MIGRATE.examples)]
+    Migrate,
+    /// Run a simulated Telnyx by itself, for any program to talk to
+    #[command(after_help = help::SANDBOX.examples)]
+    Sandbox(SandboxArgs),
+    /// Write the shell completions and manual pages below a directory
+    #[command(hide = true)]
+    Generate(GenerateArgs),
+}
+
+/// How much to print, and in which form.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrintArgs {
+    /// Print at most the N newest [on a terminal: 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(conflicts_with = "all")]
+    pub limit: Option<u64>,
+    /// Print all [in a pipe, or with a format: always]
+    #[arg(long)]
+    pub all: bool,
+    /// Print as table, json, jsonl, csv or ids
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    pub format: Option<Format>,
+    /// The same as --format json; errors are told in JSON, too
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+impl PrintArgs {
+    /// The form that was asked for, if any.
+    #[must_use]
+    pub fn asked(&self) -> Option<Format> {
+        if self.json { Some(Format::Json) } else { self.format }
+    }
+}
+
+/// Arguments of `list`.
+#[derive(Args, Clone, Debug)]
+pub struct ListArgs {
+    /// How much, and how.
+    #[command(flatten)]
+    pub print: PrintArgs,
+}
+
+/// Arguments of `show`.
+#[derive(Args, Clone, Debug)]
+pub struct ShowArgs {
+    /// The contact's number, or the thread's id, its beginning or its end
+    #[arg(value_name = "CONTACT|ID", value_parser = NonEmptyStringValueParser::new())]
+    pub thread: String,
+    /// How much, and how.
+    #[command(flatten)]
+    pub print: PrintArgs,
+}
+
+/// Arguments of `send`.
+#[derive(Args, Clone, Debug)]
+pub struct SendArgs {
+    /// The recipient's number with its country code, in any usual writing
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub to: String,
+    /// The text; without it, standard input is read to its end
+    #[arg(allow_hyphen_values = true)]
+    pub text: Option<String>,
+    /// Send from this one of our numbers
+    #[arg(long, value_name = "NUMBER", value_parser = NonEmptyStringValueParser::new())]
+    pub from: Option<String>,
+    /// Send a file along, which makes it an MMS (may be repeated)
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub media: Vec<String>,
+    /// The subject of an MMS
+    #[arg(long)]
+    pub subject: Option<String>,
+    /// Let Telnyx send it later, 5 minutes to 5 days from now (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<Timestamp>,
+    /// Name this send: repeated under the same key, it goes out once
+    #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
+    pub idempotency_key: Option<String>,
+    /// Offer it to Telnyx only once, whatever happens
+    #[arg(long)]
+    pub no_retry: bool,
+    /// Tell what would be sent, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Offer it although the contact has opted out, and let Telnyx decide
+    #[arg(long)]
+    pub despite_opt_out: bool,
+    /// Print the message as a JSON object; errors are told in JSON, too
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Listen on this address [default: 127.0.0.1:5000] [env: CONVO_LISTEN]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    pub listen: Option<String>,
+}
+
+/// Arguments of `sandbox`.
+#[derive(Args, Clone, Debug)]
+pub struct SandboxArgs {
+    /// Listen on this address [default: 127.0.0.1:5001]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    pub listen: Option<String>,
+    /// Post the signed webhooks here
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = web_address)]
+    pub webhook_url: Option<String>,
+    /// Keep the signing key in this file, so that it outlives the run
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub key_file: Option<PathBuf>,
+}
+
+/// Arguments of `generate`.
+#[derive(Args, Clone, Debug)]
+pub struct GenerateArgs {
+    /// The directory that gets completions/ and man/
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
+impl Cli {
+    /// Whether failures are to be told as JSON.
+    #[must_use]
+    pub fn json_errors(&self) -> bool {
+        match &self.command {
+            Command::List(list) => list.print.asked().is_some_and(Format::is_json),
+            Command::Show(show) => show.print.asked().is_some_and(Format::is_json),
+            Command::Send(send) => send.json,
+            _ => false,
+        }
+    }
+}
+
+/// An instant that names its zone: without one, a message would go out hours off.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let wish = "write it as RFC 3339 with its zone, for example 2026-11-22T15:00:00+02:00";
+    let time = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| wish.to_owned())?;
+    Ok(time.to_utc().into())
+}
+
+/// The address of a web server, without a final slash.
+fn web_address(text: &str) -> Result<String, String> {
+    let wish = "write it with its scheme, for example http://127.0.0.1:5000";
+    let url = Url::parse(text).map_err(|_| wish.to_owned())?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(wish.to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// An address to listen on: a name or an IP address, and a port.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let parts = text.rsplit_once(':');
+    let bare_ipv6 = |host: &str| host.contains(':') && !host.starts_with('[');
+    match parts {
+        Some((host, port))
+            if !host.is_empty() && !bare_ipv6(host) && port.parse::<u16>().is_ok() =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err("write it as HOST:PORT, for example 127.0.0.1:5000 or [::1]:5000".to_owned()),
+    }
+}

@@ -1,0 +1,234 @@
+//! The longer texts of `--help` and the manual pages.
+
+use clap::builder::Styles;
+use clap::builder::styling::Style;
+
+/// Headings and literals stand out; nothing is coloured, so every background serves.
+pub(super) const STYLES: Styles = Styles::styled()
+    .header(Style::new().bold())
+    .usage(Style::new().bold())
+    .literal(Style::new().bold());
+
+/// The first screen. clap cannot group commands; a test holds this list against them.
+pub(super) const TEMPLATE: &str = "\
+{name} - {about}
+
+{usage-heading} {usage}
+
+\u{1b}[1mThreads:\u{1b}[0m
+  \u{1b}[1mlist\u{1b}[0m     List the threads, most recently active first
+  \u{1b}[1mshow\u{1b}[0m     Show the thread with a contact
+  \u{1b}[1msend\u{1b}[0m     Send a text message
+
+\u{1b}[1mService:\u{1b}[0m
+  \u{1b}[1mserve\u{1b}[0m    Receive Telnyx's webhooks and serve the REST API
+  \u{1b}[1mmigrate\u{1b}[0m  Create the database's tables, or bring them up to date
+  \u{1b}[1msandbox\u{1b}[0m  Run a simulated Telnyx by itself, for any program to talk to
+
+\u{1b}[1mOptions:\u{1b}[0m
+{options}{after-help}
+";
+
+pub(super) const AFTER: &str = "\
+Try it without an account: convo serve --sandbox
+'convo COMMAND --help' shows options and examples.";
+
+/// What a manual page says beyond the options.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// The command's name; empty for the program's own page.
+    pub command: &'static str,
+    /// Examples, as `--help` shows them.
+    pub examples: &'static str,
+    /// Further paragraphs of the description, separated by empty lines.
+    pub description: &'static str,
+    /// What it prints, where that is a contract; lines that begin with blanks are kept as they are.
+    pub output: &'static str,
+}
+
+pub(super) const LIST: Page = Page {
+    command: "list",
+    examples: "\
+Examples:
+  convo list
+  convo list --json | jq -r '.[].contact_number'
+  convo list --format ids | xargs -n1 convo show",
+    description: "\
+On a terminal, a table of the 50 threads that were active last. In a pipe, or when a format is \
+given, all threads, written while they are read.
+
+In the table, an arrow to the left marks what the contact wrote and one to the right what we \
+wrote; the status is that of the last message. The id is shown by its last 8 digits, which name \
+the thread to convo show.",
+    output: "\
+In a pipe, one thread a line, its fields separated by TAB:
+
+  id  contact_number  message_count  last_message_at
+  direction  status  opted_out_at  body
+
+direction, status and body are those of the last message. json and jsonl have the fields of the \
+REST API; csv has the fields above under a header line.",
+};
+
+pub(super) const SHOW: Page = Page {
+    command: "show",
+    examples: "\
+Examples:
+  convo show +12125551234
+  convo show e6f70819 --all
+  convo show '+1 (212) 555-1234' --format csv > thread.csv",
+    description: "\
+On a terminal, the newest 50 messages as a chat, the newest at the bottom. In a pipe, or when a \
+format is given, all messages in chronological order, written while they are read.
+
+A thread is named by the contact's number in any usual writing, by its id, or by at least 4 \
+digits from the beginning or end of the id that no other thread has.",
+    output: "\
+In a pipe, one message a line, its fields separated by TAB:
+
+  created_at  direction  status  from  to  body  id  error  media
+
+media holds the addresses of the files, separated by blanks. json is the thread with its \
+messages, as the REST API has it; jsonl has one message a line; csv has the fields above under a \
+header line; ids are those of the messages.",
+};
+
+pub(super) const SEND: Page = Page {
+    command: "send",
+    examples: "\
+Examples:
+  convo send +12125551234 \"Running late, 10 min\"
+  convo send +12125551234 --dry-run < note.txt
+  id=$(convo send +12125551234 \"Your code is 1234\") || echo \"exit $?\"
+  convo send +12125551234 -- \"--json is an option, this is a text\"",
+    description: "\
+The message is stored before it is offered to Telnyx, and what became of it is stored after. The \
+exit code tells what is known: 0 when Telnyx took it, 5 when it was surely not sent and may be \
+tried again, 9 when nobody knows.
+
+After exit 9, repeat it with the printed key only: convo send --idempotency-key KEY. Under the \
+same key, the same message goes out once.
+
+With TEXT, standard input is never read. Without it, standard input is the text, less one line \
+break at its end. A TEXT that begins with a hyphen is a text unless it is the name of an option; \
+after -- it is always a text.",
+    output: "\
+The id of the stored message, whatever the exit code; with --json, the message as the REST API has \
+it; with --dry-run, the plan: one field a line, its name and value separated by TAB in a pipe. One \
+line for people goes to standard error.",
+};
+
+pub(super) const SERVE: Page = Page {
+    command: "serve",
+    examples: "\
+Examples:
+  convo serve --sandbox
+  convo serve
+  CONVO_API_TOKEN=secret convo serve --listen 0.0.0.0:8080",
+    description: "\
+Telnyx posts its webhooks to /webhooks/sms; each is answered 200 once its data is committed \
+durably. The REST API needs the token of CONVO_API_TOKEN; without one, only programs on this \
+machine are served, and listening on a public address is refused.
+
+SIGTERM and Ctrl-C end it after what is begun is finished.",
+    output: "",
+};
+
+pub(super) const MIGRATE: Page = Page {
+    command: "migrate",
+    examples: "\
+Examples:
+  convo migrate
+  DATABASE_URL=postgresql://user@host/db convo migrate",
+    description: "\
+convo serve does the same when it starts. Running it again changes nothing; several at once wait \
+for each other.",
+    output: "",
+};
+
+pub(super) const SANDBOX: Page = Page {
+    command: "sandbox",
+    examples: "\
+Examples:
+  convo sandbox
+  convo sandbox --webhook-url http://127.0.0.1:5000/webhooks/sms
+  TELNYX_BASE_URL=http://127.0.0.1:5001/v2 convo send +12125551234 \"Hi\"",
+    description: "\
+It accepts messages as Telnyx does, reports their delivery by signed webhooks and lets the \
+simulated contact answer. Nothing it does reaches a phone or costs anything. The public key for \
+its signatures is printed at the start.",
+    output: "",
+};
+
+const PROGRAM: Page = Page {
+    command: "",
+    examples: "\
+Examples:
+  convo serve --sandbox
+  convo send +12125551234 \"Hello\"
+  convo show +12125551234",
+    description: "\
+convo groups inbound and outbound SMS by contact into lasting threads. convo serve takes in what \
+Telnyx reports and serves a REST API; the other commands read and write the same threads, directly \
+in the database or through a server that --server names.",
+    output: "\
+Data goes to standard output, talk to standard error. On a terminal, people get tables and chats. \
+In a pipe, each record is one line, its fields separated by TAB, times in RFC 3339 and UTC, nothing \
+cut, no header. In a field, \\\\ is a backslash, \\t a TAB, \\n and \\r line breaks, and \\u{HEX} \
+any other control or text-direction character.
+
+csv shows those characters in the same way, except line breaks and TABs, which it quotes; a value \
+that begins with = + - or @ (a number, too) gets an apostrophe in front, so that no spreadsheet \
+runs it. JSON escapes them as \\uXXXX and loses nothing.",
+};
+
+const PAGES: [Page; 7] = [PROGRAM, LIST, SHOW, SEND, SERVE, MIGRATE, SANDBOX];
+
+/// The page of a command; the program's own for a name that is none.
+#[must_use]
+pub fn page(command: &str) -> Page {
+    PAGES.into_iter().find(|page| page.command == command).unwrap_or(PROGRAM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_first_screen_names_every_command_as_it_names_itself() {
+        let mut cli = Cli::command();
+        let screen = cli.render_help().to_string();
+        for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            let line = format!("\n  {:<8} {about}\n", command.get_name());
+            assert!(screen.contains(&line), "{line} is missing in {screen}");
+            assert_eq!(super::page(command.get_name()).command, command.get_name());
+        }
+        assert!(screen.lines().count() <= 24, "{screen}");
+    }
+
+    #[test]
+    fn every_example_parses() {
+        for page in super::PAGES {
+            let commands =
+                page.examples.lines().filter_map(|line| line.find("convo ").map(|at| &line[at..]));
+            for command in commands {
+                let end = command.find(['|', '>', '<', ')']).unwrap_or(command.len());
+                let words = shell_words(command[..end].trim());
+                assert!(super::super::parse(words.clone()).is_ok(), "{words:?}");
+            }
+        }
+    }
+
+    /// The words of a command line with plain and quoted words, as a shell would part them.
+    fn shell_words(line: &str) -> Vec<String> {
+        let quoted = line.split(['"', '\'']).enumerate();
+        quoted
+            .flat_map(|(at, part)| match at % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect(),
+                _ => vec![part.to_owned()],
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,188 @@
+//! A thread as a person reads a chat: oldest above, newest at the bottom.
+//!
+//! Every line of a message hangs under its first, so that no text can pass for a heading, a
+//! status or somebody else's message.
+
+use chrono::NaiveDate;
+use textwrap::{Options, WordSplitter, WrapAlgorithm};
+use unicode_width::UnicodeWidthStr;
+
+use super::style::Tone;
+use super::{Look, counted, safe, status, time};
+use crate::domain::conversation::SHOWN_SUFFIX;
+use crate::domain::{Conversation, Direction, Media, Message};
+
+/// Where the text of a message begins: behind `  14:30 → `.
+const INDENT: usize = 10;
+/// Long lines are hard to read, however wide the window.
+const WIDEST: usize = 100;
+
+/// The state that one message leaves to the next.
+#[derive(Debug)]
+pub(super) struct Chat {
+    look: Look,
+    width: usize,
+    day: Option<NaiveDate>,
+    own: Option<String>,
+}
+
+impl Chat {
+    pub(super) fn new(look: &Look) -> Self {
+        Self { look: *look, width: look.width.min(WIDEST), day: None, own: None }
+    }
+
+    /// Who this is, how much there is, and what stands in the way of an answer.
+    pub(super) fn heading(&self, thread: &Conversation, earlier: u64) -> Vec<String> {
+        let mut lines = vec![self.title(thread)];
+        if let Some(at) = thread.opted_out_at {
+            let since = self.look.zone.day_and_clock(at);
+            let own = thread.opted_out_number.as_ref().map(|number| format!(" to {number}"));
+            let told = format!("Opted out on {since}{}.", own.unwrap_or_default());
+            let banner = format!("{told} Nothing is sent to this contact until it sends START.");
+            lines.extend(self.wrapped(&safe::line(&banner), 0, Tone::Doubt));
+        }
+        if earlier > 0 {
+            let note =
+                format!("{} not shown; --all shows all.", counted(earlier, "earlier message"));
+            lines.extend(self.wrapped(&note, 0, Tone::Quiet));
+        }
+        lines
+    }
+
+    fn title(&self, thread: &Conversation) -> String {
+        let contact = safe::line(thread.contact_number.as_str());
+        let count = counted(thread.message_count, "message");
+        let id = thread.id.to_string();
+        let whole = contact.width() + count.len() + id.len() + 2 * " · ".width();
+        let id = if whole <= self.width { &id } else { &id[id.len() - SHOWN_SUFFIX..] };
+        let contact = Tone::Strong.paint(&contact, self.look.color);
+        format!("{contact}{}", Tone::Quiet.paint(&format!(" · {count} · {id}"), self.look.color))
+    }
+
+    /// One message, with the headings that are due before it.
+    pub(super) fn message(&mut self, message: &Message) -> Vec<String> {
+        let mut lines = self.day_heading(message);
+        lines.extend(self.own_number(message));
+        let above = lines.len();
+        for note in notes(message) {
+            lines.extend(self.wrapped(&note, INDENT, Tone::Quiet));
+        }
+        lines.extend(self.text(message));
+        lines.extend(message.media.iter().flat_map(|media| self.link(media)));
+        if let Some(first) = lines.get_mut(above) {
+            let text = first.get(INDENT..).unwrap_or_default();
+            *first = format!("{}{text}", self.lead(message));
+        }
+        self.append_status(&mut lines, message);
+        lines
+    }
+
+    fn text(&self, message: &Message) -> Vec<String> {
+        match (message.body.is_empty(), message.media.is_empty()) {
+            (true, true) => self.wrapped("(no text)", INDENT, Tone::Quiet),
+            (true, false) => Vec::new(),
+            (false, _) => safe::lines(&message.body)
+                .flat_map(|line| self.wrapped(&line, INDENT, Tone::Plain))
+                .collect(),
+        }
+    }
+
+    fn day_heading(&mut self, message: &Message) -> Vec<String> {
+        let day = self.look.zone.day(message.created_at);
+        if self.day.replace(day) == Some(day) {
+            return Vec::new();
+        }
+        vec![String::new(), Tone::Strong.paint(&time::heading(day), self.look.color)]
+    }
+
+    /// Several own numbers may share a thread: the one in use is told when it changes.
+    fn own_number(&mut self, message: &Message) -> Option<String> {
+        let own = match message.direction {
+            Direction::Inbound => &message.to,
+            Direction::Outbound => &message.from,
+        };
+        let own = safe::line(own.as_str());
+        if self.own.replace(own.clone()).as_ref() == Some(&own) {
+            return None;
+        }
+        Some(Tone::Quiet.paint(&format!("  with our number {own}"), self.look.color))
+    }
+
+    /// `  14:30 → `, as wide as the indent.
+    fn lead(&self, message: &Message) -> String {
+        let clock = Tone::Quiet.paint(&self.look.zone.clock(message.created_at), self.look.color);
+        let tone = match message.direction {
+            Direction::Inbound => Tone::Plain,
+            Direction::Outbound => Tone::Own,
+        };
+        let arrow = tone.paint(status::arrow(message.direction), self.look.color);
+        format!("  {clock} {arrow} ")
+    }
+
+    /// Puts the status at the right edge of the last line if there is room, else below.
+    fn append_status(&self, lines: &mut Vec<String>, message: &Message) {
+        let Some(phrase) = status::phrase(message, self.look.zone) else { return };
+        let tone = status::tone(message.status);
+        let used = lines.last().map_or(0, |line| plain_width(line));
+        let gap = self.width.saturating_sub(used + phrase.width());
+        match lines.last_mut() {
+            Some(last) if gap >= 2 && !message.status.is_failure() => {
+                last.push_str(&" ".repeat(gap));
+                last.push_str(&tone.paint(&phrase, self.look.color));
+            }
+            _ => lines.extend(self.wrapped(&phrase, INDENT, tone)),
+        }
+    }
+
+    /// A file as a link that can be followed: never cut, never broken. What else is known of it
+    /// stands behind it, or below where there is no room.
+    fn link(&self, media: &Media) -> Vec<String> {
+        let url = format!("{}{}", " ".repeat(INDENT), safe::line(&media.url));
+        let kind = media.content_type.as_deref().map(safe::line);
+        let facts: Vec<_> = kind.into_iter().chain(media.size.map(bytes)).collect();
+        if facts.is_empty() {
+            return vec![url];
+        }
+        let facts = format!("({})", facts.join(", "));
+        if url.width() + 1 + facts.width() > self.width {
+            let below = self.wrapped(&facts, INDENT, Tone::Quiet);
+            return std::iter::once(url).chain(below).collect();
+        }
+        vec![format!("{url} {}", Tone::Quiet.paint(&facts, self.look.color))]
+    }
+
+    /// Wraps one line of harmless text to the width, indented and toned; at least one line.
+    fn wrapped(&self, line: &str, indent: usize, tone: Tone) -> Vec<String> {
+        let options = Options::new(self.width.saturating_sub(indent).max(1))
+            .word_splitter(WordSplitter::NoHyphenation)
+            .wrap_algorithm(WrapAlgorithm::FirstFit);
+        let blanks = " ".repeat(indent);
+        let wrap = textwrap::wrap(line, options);
+        let indented = |part: &str| format!("{blanks}{}", tone.paint(part, self.look.color));
+        wrap.iter()
+            .map(|part| if part.is_empty() { String::new() } else { indented(part) })
+            .collect()
+    }
+}
+
+/// What is to be known before the text: the other participants, the subject.
+fn notes(message: &Message) -> Vec<String> {
+    let group = (!message.cc.is_empty())
+        .then(|| format!("to the group with {}", safe::line(&message.cc.join(", "))));
+    let subject =
+        message.subject.as_ref().map(|subject| format!("Subject: {}", safe::line(subject)));
+    group.into_iter().chain(subject).collect()
+}
+
+/// The columns of a line of ours, which may be coloured.
+fn plain_width(line: &str) -> usize {
+    anstream::adapter::strip_str(line).to_string().width()
+}
+
+fn bytes(size: u64) -> String {
+    match size {
+        0..1_000 => format!("{size} B"),
+        1_000..1_000_000 => format!("{} kB", size.div_ceil(1_000)),
+        _ => format!("{}.{} MB", size / 1_000_000, size % 1_000_000 / 100_000),
+    }
+}

@@ -1,0 +1,228 @@
+//! The list of threads, written while its pages arrive.
+
+use std::io::{self, Write};
+
+use super::style::Tone;
+use super::table::Layout;
+use super::{Format, Look, json, record};
+use crate::domain::Conversation;
+
+/// Prints threads. Nothing is written before the first page is there, so that a failure to read
+/// leaves standard output empty.
+#[derive(Debug)]
+pub struct List<'a, W: Write> {
+    out: &'a mut W,
+    look: Look,
+    array: json::Array,
+    begun: bool,
+    layout: Option<Layout>,
+}
+
+impl<'a, W: Write> List<'a, W> {
+    /// A list that is to be printed so.
+    pub fn new(out: &'a mut W, look: &Look) -> Self {
+        Self { out, look: *look, array: json::Array::default(), begun: false, layout: None }
+    }
+
+    /// Prints the next page.
+    ///
+    /// # Errors
+    /// Whatever writing meets.
+    pub fn page(&mut self, page: &[Conversation]) -> io::Result<()> {
+        self.begin()?;
+        match self.look.format {
+            Format::Table => self.rows(page)?,
+            Format::Json => {
+                for thread in page {
+                    self.array.element(self.out, thread)?;
+                }
+            }
+            format => record::write(self.out, format, page)?,
+        }
+        self.out.flush()
+    }
+
+    /// Ends the list; `more` tells whether there are threads that it leaves out unasked.
+    ///
+    /// # Errors
+    /// Whatever writing meets.
+    pub fn finish(&mut self, more: bool) -> io::Result<()> {
+        self.begin()?;
+        match self.look.format {
+            Format::Table if self.layout.is_none() => writeln!(self.out, "No conversations yet.")?,
+            Format::Table if more => {
+                let note = "Only the most recently active are shown; --all shows every thread.";
+                for line in textwrap::wrap(note, self.look.width) {
+                    writeln!(self.out, "{}", Tone::Quiet.paint(&line, self.look.color))?;
+                }
+            }
+            Format::Json => {
+                self.array.finish(self.out)?;
+                self.out.write_all(b"\n")?;
+            }
+            _ => {}
+        }
+        self.out.flush()
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.begun, true) {
+            return Ok(());
+        }
+        record::header::<Conversation>(self.out, self.look.format)
+    }
+
+    fn rows(&mut self, page: &[Conversation]) -> io::Result<()> {
+        if page.is_empty() {
+            return Ok(());
+        }
+        let headed = self.layout.is_none();
+        let layout = self.layout.get_or_insert_with(|| Layout::of(page, &self.look));
+        for line in layout.lines(page, &self.look, headed) {
+            writeln!(self.out, "{line}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::safe::drives;
+    use super::super::samples::{answered, conversation, look, time};
+    use super::*;
+    use crate::domain::Status;
+    use proptest::prelude::*;
+    use unicode_width::UnicodeWidthStr;
+
+    fn printed(look: &Look, pages: &[&[Conversation]], more: bool) -> String {
+        let mut out = Vec::new();
+        let mut list = List::new(&mut out, look);
+        for page in pages {
+            list.page(page).expect("a vector takes all");
+        }
+        list.finish(more).expect("a vector takes all");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    fn threads() -> Vec<Conversation> {
+        let mut stopped = conversation("STOP");
+        stopped.opted_out_at = Some(time("2026-06-17T12:00:00Z"));
+        stopped.last_message_at = time("2026-06-17T12:00:00Z");
+        let mut photo = conversation("");
+        photo.last_message_at = time("2025-11-02T12:00:00Z");
+        photo.message_count = 1_234;
+        if let Some(last) = &mut photo.last_message {
+            last.media_count = 2;
+        }
+        vec![
+            conversation("Hi, is anyone there?\nI have a question about the invoice of last week"),
+            answered(
+                "+4930901820",
+                "日本語のテキストはとても長いので切られます",
+                Status::Delivered,
+            ),
+            answered("72975", "Yes please", Status::DeliveryFailed),
+            answered("+447700900123", "Did you get my note?", Status::DeliveryUnconfirmed),
+            stopped,
+            photo,
+        ]
+    }
+
+    #[test]
+    fn a_wide_window_shows_everything() {
+        assert_eq!(printed(&look(Format::Table, 120, false), &[&threads()], false), WIDE);
+    }
+
+    #[test]
+    fn a_usual_window_cuts_the_text() {
+        assert_eq!(printed(&look(Format::Table, 80, false), &[&threads()], true), USUAL);
+    }
+
+    #[test]
+    fn a_narrow_window_keeps_who_when_and_what() {
+        assert_eq!(printed(&look(Format::Table, 40, false), &[&threads()], false), NARROW);
+    }
+
+    #[test]
+    fn colour_changes_no_word() {
+        let plain = printed(&look(Format::Table, 80, false), &[&threads()], true);
+        let colored = printed(&look(Format::Table, 80, true), &[&threads()], true);
+        assert!(colored.contains("\x1b[31mundelivered\x1b[0m"), "{colored:?}");
+        assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
+    }
+
+    #[test]
+    fn later_pages_keep_the_columns_of_the_first() {
+        let all = threads();
+        let whole = printed(&look(Format::Table, 80, false), &[&all], false);
+        let paged = printed(&look(Format::Table, 80, false), &[&all[..4], &all[4..]], false);
+        assert_eq!(whole.lines().count(), paged.lines().count());
+        assert_eq!(whole.lines().last(), paged.lines().last());
+    }
+
+    #[test]
+    fn an_empty_list_says_so_to_a_person_only() {
+        let empty = |format| printed(&look(format, 80, false), &[&[]], false);
+        assert_eq!(empty(Format::Table), "No conversations yet.\n");
+        assert_eq!(empty(Format::Lines), "");
+        assert_eq!(empty(Format::Ids), "");
+        assert_eq!(empty(Format::Json), "[]\n");
+        assert!(empty(Format::Csv).starts_with("id,contact_number,"));
+    }
+
+    #[test]
+    fn json_reads_back_whole_across_pages() {
+        let all = threads();
+        let text = printed(&look(Format::Json, 80, false), &[&all[..2], &[], &all[2..]], false);
+        let back: Vec<Conversation> = serde_json::from_str(&text).expect("an array of threads");
+        assert_eq!(back, all);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_written_a_row_is_one_harmless_line(
+            body in any::<String>(), width in 40_usize..=250, color: bool,
+        ) {
+            let page = [conversation(&body), answered("+1\u{202e}555", &body, Status::Queued)];
+            let shown = printed(&look(Format::Table, width, color), &[&page], false);
+            let plain = anstream::adapter::strip_str(&shown).to_string();
+            prop_assert_eq!(plain.lines().count(), 3, "{}", shown);
+            for line in plain.lines() {
+                prop_assert!(!line.contains(drives), "{line:?}");
+                prop_assert!(line.width() <= width, "{} > {width}: {line:?}", line.width());
+            }
+            if !color {
+                prop_assert_eq!(plain, shown);
+            }
+        }
+    }
+
+    const WIDE: &str = "\
+ID        CONTACT        MSGS  WHEN         STATUS       LAST MESSAGE
+e6f70819  +12125551234      4  3 min ago    received     ← Hi, is anyone there?\\nI have a question about the invoice of…
+e6f70819  +4930901820       4  3 min ago    delivered    → 日本語のテキストはとても長いので切られます
+e6f70819  72975             4  3 min ago    undelivered  → Yes please
+e6f70819  +447700900123     4  3 min ago    unconfirmed  → Did you get my note?
+e6f70819  +12125551234      4  yesterday    received     [opted out] ← STOP
+e6f70819  +12125551234   1234  2 Nov 2025   received     ← [2 files]
+";
+    const USUAL: &str = "\
+ID        CONTACT        MSGS  WHEN         STATUS       LAST MESSAGE
+e6f70819  +12125551234      4  3 min ago    received     ← Hi, is anyone there?…
+e6f70819  +4930901820       4  3 min ago    delivered    → 日本語のテキストはと…
+e6f70819  72975             4  3 min ago    undelivered  → Yes please
+e6f70819  +447700900123     4  3 min ago    unconfirmed  → Did you get my note?
+e6f70819  +12125551234      4  yesterday    received     [opted out] ← STOP
+e6f70819  +12125551234   1234  2 Nov 2025   received     ← [2 files]
+Only the most recently active are shown; --all shows every thread.
+";
+    const NARROW: &str = "\
+CONTACT        WHEN         LAST MESSAGE
++12125551234   3 min ago    ← Hi, is an…
++4930901820    3 min ago    → 日本語の…
+72975          3 min ago    → ✗ Yes ple…
++447700900123  3 min ago    → Did you g…
++12125551234   yesterday    [opted out]…
++12125551234   2 Nov 2025   ← [2 files]
+";
+}

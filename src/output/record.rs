@@ -1,0 +1,178 @@
+//! Records for programs: the same columns whether separated by TABs or written as csv.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Format, json, safe};
+use crate::domain::{Conversation, Message};
+
+/// Something that is one line of a listing.
+pub trait Record: Serialize {
+    /// The names of its columns. They are stable; more may be added at the end.
+    const COLUMNS: &'static [&'static str];
+
+    /// What `ids` prints.
+    fn id(&self) -> Uuid;
+
+    /// Its values in the order of the columns; what is not there is empty.
+    fn values(&self) -> Vec<Cow<'_, str>>;
+}
+
+impl Record for Conversation {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "contact_number",
+        "message_count",
+        "last_message_at",
+        "direction",
+        "status",
+        "opted_out_at",
+        "body",
+    ];
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn values(&self) -> Vec<Cow<'_, str>> {
+        let last = self.last_message.as_ref();
+        vec![
+            self.id.to_string().into(),
+            self.contact_number.as_str().into(),
+            self.message_count.to_string().into(),
+            self.last_message_at.to_string().into(),
+            last.map_or("", |last| last.direction.as_str()).into(),
+            last.map_or("", |last| last.status.as_str()).into(),
+            self.opted_out_at.map(|at| at.to_string()).unwrap_or_default().into(),
+            last.map_or("", |last| &last.body).into(),
+        ]
+    }
+}
+
+impl Record for Message {
+    const COLUMNS: &'static [&'static str] =
+        &["created_at", "direction", "status", "from", "to", "body", "id", "error", "media"];
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn values(&self) -> Vec<Cow<'_, str>> {
+        let media: Vec<_> = self.media.iter().map(|media| media.url.as_str()).collect();
+        vec![
+            self.created_at.to_string().into(),
+            self.direction.as_str().into(),
+            self.status.as_str().into(),
+            self.from.as_str().into(),
+            self.to.as_str().into(),
+            self.body.as_str().into(),
+            self.id.to_string().into(),
+            self.error.as_ref().map(ToString::to_string).unwrap_or_default().into(),
+            media.join(" ").into(),
+        ]
+    }
+}
+
+/// Writes one page of records in a form that has one record a line (or, in csv, one row).
+///
+/// # Errors
+/// Whatever writing to `out` meets.
+pub fn write<R: Record>(out: &mut impl Write, format: Format, page: &[R]) -> io::Result<()> {
+    match format {
+        Format::Ids => page.iter().try_for_each(|record| writeln!(out, "{}", record.id())),
+        Format::Jsonl => page.iter().try_for_each(|record| json::write_line(out, record)),
+        Format::Csv => csv(out, page.iter().map(Record::values)),
+        Format::Lines | Format::Table | Format::Json => {
+            page.iter().try_for_each(|record| line(out, &record.values()))
+        }
+    }
+}
+
+/// Writes the line that names the columns, where the format has one.
+///
+/// # Errors
+/// Whatever writing to `out` meets.
+pub fn header<R: Record>(out: &mut impl Write, format: Format) -> io::Result<()> {
+    match format {
+        Format::Csv => {
+            csv(out, std::iter::once(R::COLUMNS.iter().copied().map(Cow::from).collect()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn line(out: &mut impl Write, values: &[Cow<'_, str>]) -> io::Result<()> {
+    for (at, value) in values.iter().enumerate() {
+        let separator = if at == 0 { "" } else { "\t" };
+        write!(out, "{separator}{}", safe::field(value))?;
+    }
+    out.write_all(b"\n")
+}
+
+fn csv<'a>(out: &mut impl Write, rows: impl Iterator<Item = Vec<Cow<'a, str>>>) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    for row in rows {
+        writer.write_record(row.iter().map(|value| safe::cell(value).into_owned()))?;
+    }
+    writer.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{conversation, failed, inbound};
+    use super::*;
+
+    fn written<R: Record>(format: Format, page: &[R]) -> String {
+        let mut out = Vec::new();
+        header::<R>(&mut out, format).expect("a vector takes all");
+        write(&mut out, format, page).expect("a vector takes all");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_pipe_gets_one_line_with_escaped_fields() {
+        assert_eq!(
+            written(Format::Lines, &[conversation("a\tb\nc\\d\x1b[2J")]),
+            "01890000-0000-7000-8000-0000e6f70819\t+12125551234\t4\t2026-06-18T14:30:00.000000Z\t\
+             inbound\treceived\t\ta\\tb\\nc\\\\d\\u{1b}[2J\n"
+        );
+        assert_eq!(
+            written(Format::Lines, &[failed("Hi")]),
+            "2026-06-18T14:31:00.000000Z\toutbound\tdelivery_failed\t+15551234567\t+12125551234\t\
+             Hi\t01890000-0000-7000-8000-000000000002\tBlocked: as spam (Telnyx error 40002)\t\n"
+        );
+    }
+
+    #[test]
+    fn csv_names_its_columns_and_defuses_formulas() {
+        assert_eq!(
+            written(Format::Csv, &[inbound("=1+1, \"two\"\nlines")]),
+            "created_at,direction,status,from,to,body,id,error,media\n\
+             2026-06-18T14:29:00.000000Z,inbound,received,'+12125551234,'+15551234567,\
+             \"'=1+1, \"\"two\"\"\nlines\",01890000-0000-7000-8000-000000000001,,\n"
+        );
+    }
+
+    #[test]
+    fn columns_and_values_are_as_many() {
+        assert_eq!(conversation("x").values().len(), Conversation::COLUMNS.len());
+        assert_eq!(inbound("x").values().len(), Message::COLUMNS.len());
+    }
+
+    #[test]
+    fn ids_and_json_lines() {
+        let page = [inbound("a\u{202e}"), failed("b")];
+        assert_eq!(
+            written(Format::Ids, &page),
+            "01890000-0000-7000-8000-000000000001\n01890000-0000-7000-8000-000000000002\n"
+        );
+        let lines = written(Format::Jsonl, &page);
+        assert!(lines.contains("\"a\\u202e\""), "{lines}");
+        let back: Vec<Message> =
+            lines.lines().map(|line| serde_json::from_str(line).expect("a message")).collect();
+        assert_eq!(back, page);
+    }
+}

@@ -1,0 +1,106 @@
+//! Threads and messages that the tests of this module print.
+
+use chrono::FixedOffset;
+use uuid::Uuid;
+
+use super::{Format, Look, Zone};
+use crate::domain::{
+    Conversation, Direction, LastMessage, Message, MessageError, PhoneNumber, Status, Timestamp,
+};
+
+pub(crate) fn time(text: &str) -> Timestamp {
+    Timestamp::parse(text).expect("a time")
+}
+
+pub(crate) fn number(text: &str) -> PhoneNumber {
+    PhoneNumber::from_stored(text.to_owned())
+}
+
+fn id(last: u128) -> Uuid {
+    Uuid::from_u128(0x0189_0000_0000_7000_8000_0000_0000_0000 + last)
+}
+
+/// A look in UTC at 14:33 of 18 June 2026.
+pub(crate) fn look(format: Format, width: usize, color: bool) -> Look {
+    let utc = FixedOffset::east_opt(0).expect("an offset");
+    let now = time("2026-06-18T14:33:00Z");
+    Look { format, brief: false, width, color, now, zone: Zone::Fixed(utc) }
+}
+
+pub(crate) fn conversation(body: &str) -> Conversation {
+    let at = time("2026-06-18T14:30:00Z");
+    Conversation {
+        id: id(0xe6f7_0819),
+        contact_number: number("+12125551234"),
+        message_count: 4,
+        last_message_at: at,
+        created_at: time("2026-06-18T14:00:00Z"),
+        opted_out_at: None,
+        opted_out_number: None,
+        last_message: Some(LastMessage {
+            id: id(1),
+            direction: Direction::Inbound,
+            body: body.to_owned(),
+            media_count: 0,
+            status: Status::Received,
+            created_at: at,
+        }),
+    }
+}
+
+/// The thread with another contact, whose last line is ours.
+pub(crate) fn answered(contact: &str, body: &str, status: Status) -> Conversation {
+    let mut thread = conversation(body);
+    thread.contact_number = number(contact);
+    if let Some(last) = &mut thread.last_message {
+        last.direction = Direction::Outbound;
+        last.status = status;
+    }
+    thread
+}
+
+pub(crate) fn inbound(body: &str) -> Message {
+    Message {
+        id: id(1),
+        conversation_id: id(0xe6f7_0819),
+        direction: Direction::Inbound,
+        from: number("+12125551234"),
+        to: number("+15551234567"),
+        body: body.to_owned(),
+        status: Status::Received,
+        created_at: time("2026-06-18T14:29:00Z"),
+        telnyx_message_id: None,
+        cc: Vec::new(),
+        subject: None,
+        media: Vec::new(),
+        encoding: None,
+        segments: None,
+        cost: None,
+        error: None,
+        send_at: None,
+        sent_at: None,
+        completed_at: None,
+    }
+}
+
+pub(crate) fn outbound(body: &str, status: Status) -> Message {
+    Message {
+        id: id(2),
+        direction: Direction::Outbound,
+        from: number("+15551234567"),
+        to: number("+12125551234"),
+        status,
+        created_at: time("2026-06-18T14:31:00Z"),
+        segments: Some(1),
+        ..inbound(body)
+    }
+}
+
+pub(crate) fn failed(body: &str) -> Message {
+    let error = MessageError {
+        code: Some("40002".into()),
+        title: "Blocked".into(),
+        detail: Some("as spam".into()),
+    };
+    Message { error: Some(error), ..outbound(body, Status::DeliveryFailed) }
+}

@@ -1,0 +1,209 @@
+//! The table of threads. The one user of comfy-table.
+//!
+//! Threads arrive page by page, so the widths are settled by the first page and kept. The text is
+//! the last column: where a terminal disagrees about the width of an emoji, nothing follows it.
+
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, Table, Width, presets};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::style::Tone;
+use super::{Look, safe, status};
+use crate::domain::conversation::SHOWN_SUFFIX;
+use crate::domain::{Conversation, LastMessage, Status};
+
+/// Blanks between two columns.
+const GAP: usize = 2;
+/// The text is worth more than another column while it has less room than this.
+const ENOUGH_TEXT: usize = 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    Id,
+    Contact,
+    Count,
+    When,
+    Status,
+    Last,
+}
+
+/// From left to right.
+const COLUMNS: [Column; 6] =
+    [Column::Id, Column::Contact, Column::Count, Column::When, Column::Status, Column::Last];
+/// What goes first when the window is narrow.
+const EXPENDABLE: [Column; 3] = [Column::Count, Column::Id, Column::Status];
+
+impl Column {
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Id => "ID",
+            Self::Contact => "CONTACT",
+            Self::Count => "MSGS",
+            Self::When => "WHEN",
+            Self::Status => "STATUS",
+            Self::Last => "LAST MESSAGE",
+        }
+    }
+
+    /// The widths between which its content may settle it.
+    fn bounds(self) -> (usize, usize) {
+        match self {
+            Self::Id => (SHOWN_SUFFIX, SHOWN_SUFFIX),
+            Self::Contact => (12, 16),
+            Self::Count => (4, 9),
+            Self::When | Self::Status => (11, 11),
+            Self::Last => (8, usize::MAX),
+        }
+    }
+}
+
+/// Which columns there are and how wide, from the first page to the last.
+#[derive(Debug)]
+pub(super) struct Layout {
+    columns: Vec<(Column, usize)>,
+}
+
+impl Layout {
+    /// Settles the columns for a first page.
+    pub(super) fn of(page: &[Conversation], look: &Look) -> Self {
+        let measure = |column: Column| {
+            let widest = page.iter().map(|thread| text(column, thread, look, false).width()).max();
+            let (least, most) = column.bounds();
+            (column, widest.unwrap_or(0).clamp(least, most))
+        };
+        let fixed = COLUMNS.into_iter().filter(|column| *column != Column::Last);
+        let mut columns: Vec<_> = fixed.map(measure).collect();
+        for column in EXPENDABLE {
+            if room(&columns, look.width) < ENOUGH_TEXT {
+                columns.retain(|(kept, _)| *kept != column);
+            }
+        }
+        let least = Column::Last.bounds().0;
+        columns.push((Column::Last, room(&columns, look.width).max(least)));
+        Self { columns }
+    }
+
+    /// The lines of one page; the first page begins with the headings.
+    pub(super) fn lines(&self, page: &[Conversation], look: &Look, headed: bool) -> Vec<String> {
+        let shows_status = self.columns.iter().any(|(column, _)| *column == Column::Status);
+        let row = |thread: &Conversation| -> Vec<String> {
+            let text = |column| text(column, thread, look, !shows_status);
+            self.columns
+                .iter()
+                .map(|(column, width)| safe::cut(&text(*column), *width).into())
+                .collect()
+        };
+        let mut rows: Vec<_> = page.iter().map(row).collect();
+        let mut tones: Vec<_> = page.iter().map(|thread| self.tones(thread)).collect();
+        if headed {
+            rows.insert(
+                0,
+                self.columns.iter().map(|(column, _)| column.heading().into()).collect(),
+            );
+            tones.insert(0, vec![Tone::Strong; self.columns.len()]);
+        }
+        let lines = self.lay_out(rows);
+        lines.iter().zip(tones).map(|(line, tones)| self.paint(line, &tones, look.color)).collect()
+    }
+
+    fn lay_out(&self, rows: Vec<Vec<String>>) -> Vec<String> {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        for row in rows {
+            table.add_row(row.into_iter().map(Cell::new_owned));
+        }
+        let last = self.columns.len().saturating_sub(1);
+        for (at, (column, width)) in self.columns.iter().enumerate() {
+            let Some(formatted) = table.column_mut(at) else { continue };
+            let gap = if at == last { 0 } else { GAP };
+            let total = u16::try_from(width.saturating_add(gap)).unwrap_or(u16::MAX);
+            formatted.set_padding((0, u16::try_from(gap).unwrap_or_default()));
+            formatted.set_constraint(ColumnConstraint::Absolute(Width::Fixed(total)));
+            if *column == Column::Count {
+                formatted.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table.lines().collect()
+    }
+
+    fn tones(&self, thread: &Conversation) -> Vec<Tone> {
+        let last = thread.last_message.as_ref().map_or(Status::Received, |last| last.status);
+        let tone = |column| match column {
+            Column::Id | Column::When => Tone::Quiet,
+            Column::Contact => Tone::Strong,
+            Column::Status => status::tone(last),
+            Column::Last if thread.opted_out_at.is_some() => Tone::Doubt,
+            Column::Count | Column::Last => Tone::Plain,
+        };
+        self.columns.iter().map(|(column, _)| tone(*column)).collect()
+    }
+
+    /// Colours the columns of a laid-out line, which are as wide as they were told to be.
+    fn paint(&self, line: &str, tones: &[Tone], color: bool) -> String {
+        let mut painted = String::with_capacity(line.len());
+        let mut rest = line;
+        for (at, ((_, width), tone)) in self.columns.iter().zip(tones).enumerate() {
+            let is_last = at + 1 == self.columns.len();
+            let end = if is_last { rest.len() } else { offset(rest, width + GAP) };
+            let (cell, after) = rest.split_at(end);
+            let (blanks, trimmed) = (cell.trim_end().len(), cell.trim_end());
+            painted.push_str(&tone.paint(trimmed, color));
+            painted.push_str(&cell[blanks..]);
+            rest = after;
+        }
+        painted.truncate(painted.trim_end().len());
+        painted
+    }
+}
+
+/// Columns that remain for the text beside the given ones.
+fn room(columns: &[(Column, usize)], width: usize) -> usize {
+    let used: usize = columns.iter().map(|(_, column)| column + GAP).sum();
+    width.saturating_sub(used)
+}
+
+/// The byte at which `columns` columns of the text are over.
+fn offset(text: &str, columns: usize) -> usize {
+    let mut used = 0;
+    let within = |(_, c): &(usize, char)| {
+        used += c.width().unwrap_or(0);
+        used > columns
+    };
+    text.char_indices().find(within).map_or(text.len(), |(at, _)| at)
+}
+
+fn text(column: Column, thread: &Conversation, look: &Look, marked: bool) -> String {
+    let last = thread.last_message.as_ref();
+    match column {
+        Column::Id => {
+            let id = thread.id.to_string();
+            id[id.len() - SHOWN_SUFFIX..].to_owned()
+        }
+        Column::Contact => safe::line(thread.contact_number.as_str()),
+        Column::Count => thread.message_count.to_string(),
+        Column::When => look.zone.ago(thread.last_message_at, look.now),
+        Column::Status => last.map_or("", |last| status::word(last.status)).to_owned(),
+        Column::Last => {
+            let opted_out = if thread.opted_out_at.is_some() { "[opted out] " } else { "" };
+            let last = last.map_or_else(|| "(no messages)".to_owned(), |last| said(last, marked));
+            format!("{opted_out}{last}")
+        }
+    }
+}
+
+/// The last message: which way it went, how it fared when no column says so, what it said.
+fn said(last: &LastMessage, marked: bool) -> String {
+    let mark = match last.status {
+        failed if marked && failed.is_failure() => "✗ ",
+        Status::Unknown if marked => "? ",
+        _ => "",
+    };
+    let files = match last.media_count {
+        0 if last.body.is_empty() => "(no text)".to_owned(),
+        0 => String::new(),
+        1 => "[1 file] ".to_owned(),
+        count => format!("[{count} files] "),
+    };
+    let arrow = status::arrow(last.direction);
+    let said = format!("{arrow} {mark}{files}{}", safe::line(&last.body));
+    said.trim_end().to_owned()
+}

@@ -1,0 +1,249 @@
+//! One thread, written while its messages arrive.
+
+use std::io::{self, Write};
+
+use super::chat::Chat;
+use super::{Format, Look, json, record};
+use crate::domain::{Conversation, Message};
+
+/// Prints a thread. Nothing is written before the first messages are there.
+#[derive(Debug)]
+pub struct ThreadPrinter<'a, W: Write> {
+    out: &'a mut W,
+    look: Look,
+    thread: &'a Conversation,
+    earlier: u64,
+    begun: bool,
+    chat: Chat,
+    array: json::Array,
+}
+
+impl<'a, W: Write> ThreadPrinter<'a, W> {
+    /// A thread that is to be printed so, without its `earlier` oldest messages.
+    pub fn new(out: &'a mut W, look: &Look, thread: &'a Conversation, earlier: u64) -> Self {
+        let (chat, array) = (Chat::new(look), json::Array::default());
+        Self { out, look: *look, thread, earlier, begun: false, chat, array }
+    }
+
+    /// Prints the next messages.
+    ///
+    /// # Errors
+    /// Whatever writing meets.
+    pub fn page(&mut self, page: &[Message]) -> io::Result<()> {
+        self.begin()?;
+        match self.look.format {
+            Format::Table => {
+                for message in page {
+                    write_lines(self.out, &self.chat.message(message))?;
+                }
+            }
+            Format::Json => {
+                for message in page {
+                    self.array.element(self.out, message)?;
+                }
+            }
+            format => record::write(self.out, format, page)?,
+        }
+        self.out.flush()
+    }
+
+    /// Ends the thread.
+    ///
+    /// # Errors
+    /// Whatever writing meets.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.begin()?;
+        if self.look.format == Format::Json {
+            self.array.finish(self.out)?;
+            self.out.write_all(b"}\n")?;
+        }
+        self.out.flush()
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.begun, true) {
+            return Ok(());
+        }
+        match self.look.format {
+            Format::Table => write_lines(self.out, &self.chat.heading(self.thread, self.earlier)),
+            Format::Json => {
+                // The fields of the thread, left open for the messages to follow.
+                let mut fields = Vec::new();
+                json::write(&mut fields, self.thread)?;
+                self.out.write_all(fields.strip_suffix(b"}").unwrap_or(&fields))?;
+                self.out.write_all(b",\"messages\":")
+            }
+            format => record::header::<Message>(self.out, format),
+        }
+    }
+}
+
+fn write_lines(out: &mut impl Write, lines: &[String]) -> io::Result<()> {
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::safe::drives;
+    use super::super::samples::{conversation, failed, inbound, look, number, outbound, time};
+    use super::*;
+    use crate::domain::{Media, Status, Thread};
+    use proptest::prelude::*;
+    use unicode_width::UnicodeWidthStr;
+
+    fn printed(look: &Look, thread: &Conversation, messages: &[Message], earlier: u64) -> String {
+        let mut out = Vec::new();
+        let mut printer = ThreadPrinter::new(&mut out, look, thread, earlier);
+        printer.page(messages).expect("a vector takes all");
+        printer.finish().expect("a vector takes all");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    fn talk() -> Vec<Message> {
+        let long = "Hello from Telnyx! Yes, we are here every day from nine to five, and glad to \
+                    help with your invoice.";
+        let mut later = failed("Are you still there?");
+        later.created_at = time("2026-06-19T09:05:00Z");
+        let mut photo = inbound("");
+        photo.created_at = time("2026-06-19T09:06:00Z");
+        photo.media = vec![Media {
+            content_type: Some("image/jpeg".into()),
+            size: Some(48_213),
+            ..Media::at("https://media.telnyx.com/a/very/long/path/that/goes/on/photo.jpeg")
+        }];
+        let mut other = outbound("Thanks", Status::Unknown);
+        other.created_at = time("2026-06-19T09:07:00Z");
+        other.from = number("+15557654321");
+        let mut parts = outbound(long, Status::Delivered);
+        parts.segments = Some(2);
+        vec![inbound("Hi, is anyone there?\nI have a question."), parts, later, photo, other]
+    }
+
+    fn stopped() -> Conversation {
+        let mut thread = conversation("Thanks");
+        thread.opted_out_at = Some(time("2026-06-19T09:08:00Z"));
+        thread.opted_out_number = Some(number("+15551234567"));
+        thread
+    }
+
+    #[test]
+    fn a_wide_window_reads_like_a_chat() {
+        assert_eq!(printed(&look(Format::Table, 120, false), &stopped(), &talk(), 0), WIDE);
+    }
+
+    #[test]
+    fn a_usual_window_reads_like_a_chat() {
+        assert_eq!(printed(&look(Format::Table, 80, false), &conversation(""), &talk(), 7), USUAL);
+    }
+
+    #[test]
+    fn a_narrow_window_reads_like_a_chat() {
+        assert_eq!(printed(&look(Format::Table, 40, false), &stopped(), &talk(), 1), NARROW);
+    }
+
+    #[test]
+    fn colour_changes_no_word() {
+        for width in [40, 80, 120] {
+            let plain = printed(&look(Format::Table, width, false), &stopped(), &talk(), 3);
+            let colored = printed(&look(Format::Table, width, true), &stopped(), &talk(), 3);
+            assert_ne!(colored, plain);
+            assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
+        }
+    }
+
+    #[test]
+    fn json_is_the_apis_thread() {
+        for messages in [talk(), Vec::new()] {
+            let text = printed(&look(Format::Json, 80, false), &stopped(), &messages, 0);
+            let back: Thread = serde_json::from_str(&text).expect("a thread");
+            assert_eq!(back, Thread { conversation: stopped(), messages });
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_written_stays_under_its_message(
+            body in any::<String>(), width in 40_usize..=250, color: bool,
+        ) {
+            let message = inbound(&body);
+            let shown = printed(&look(Format::Table, width, color), &conversation(""), &[message], 0);
+            let plain = anstream::adapter::strip_str(&shown).to_string();
+            prop_assert!(!plain.contains(|c| c != '\n' && drives(c)), "{plain:?}");
+            for (at, line) in plain.lines().enumerate() {
+                prop_assert!(line.width() <= width, "{} > {width}: {line:?}", line.width());
+                prop_assert!(at < 3 || line.is_empty() || line.starts_with("  "), "{line:?}");
+            }
+            if !color {
+                prop_assert_eq!(plain, shown);
+            }
+        }
+    }
+
+    const WIDE: &str = "\
++12125551234 · 4 messages · 01890000-0000-7000-8000-0000e6f70819
+Opted out on 19 Jun 2026, 09:08 to +15551234567. Nothing is sent to this contact until it sends
+START.
+
+Thursday, 18 June 2026
+  with our number +15551234567
+  14:29 ← Hi, is anyone there?
+          I have a question.
+  14:31 → Hello from Telnyx! Yes, we are here every day from nine to five, and glad to help with
+          your invoice.                                                     ✓ delivered · 2 segments
+
+Friday, 19 June 2026
+  09:05 → Are you still there?
+          ✗ not delivered: Blocked: as spam (Telnyx error 40002)
+  09:06 ← https://media.telnyx.com/a/very/long/path/that/goes/on/photo.jpeg (image/jpeg, 49 kB)
+  with our number +15557654321
+  09:07 → Thanks                                                    ? unknown: it may have been sent
+";
+    const USUAL: &str = "\
++12125551234 · 4 messages · 01890000-0000-7000-8000-0000e6f70819
+7 earlier messages not shown; --all shows all.
+
+Thursday, 18 June 2026
+  with our number +15551234567
+  14:29 ← Hi, is anyone there?
+          I have a question.
+  14:31 → Hello from Telnyx! Yes, we are here every day from nine to five, and
+          glad to help with your invoice.               ✓ delivered · 2 segments
+
+Friday, 19 June 2026
+  09:05 → Are you still there?
+          ✗ not delivered: Blocked: as spam (Telnyx error 40002)
+  09:06 ← https://media.telnyx.com/a/very/long/path/that/goes/on/photo.jpeg
+          (image/jpeg, 49 kB)
+  with our number +15557654321
+  09:07 → Thanks                                ? unknown: it may have been sent
+";
+    const NARROW: &str = "\
++12125551234 · 4 messages · e6f70819
+Opted out on 19 Jun 2026, 09:08 to
++15551234567. Nothing is sent to this
+contact until it sends START.
+1 earlier message not shown; --all shows
+all.
+
+Thursday, 18 June 2026
+  with our number +15551234567
+  14:29 ← Hi, is anyone there?
+          I have a question.
+  14:31 → Hello from Telnyx! Yes, we are
+          here every day from nine to
+          five, and glad to help with
+          your invoice.
+          ✓ delivered · 2 segments
+
+Friday, 19 June 2026
+  09:05 → Are you still there?
+          ✗ not delivered: Blocked: as
+          spam (Telnyx error 40002)
+  09:06 ← https://media.telnyx.com/a/very/long/path/that/goes/on/photo.jpeg
+          (image/jpeg, 49 kB)
+  with our number +15557654321
+  09:07 → Thanks
+          ? unknown: it may have been
+          sent
+";
+}

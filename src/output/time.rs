@@ -1,0 +1,127 @@
+//! Times for people: how long ago, which day, what the clock said.
+
+use std::fmt::Display;
+
+use chrono::{Datelike, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, TimeZone};
+
+use crate::domain::Timestamp;
+
+/// The clock on the wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// The machine's own, as `TZ` or the system has it.
+    Local,
+    /// One offset from UTC the whole year.
+    Fixed(FixedOffset),
+}
+
+impl Zone {
+    /// Date and time on this clock.
+    #[must_use]
+    pub fn at(self, time: Timestamp) -> NaiveDateTime {
+        let utc = time.to_utc().naive_utc();
+        let offset = match self {
+            Self::Local => Local.offset_from_utc_datetime(&utc).fix(),
+            Self::Fixed(offset) => offset,
+        };
+        // At the end of the calendar there may be no room for the offset.
+        utc.checked_add_offset(offset).unwrap_or(utc)
+    }
+
+    /// The day on this clock.
+    #[must_use]
+    pub fn day(self, time: Timestamp) -> NaiveDate {
+        self.at(time).date()
+    }
+
+    /// Hours and minutes: `14:30`.
+    #[must_use]
+    pub fn clock(self, time: Timestamp) -> String {
+        show(self.at(time).format("%H:%M"))
+    }
+
+    /// Day and time in short: `18 Jun 2026, 14:30`.
+    #[must_use]
+    pub fn day_and_clock(self, time: Timestamp) -> String {
+        show(self.at(time).format("%-d %b %Y, %H:%M"))
+    }
+
+    /// How long ago, in at most 11 columns: `3 min ago`, `yesterday`, `12 Jun`.
+    #[must_use]
+    pub fn ago(self, time: Timestamp, now: Timestamp) -> String {
+        let (today, day) = (self.day(now), self.day(time));
+        match (now.seconds_since(time), (today - day).num_days()) {
+            // Clocks of two machines differ by a little.
+            (-60..60, _) => "just now".to_owned(),
+            (60..3_600, _) => format!("{} min ago", now.seconds_since(time) / 60),
+            (3_600.., 0) => format!("{} h ago", now.seconds_since(time) / 3_600),
+            (_, 1) => "yesterday".to_owned(),
+            (_, days @ 2..=6) => format!("{days} days ago"),
+            _ if day.year() == today.year() => show(day.format("%-d %b")),
+            _ => show(day.format("%-d %b %Y")),
+        }
+    }
+}
+
+/// A day as a heading: `Thursday, 18 June 2026`.
+#[must_use]
+pub fn heading(day: NaiveDate) -> String {
+    show(day.format("%A, %-d %B %Y"))
+}
+
+fn show(format: impl Display) -> String {
+    format.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse(text).expect("a time")
+    }
+
+    fn zone(hours: i32) -> Zone {
+        Zone::Fixed(FixedOffset::east_opt(hours * 3_600).expect("an offset"))
+    }
+
+    #[test]
+    fn ago_is_what_a_person_would_say() {
+        let now = time("2026-06-18T14:30:00Z");
+        for (then, said) in [
+            ("2026-06-18T14:30:20Z", "just now"),
+            ("2026-06-18T14:29:01Z", "just now"),
+            ("2026-06-18T14:27:00Z", "3 min ago"),
+            ("2026-06-18T12:00:00Z", "2 h ago"),
+            ("2026-06-17T23:59:00Z", "yesterday"),
+            ("2026-06-17T00:00:00Z", "yesterday"),
+            ("2026-06-15T12:00:00Z", "3 days ago"),
+            ("2026-06-11T12:00:00Z", "11 Jun"),
+            ("2025-12-31T12:00:00Z", "31 Dec 2025"),
+            ("2026-06-19T12:00:00Z", "19 Jun"),
+            ("2027-06-19T12:00:00Z", "19 Jun 2027"),
+        ] {
+            assert_eq!(zone(0).ago(time(then), now), said, "{then}");
+        }
+    }
+
+    #[test]
+    fn days_turn_at_the_midnight_of_the_zone() {
+        let late = time("2026-06-18T23:30:00Z");
+        assert_eq!(heading(zone(0).day(late)), "Thursday, 18 June 2026");
+        assert_eq!(heading(zone(2).day(late)), "Friday, 19 June 2026");
+        assert_eq!(zone(2).day_and_clock(late), "19 Jun 2026, 01:30");
+        assert_eq!(zone(-5).clock(late), "18:30");
+    }
+
+    proptest! {
+        #[test]
+        fn no_time_panics(micros: i64, now: i64) {
+            let (then, now) = (Timestamp::from_micros(micros), Timestamp::from_micros(now));
+            for zone in [Zone::Local, zone(14), zone(-12)] {
+                let _ = (zone.ago(then, now), zone.day_and_clock(then));
+            }
+        }
+    }
+}
