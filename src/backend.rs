@@ -2,6 +2,7 @@
 //!
 //! An enum and not a trait: there are two, and every verb says here what each does.
 
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::client::Client;
@@ -21,6 +22,15 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// The token that interrupts running sends, for a person's Ctrl-C.
+    #[must_use]
+    pub fn interrupt(&self) -> CancellationToken {
+        match self {
+            Self::Local(threads) => threads.interrupt().clone(),
+            Self::Remote(client) => client.interrupt().clone(),
+        }
+    }
+
     /// One page of threads, most recently active first, after a place in that order.
     ///
     /// # Errors

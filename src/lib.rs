@@ -8,10 +8,14 @@ pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod logging;
 pub mod output;
+mod run;
 pub mod sandbox;
 pub mod server;
 pub mod store;
 pub mod telnyx;
 pub mod threading;
 pub mod tls;
+
+pub use run::run;

@@ -1,2 +1,7 @@
-//! The convo program: parse, run, print the error once, exit.
-fn main() {}
+//! The convo program. Everything it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    convo::run(std::env::args_os())
+}

@@ -16,6 +16,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::Secret;
@@ -44,6 +45,7 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub struct Client {
     http: reqwest::Client,
     address: Address,
+    interrupt: CancellationToken,
 }
 
 impl Client {
@@ -76,7 +78,13 @@ impl Client {
             )
             .hint("install this system's CA certificates")
         })?;
-        Ok(Self { http, address })
+        Ok(Self { http, address, interrupt: CancellationToken::new() })
+    }
+
+    /// The token that gives up waiting for a send, for a person's Ctrl-C. The server carries on.
+    #[must_use]
+    pub fn interrupt(&self) -> &CancellationToken {
+        &self.interrupt
     }
 
     /// One page of threads, most recently active first, after a place in that order.
@@ -166,8 +174,11 @@ impl Client {
             .map_err(|_| Error::invalid("the idempotency key has characters no header takes"))?;
         let post =
             self.post_send(to, request)?.timeout(SEND_TIMEOUT).header(IDEMPOTENCY_KEY, header);
-        let (headers, message) =
-            Exchange::sending(self.address.as_str(), &key).run::<Message>(post).await?;
+        let exchange = Exchange::sending(self.address.as_str(), &key);
+        let (headers, message) = tokio::select! {
+            answer = exchange.run::<Message>(post) => answer?,
+            () = self.interrupt.cancelled() => return Err(interrupted(&key)),
+        };
         let told = headers.get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
         let idempotency_key = told.map_or_else(|| key.clone(), str::to_owned);
         Ok(Sent { message, idempotency_key })
@@ -214,6 +225,12 @@ impl Client {
         let (_, answer) = Exchange::reading(self.address.as_str()).run(request).await?;
         Ok(answer)
     }
+}
+
+fn interrupted(key: &str) -> Error {
+    Error::new(Code::OutcomeUnknown, "interrupted while the server was sending")
+        .hint("the server carries on; repeat only with the same idempotency key")
+        .with(|extra| extra.idempotency_key = Some(key.to_owned()))
 }
 
 fn default_headers(token: Option<&Secret>) -> Result<HeaderMap, Error> {

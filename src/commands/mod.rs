@@ -3,8 +3,12 @@
 pub mod generate;
 pub mod list;
 mod man;
+pub mod migrate;
+pub mod sandbox;
 pub mod send;
+pub mod serve;
 pub mod show;
+pub mod signals;
 
 use std::io;
 

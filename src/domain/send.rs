@@ -182,6 +182,20 @@ impl SendRequest {
     }
 }
 
+/// Checks a caller's own idempotency key: the same rule as Telnyx has for its
+/// keys (`^[A-Za-z0-9_:-]{1,255}$`).
+///
+/// # Errors
+/// `invalid_request`.
+pub fn check_idempotency_key(key: &str) -> Result<(), Error> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_:-".contains(&b);
+    if (1..=255).contains(&key.len()) && key.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(Error::invalid("the idempotency key is not 1 to 255 letters, digits, '_', ':' or '-'")
+        .hint("a UUID makes a good key"))
+}
+
 fn check_schedule(send_at: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
     match send_at {
         Some(at) if !SCHEDULE_SECONDS.contains(&at.seconds_since(now)) => {

@@ -13,13 +13,12 @@ use super::path::Segment;
 use super::query::Query;
 use super::{State, access, body, reply};
 use crate::domain::SendRequest;
+use crate::domain::send::check_idempotency_key;
 use crate::error::{Code, Error};
 use crate::threading::Sent;
 
 /// The header that carries the key of a send, both ways.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Longest key.
-const LONGEST_KEY: usize = 255;
 /// Longest part of a parser's remark that is passed on: it may quote the body.
 const LONGEST_REMARK: usize = 200;
 
@@ -85,14 +84,10 @@ fn read_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
     let key = match (all.next(), all.next()) {
         (None, _) => return Ok(None),
         (Some(only), None) => only.to_str().unwrap_or_default(),
-        (Some(_), Some(_)) => "",
+        (Some(_), Some(_)) => return Err(Error::invalid("there are two Idempotency-Key headers")),
     };
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-');
-    if (1..=LONGEST_KEY).contains(&key.len()) && key.chars().all(allowed) {
-        return Ok(Some(key.to_owned()));
-    }
-    Err(Error::invalid("the Idempotency-Key is none")
-        .hint("it is one header of 1 to 255 letters, digits, '_', ':' and '-'"))
+    check_idempotency_key(key)?;
+    Ok(Some(key.to_owned()))
 }
 
 fn read_request(raw: &[u8]) -> Result<SendRequest, Error> {

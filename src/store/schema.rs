@@ -1,13 +1,15 @@
 //! Bringing the schema up to date, and knowing whether it is.
 
 use migration::{Migrator, MigratorTrait};
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, EntityTrait,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
-use super::connect::Mode;
+use super::connect::{Mode, Store};
 use super::entity::meta;
+use super::failure::tell;
 use crate::error::{Code, Error};
 
 /// The advisory lock that servers starting together take in turn. Any number will do, as long as
@@ -56,10 +58,9 @@ pub(super) async fn check(db: &DatabaseConnection, mode: Mode) -> Result<(), Err
                 "upgrade this convo to the version that made it",
             );
         }
-        Err(error) => return Err(super::failure::tell(&error)),
+        Err(error) => return Err(tell(&error)),
     }
-    let found =
-        meta::Entity::find_by_id(MODE).one(db).await.map_err(|e| super::failure::tell(&e))?;
+    let found = meta::Entity::find_by_id(MODE).one(db).await.map_err(|e| tell(&e))?;
     match found {
         Some(found) if found.value != mode.as_str() => stale(
             &format!("this is a {} database", found.value),
@@ -69,5 +70,33 @@ pub(super) async fn check(db: &DatabaseConnection, mode: Mode) -> Result<(), Err
             },
         ),
         _ => Ok(()),
+    }
+}
+
+const SANDBOX: &str = "sandbox_base_url";
+
+impl Store {
+    /// Leaves the address of the simulated Telnyx for commands that open the database directly.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub async fn note_sandbox(&self, base_url: &str) -> Result<(), Error> {
+        let row = meta::ActiveModel {
+            key: sea_orm::Set(SANDBOX.to_owned()),
+            value: sea_orm::Set(base_url.to_owned()),
+        };
+        let newest =
+            OnConflict::column(meta::Column::Key).update_column(meta::Column::Value).to_owned();
+        let insert = meta::Entity::insert(row).on_conflict(newest);
+        insert.exec_without_returning(&self.reader).await.map(drop).map_err(|error| tell(&error))
+    }
+
+    /// The address of the simulated Telnyx that last served this database.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub async fn sandbox(&self) -> Result<Option<String>, Error> {
+        let found = meta::Entity::find_by_id(SANDBOX).one(&self.reader).await;
+        Ok(found.map_err(|error| tell(&error))?.map(|row| row.value))
     }
 }

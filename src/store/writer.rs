@@ -1,6 +1,6 @@
 //! The one task that writes, and commits in groups.
 //!
-//! It takes one job if one waits and up to [`BATCH`] if they piled up during the last commit,
+//! It takes one job if one waits and up to 256 if they piled up during the last commit,
 //! writes them with a fixed number of statements in one transaction, commits, and only then
 //! answers each caller. There is no timer: an idle writer answers at once, a busy one in large
 //! batches. A caller that went away is not written for.

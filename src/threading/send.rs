@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::offer::Offered;
 use super::{Threads, receive};
 use crate::clock;
+use crate::domain::send::check_idempotency_key;
 use crate::domain::{
     Direction, Draft, Media, Message, MessageError, PhoneNumber, Selector, SendPlan, SendRequest,
     Status, Timestamp,
@@ -71,6 +72,7 @@ impl Threads {
         key: Option<&str>,
     ) -> Result<Sent, Error> {
         let now = clock::now();
+        key.map_or(Ok(()), check_idempotency_key)?;
         let draft = request.understand(to, now)?;
         let telnyx = self.telnyx.as_ref().ok_or_else(no_api_key)?;
         let from = self.sender(&draft).await?;

@@ -1,0 +1,150 @@
+//! One run of the program: arguments and settings in, an exit code out.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::backend::Backend;
+use crate::cli::{self, Cli, Command, GlobalArgs, Refusal, SendArgs};
+use crate::client::Client;
+use crate::clock;
+use crate::commands::{generate, list, migrate, sandbox, send, serve, show, signals};
+use crate::config::{Config, Flags, Source};
+use crate::error::Error;
+use crate::logging;
+use crate::output::{self, Facts, Format, Look};
+use crate::store::Purpose;
+
+/// Runs one command line, the program's name first. Prints every failure once, on standard error.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match cli::parse(args) {
+        Ok(cli) => cli,
+        Err(Refusal::Show(help)) => {
+            let _ = help.print();
+            return ExitCode::from(if help.use_stderr() { 2 } else { 0 });
+        }
+        Err(Refusal::Usage { error, json }) => return tell(&error, json),
+    };
+    let json = cli.json_errors();
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => tell(&error, json),
+    }
+}
+
+fn tell(error: &Error, json: bool) -> ExitCode {
+    // Standard error may be closed; then nobody is left to tell.
+    let _ = output::error::print(&mut io::stderr().lock(), error, json);
+    ExitCode::from(error.exit_code())
+}
+
+/// What a command finds when it starts.
+struct Context {
+    config: Config,
+    facts: Facts,
+    global: GlobalArgs,
+}
+
+impl Context {
+    fn new(global: GlobalArgs, flags: Flags) -> Result<Self, Error> {
+        let source = Source::read()?;
+        let facts = Facts::gather(
+            source.terminal("NO_COLOR").is_some(),
+            source.terminal("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
+            source.terminal("TERM"),
+        );
+        let flags = Flags { sandbox: global.sandbox, server: global.server.clone(), ..flags };
+        Ok(Self { config: Config::resolve(&flags, &source)?, facts, global })
+    }
+
+    fn look(&self, asked: Option<Format>) -> Look {
+        self.facts.look(asked, self.global.color, clock::now())
+    }
+
+    /// The threads, where the settings say they are.
+    async fn backend(&self, purpose: Purpose) -> Result<Backend, Error> {
+        match &self.config.server {
+            Some(server) => {
+                Client::new(server, self.config.api_tokens.first()).map(Backend::Remote)
+            }
+            None => serve::open(&self.config, purpose).await.map(Backend::Local),
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), Error> {
+    let global = cli.global;
+    match cli.command {
+        Command::Generate(args) => generate::run(&args.dir),
+        Command::Serve(args) => {
+            let context = Context::new(global, Flags { listen: args.listen, ..Flags::default() })?;
+            logging::start(&context.config, logging::SERVER)?;
+            server_runtime()?.block_on(serve::run(context.config, &mut io::stdout()))
+        }
+        Command::Sandbox(args) => {
+            let context = Context::new(global, Flags::default())?;
+            logging::start(&context.config, logging::SERVER)?;
+            server_runtime()?.block_on(sandbox::run(args, &mut io::stdout()))
+        }
+        Command::Migrate => {
+            let context = command(global, Flags::default())?;
+            command_runtime()?.block_on(migrate::run(&context.config, &mut io::stderr()))
+        }
+        Command::List(args) => {
+            let context = command(global, Flags::default())?;
+            let look = context.look(args.print.asked());
+            command_runtime()?.block_on(async {
+                let backend = context.backend(Purpose::Read).await?;
+                list::run(&args, &backend, &mut stdout(), &look).await
+            })
+        }
+        Command::Show(args) => {
+            let context = command(global, Flags::default())?;
+            let look = context.look(args.print.asked());
+            command_runtime()?.block_on(async {
+                let backend = context.backend(Purpose::Read).await?;
+                show::run(&args, &backend, &mut stdout(), &look).await
+            })
+        }
+        Command::Send(args) => send(global, &args),
+    }
+}
+
+fn send(global: GlobalArgs, args: &SendArgs) -> Result<(), Error> {
+    let context = command(global, Flags { no_retry: args.no_retry, ..Flags::default() })?;
+    let look = context.look(args.json.then_some(Format::Json));
+    // Standard input is read to its end before anything that must not wait.
+    let request = send::request(args, io::stdin().lock(), &context.facts, look.now)?;
+    let purpose = if args.dry_run { Purpose::Read } else { Purpose::Write };
+    command_runtime()?.block_on(async {
+        let backend = context.backend(purpose).await?;
+        let interrupt = backend.interrupt();
+        tokio::spawn(async move {
+            signals::next().await;
+            interrupt.cancel();
+        });
+        send::run(args, &request, &backend, &mut stdout(), &mut io::stderr(), &look).await
+    })
+}
+
+fn command(global: GlobalArgs, flags: Flags) -> Result<Context, Error> {
+    let context = Context::new(global, flags)?;
+    logging::start(&context.config, logging::COMMAND)?;
+    Ok(context)
+}
+
+/// Records are written in pieces; the terminal or pipe gets them in blocks.
+fn stdout() -> impl Write {
+    io::BufWriter::new(io::stdout())
+}
+
+/// A short command needs no threads of its own.
+fn command_runtime() -> Result<Runtime, Error> {
+    Builder::new_current_thread().enable_all().build().map_err(|_| Error::internal())
+}
+
+fn server_runtime() -> Result<Runtime, Error> {
+    Builder::new_multi_thread().enable_all().build().map_err(|_| Error::internal())
+}
