@@ -20,6 +20,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections a server reads with.
 const READERS: u32 = 4;
 
+/// SQLite's page cache per connection: negative means KiB.
+const CACHE_KIB: &str = "-32000";
+/// Pages in the WAL before they are copied into the file: 32 MiB.
+const CHECKPOINT_PAGES: &str = "8000";
+
 /// What a database is for. One made for the one is refused by the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -76,7 +81,11 @@ impl Store {
         let writer = match purpose {
             Purpose::Read => None,
             // The writer asks for the lock itself, in short intervals.
-            _ => Some(Writer::start(connect(location, 1, Duration::ZERO).await?)),
+            _ => {
+                let location = location.clone();
+                let own = async move { connect(&location, 1, Duration::ZERO).await };
+                Some(Writer::start(own).await?)
+            }
         };
         Ok(Self { reader, writer, mode })
     }
@@ -162,6 +171,11 @@ fn sqlite_options(path: &Path, mode: FileMode, busy_timeout: Duration) -> Connec
             .read_only(mode == FileMode::Read)
             .busy_timeout(busy_timeout)
             .foreign_keys(true)
+            // Statement journals stay in memory, as do the pages of the indices.
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", CACHE_KIB)
+            // A page that is written often is copied into the file once per checkpoint.
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             // FULL: a commit is on the disk before it is acknowledged, also in WAL mode.
             .synchronous(SqliteSynchronous::Full);
         if mode == FileMode::Read { sqlite } else { sqlite.journal_mode(SqliteJournalMode::Wal) }

@@ -111,12 +111,31 @@ impl Job {
 }
 
 impl Writer {
-    /// Starts the task on a connection of its own.
-    #[must_use]
-    pub fn start(db: DatabaseConnection) -> Self {
+    /// Starts the task on a connection and a thread of its own: among the requests of a busy
+    /// server it would wait for its turn at every statement, and everybody for it.
+    ///
+    /// # Errors
+    /// When the connection cannot be made.
+    pub async fn start(
+        connect: impl Future<Output = Result<DatabaseConnection, Error>> + Send + 'static,
+    ) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(run(db, queue));
-        Self { jobs }
+        let (started, ready) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|_| Error::internal())?;
+        let work = async move {
+            match connect.await {
+                Ok(db) => {
+                    let _ = started.send(Ok(()));
+                    run(db, queue).await;
+                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        };
+        let thread = std::thread::Builder::new().name("writer".to_owned());
+        thread.spawn(move || runtime.block_on(work)).map_err(|_| Error::internal())?;
+        ready.await.map_err(|_| Error::internal())??;
+        Ok(Self { jobs })
     }
 
     /// Stores an event with what it changes. Returns after the commit.
