@@ -31,6 +31,14 @@ impl Backend {
         }
     }
 
+    /// Closes the database, if this process opened it.
+    pub async fn close(&self) {
+        match self {
+            Self::Local(threads) => threads.close().await,
+            Self::Remote(_) => {}
+        }
+    }
+
     /// One page of threads, most recently active first, after a place in that order.
     ///
     /// # Errors

@@ -97,7 +97,9 @@ fn execute(cli: Cli) -> Result<(), Error> {
             let look = context.look(args.print.asked());
             command_runtime()?.block_on(async {
                 let backend = context.backend(Purpose::Read).await?;
-                list::run(&args, &backend, &mut stdout(), &look).await
+                let ended = list::run(&args, &backend, &mut stdout(), &look).await;
+                backend.close().await;
+                ended
             })
         }
         Command::Show(args) => {
@@ -105,7 +107,9 @@ fn execute(cli: Cli) -> Result<(), Error> {
             let look = context.look(args.print.asked());
             command_runtime()?.block_on(async {
                 let backend = context.backend(Purpose::Read).await?;
-                show::run(&args, &backend, &mut stdout(), &look).await
+                let ended = show::run(&args, &backend, &mut stdout(), &look).await;
+                backend.close().await;
+                ended
             })
         }
         Command::Send(args) => send(global, &args),
@@ -125,7 +129,10 @@ fn send(global: GlobalArgs, args: &SendArgs) -> Result<(), Error> {
             signals::next().await;
             interrupt.cancel();
         });
-        send::run(args, &request, &backend, &mut stdout(), &mut io::stderr(), &look).await
+        let (mut out, mut talk) = (stdout(), io::stderr());
+        let ended = send::run(args, &request, &backend, &mut out, &mut talk, &look).await;
+        backend.close().await;
+        ended
     })
 }
 

@@ -42,14 +42,17 @@ pub async fn run(mut config: Config, out: &mut impl Write) -> Result<(), Error> 
         banner(out, address, &config, &played);
     }
     warn_of_missing(&config);
+    let threads = threads(&config, store)?;
     let app = App {
         access: Access::new(&config.api_tokens),
         verifier: Arc::new(Verifier::new(&config.public_keys)?),
-        threads: threads(&config, store)?,
+        threads: threads.clone(),
         sandbox: config.sandbox,
     };
     tokio::spawn(signals::stop(shutdown.clone()));
-    server::run(listener, app, shutdown, DEADLINE).await
+    let ended = server::run(listener, app, shutdown, DEADLINE).await;
+    threads.close().await;
+    ended
 }
 
 /// The threads for one command, in the database itself.

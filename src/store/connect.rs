@@ -25,6 +25,10 @@ const CACHE_KIB: &str = "-32000";
 /// Pages in the WAL before they are copied into the file: 32 MiB.
 const CHECKPOINT_PAGES: &str = "8000";
 
+/// Prepared statements kept per connection. A statement for many rows is another one for each
+/// number of rows, and the writer's numbers vary.
+const STATEMENTS: usize = 512;
+
 /// What a database is for. One made for the one is refused by the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -74,7 +78,9 @@ impl Store {
         let made = prepare_file(location, purpose)?;
         let readers = if purpose == Purpose::Serve { READERS } else { 1 };
         let reader = connect(location, readers, BUSY_TIMEOUT).await?;
-        if made || purpose == Purpose::Serve {
+        // Of two commands that find no database, one makes the file and both bring it up.
+        let file = location.path().is_some() && purpose == Purpose::Write;
+        if made || purpose == Purpose::Serve || (file && schema::is_empty(&reader).await) {
             schema::migrate(&reader, mode).await.map_err(|error| cannot_open(location, &error))?;
         }
         schema::check(&reader, mode).await?;
@@ -100,7 +106,19 @@ impl Store {
         let ran =
             schema::migrate(&db, mode).await.map_err(|error| cannot_open(location, &error))?;
         schema::check(&db, mode).await?;
+        db.close().await.map_err(|error| cannot_open(location, &error))?;
         Ok(ran)
+    }
+
+    /// Writes what was submitted and closes every connection. SQLite then folds its WAL into the
+    /// file, unless another process still has it open: the file alone is the whole database.
+    pub async fn close(&self) {
+        if let Some(writer) = &self.writer {
+            writer.end().await;
+        }
+        if let Err(error) = self.reader.clone().close().await {
+            tracing::warn!(%error, "the database did not close");
+        }
     }
 
     /// The writer.
@@ -168,6 +186,7 @@ fn sqlite_options(path: &Path, mode: FileMode, busy_timeout: Duration) -> Connec
         let sqlite = sqlite
             .filename(&path)
             .create_if_missing(false)
+            .statement_cache_capacity(STATEMENTS)
             .read_only(mode == FileMode::Read)
             .busy_timeout(busy_timeout)
             .foreign_keys(true)
@@ -189,7 +208,9 @@ fn postgres_options(url: &str) -> ConnectOptions {
         .set_application_name("convo")
         .test_before_acquire_if_idle_for(Duration::from_secs(10))
         // A role or database may have it off; an acknowledged message must be on the disk.
-        .map_sqlx_postgres_opts(|postgres| postgres.options([("synchronous_commit", "on")]));
+        .map_sqlx_postgres_opts(|postgres| {
+            postgres.statement_cache_capacity(STATEMENTS).options([("synchronous_commit", "on")])
+        });
     options
 }
 

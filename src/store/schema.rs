@@ -44,6 +44,11 @@ pub(super) async fn migrate(db: &DatabaseConnection, mode: Mode) -> Result<usize
 
 const MODE: &str = "mode";
 
+/// Whether no migration has ever run here.
+pub(super) async fn is_empty(db: &DatabaseConnection) -> bool {
+    Migrator::get_applied_migrations_read_only(db).await.is_ok_and(|applied| applied.is_empty())
+}
+
 /// Refuses a database that is not up to date, newer than this program, or of the other mode.
 pub(super) async fn check(db: &DatabaseConnection, mode: Mode) -> Result<(), Error> {
     let stale = |what: &str, hint: &str| Err(Error::new(Code::DatabaseNotReady, what).hint(hint));

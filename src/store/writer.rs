@@ -68,6 +68,8 @@ enum Job {
     Event(Box<Task<NewEvent, Written>>),
     Open(Box<Task<NewSend, Opened>>),
     Close(Box<Task<Closing, Message>>),
+    /// Close the connection and end.
+    End(oneshot::Sender<()>),
 }
 
 impl<I, O> Task<I, O> {
@@ -89,7 +91,7 @@ impl Job {
             // The outcome of an offer is recorded whoever still listens; so is its beginning
             // not, for then nothing has been offered.
             Self::Open(task) => task.reply.is_closed(),
-            Self::Close(_) => false,
+            Self::Close(_) | Self::End(_) => false,
         }
     }
 
@@ -98,6 +100,7 @@ impl Job {
             Self::Event(task) => task.answer(),
             Self::Open(task) => task.answer(),
             Self::Close(task) => task.answer(),
+            Self::End(_) => {}
         }
     }
 
@@ -106,6 +109,7 @@ impl Job {
             Self::Event(task) => drop(task.reply.send(Err(error()))),
             Self::Open(task) => drop(task.reply.send(Err(error()))),
             Self::Close(task) => drop(task.reply.send(Err(error()))),
+            Self::End(_) => {}
         }
     }
 }
@@ -165,6 +169,14 @@ impl Writer {
         self.submit(Job::Close(task), answer).await
     }
 
+    /// Ends the task once everything submitted before is written, and closes its connection.
+    pub async fn end(&self) {
+        let (ended, end) = oneshot::channel();
+        if self.jobs.send(Job::End(ended)).await.is_ok() {
+            let _ = end.await;
+        }
+    }
+
     /// Whether the task runs and its queue has room.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -186,7 +198,15 @@ async fn run(db: DatabaseConnection, mut queue: mpsc::Receiver<Job>) {
     let mut stretch = Instant::now();
     let shared_file = db.get_database_backend() == DatabaseBackend::Sqlite;
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
+        let end = take_end(&mut jobs);
         write(&db, std::mem::take(&mut jobs)).await;
+        if let Some(ended) = end {
+            if let Err(error) = db.close().await {
+                tracing::warn!(%error, "the database did not close");
+            }
+            let _ = ended.send(());
+            return;
+        }
         if queue.is_empty() {
             stretch = Instant::now();
         } else if shared_file && stretch.elapsed() > STRETCH {
@@ -196,8 +216,19 @@ async fn run(db: DatabaseConnection, mut queue: mpsc::Receiver<Job>) {
     }
 }
 
+fn take_end(jobs: &mut Vec<Job>) -> Option<oneshot::Sender<()>> {
+    let place = jobs.iter().position(|job| matches!(job, Job::End(_)))?;
+    match jobs.remove(place) {
+        Job::End(ended) => Some(ended),
+        _ => None,
+    }
+}
+
 /// Writes a batch; if one job spoils it, writes them one by one, so that only that one fails.
 async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) {
+    if batch.is_empty() {
+        return;
+    }
     let mut repeats = 0;
     loop {
         match transaction(db, &mut batch).await {
@@ -233,6 +264,7 @@ async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<()
             Job::Event(task) => events.push(task),
             Job::Open(task) => task.output = Some(sends::open(&txn, &task.input).await?),
             Job::Close(task) => task.output = Some(sends::close(&txn, &task.input).await?),
+            Job::End(_) => {}
         }
     }
     write_events(&txn, &mut events).await?;

@@ -84,6 +84,11 @@ impl Threads {
         &self.interrupt
     }
 
+    /// Writes what was submitted and closes the database.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
     /// One page of threads, most recently active first, after a place in that order.
     ///
     /// # Errors
