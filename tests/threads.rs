@@ -172,6 +172,33 @@ fn permutations(n: usize) -> Vec<Vec<usize>> {
         .collect()
 }
 
+async fn with_several_recipients_the_lowest_is_shown(db: TestDatabase) {
+    let threads = open(&db).await;
+    let group = |event: &str, states: &[(&str, &str)], error: Option<&str>| {
+        let mut body = report(event, "group", "", error);
+        let to = states.iter().map(|(n, s)| json!({"phone_number": n, "status": s}));
+        body["data"]["payload"]["to"] = to.collect();
+        body
+    };
+    let (a, b) = ("+12125550001", "+12125550002");
+    receive(&threads, &group("e1", &[(a, "sent"), (b, "sent")], None)).await;
+    let id = threads.find(&Selector::new(a)).await.expect("of the first").id;
+    let message = async || {
+        let all = Window::Oldest { after: None, limit: 10 };
+        threads.messages(id, all).await.expect("messages").remove(0)
+    };
+    assert_eq!(message().await.status, Status::Sent);
+    receive(&threads, &group("e2", &[(a, "delivered")], None)).await;
+    assert_eq!(message().await.status, Status::Sent, "the second is not there yet");
+    receive(&threads, &group("e3", &[(b, "delivery_failed")], Some("40008"))).await;
+    let ended = message().await;
+    assert_eq!(ended.status, Status::DeliveryFailed);
+    assert_eq!(ended.error.and_then(|error| error.code).as_deref(), Some("40008"));
+    receive(&threads, &group("e4", &[(a, "read"), (b, "delivered")], None)).await;
+    assert_eq!(message().await.status, Status::Delivered);
+    assert_eq!(message().await.error, None);
+}
+
 async fn the_latest_stop_or_start_decides(db: TestDatabase) {
     let threads = open(&db).await;
     let say = |event: &str, word: &str, at: &str| {
@@ -276,6 +303,7 @@ on_both_databases!(
     one_message_stays_one,
     concurrent_copies_and_first_messages_make_one_thread,
     reports_converge_in_every_order,
+    with_several_recipients_the_lowest_is_shown,
     the_latest_stop_or_start_decides,
     threads_are_paged_and_found,
     a_thread_is_read_in_windows,

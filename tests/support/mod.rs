@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod cluster;
+
 use std::path::{Path, PathBuf};
 
 use sea_orm::{ConnectionTrait, Database};
