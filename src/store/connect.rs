@@ -20,8 +20,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections a server reads with.
 const READERS: u32 = 4;
 
-/// SQLite's page cache per connection: negative means KiB.
-const CACHE_KIB: &str = "-32000";
+/// SQLite's page cache per connection; negative means KiB. The writer touches every index.
+const READER_CACHE: &str = "-4000";
+const WRITER_CACHE: &str = "-32000";
 /// Pages in the WAL before they are copied into the file: 32 MiB.
 const CHECKPOINT_PAGES: &str = "8000";
 
@@ -77,7 +78,7 @@ impl Store {
     pub async fn open(location: &Location, mode: Mode, purpose: Purpose) -> Result<Self, Error> {
         let made = prepare_file(location, purpose)?;
         let readers = if purpose == Purpose::Serve { READERS } else { 1 };
-        let reader = connect(location, readers, BUSY_TIMEOUT).await?;
+        let reader = connect(location, Role::Readers(readers)).await?;
         // Of two commands that find no database, one makes the file and both bring it up.
         let file = location.path().is_some() && purpose == Purpose::Write;
         if made || purpose == Purpose::Serve || (file && schema::is_empty(&reader).await) {
@@ -86,10 +87,9 @@ impl Store {
         schema::check(&reader, mode).await?;
         let writer = match purpose {
             Purpose::Read => None,
-            // The writer asks for the lock itself, in short intervals.
             _ => {
                 let location = location.clone();
-                let own = async move { connect(&location, 1, Duration::ZERO).await };
+                let own = async move { connect(&location, Role::Writer).await };
                 Some(Writer::start(own).await?)
             }
         };
@@ -102,7 +102,7 @@ impl Store {
     /// As [`open`](Self::open).
     pub async fn migrate(location: &Location, mode: Mode) -> Result<usize, Error> {
         prepare_file(location, Purpose::Serve)?;
-        let db = connect(location, 1, BUSY_TIMEOUT).await?;
+        let db = connect(location, Role::Readers(1)).await?;
         let ran =
             schema::migrate(&db, mode).await.map_err(|error| cannot_open(location, &error))?;
         schema::check(&db, mode).await?;
@@ -166,21 +166,34 @@ fn cannot_make(path: &Path, error: &std::io::Error) -> Error {
     .hint("check the directory and its rights, or set DATABASE_URL")
 }
 
-async fn connect(
-    location: &Location,
-    connections: u32,
-    busy_timeout: Duration,
-) -> Result<DatabaseConnection, Error> {
+/// What connections are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// To read, so many at once.
+    Readers(u32),
+    /// To write: one, whose task asks for SQLite's lock itself, in short intervals.
+    Writer,
+}
+
+async fn connect(location: &Location, role: Role) -> Result<DatabaseConnection, Error> {
     let mut options = match location {
-        Location::Sqlite { path, mode } => sqlite_options(path, *mode, busy_timeout),
+        Location::Sqlite { path, mode } => sqlite_options(path, *mode, role),
         Location::Postgres { url } => postgres_options(url),
+    };
+    let connections = match role {
+        Role::Readers(count) => count,
+        Role::Writer => 1,
     };
     options.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
     Database::connect(options).await.map_err(|error| cannot_open(location, &error))
 }
 
-fn sqlite_options(path: &Path, mode: FileMode, busy_timeout: Duration) -> ConnectOptions {
+fn sqlite_options(path: &Path, mode: FileMode, role: Role) -> ConnectOptions {
     let path = path.to_owned();
+    let (busy_timeout, cache) = match role {
+        Role::Readers(_) => (BUSY_TIMEOUT, READER_CACHE),
+        Role::Writer => (Duration::ZERO, WRITER_CACHE),
+    };
     let mut options = ConnectOptions::new("sqlite:file");
     options.test_before_acquire(false).map_sqlx_sqlite_opts(move |sqlite| {
         let sqlite = sqlite
@@ -192,7 +205,7 @@ fn sqlite_options(path: &Path, mode: FileMode, busy_timeout: Duration) -> Connec
             .foreign_keys(true)
             // Statement journals stay in memory, as do the pages of the indices.
             .pragma("temp_store", "memory")
-            .pragma("cache_size", CACHE_KIB)
+            .pragma("cache_size", cache)
             // A page that is written often is copied into the file once per checkpoint.
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             // FULL: a commit is on the disk before it is acknowledged, also in WAL mode.
