@@ -61,6 +61,7 @@ enum Messages {
     RequestBody,
     BaseUrl,
     AttemptUntil,
+    RepeatsLeft,
 }
 
 #[derive(DeriveIden)]
@@ -74,6 +75,7 @@ enum DeliveryReports {
     Error,
     Facts,
     OccurredAt,
+    WaitingSince,
 }
 
 #[derive(DeriveIden)]
@@ -191,7 +193,11 @@ fn messages(backend: DatabaseBackend) -> TableCreateStatement {
         // The exact bytes offered to Telnyx and where: every repeat must be the same request.
         .col(ColumnDef::new(Messages::RequestBody).blob())
         .col(ColumnDef::new(Messages::BaseUrl).text())
+        // Until then whoever set it works on the message, and nobody else does.
         .col(ColumnDef::new(Messages::AttemptUntil).big_integer())
+        // How often convo may still offer it by itself; null while that depends on what the
+        // caller is told.
+        .col(ColumnDef::new(Messages::RepeatsLeft).small_integer())
         .foreign_key(
             ForeignKey::create()
                 .name("fk_messages_conversation")
@@ -214,6 +220,8 @@ fn reports(backend: DatabaseBackend) -> TableCreateStatement {
         .col(ColumnDef::new(DeliveryReports::Error).text())
         .col(ColumnDef::new(DeliveryReports::Facts).text())
         .col(ColumnDef::new(DeliveryReports::OccurredAt).big_integer().not_null())
+        // Since when it waits for the message it may be about.
+        .col(ColumnDef::new(DeliveryReports::WaitingSince).big_integer())
         .primary_key(Index::create().col(DeliveryReports::EventId).col(DeliveryReports::Recipient))
         .to_owned()
 }
@@ -266,6 +274,29 @@ fn indices() -> Vec<IndexCreateStatement> {
             .col(Messages::FromNumber)
             .col(Messages::ToNumber)
             .and_where(Expr::col(Messages::StatusRank).lte(10))
+            .to_owned(),
+        // The same few, by when their attempts are over.
+        Index::create()
+            .name("idx_messages_attempt")
+            .table(Messages::Table)
+            .col(Messages::AttemptUntil)
+            .and_where(Expr::col(Messages::StatusRank).lte(10))
+            .to_owned(),
+        // Messages of ours on their way (`scheduled` to `sent`), by when they were last looked at.
+        Index::create()
+            .name("idx_messages_under_way")
+            .table(Messages::Table)
+            .col(Messages::AttemptUntil)
+            .and_where(Expr::col(Messages::StatusRank).gt(10))
+            .and_where(Expr::col(Messages::StatusRank).lt(60))
+            .and_where(Expr::col(Messages::AttemptUntil).is_not_null())
+            .to_owned(),
+        // The very few reports that wait.
+        Index::create()
+            .name("idx_reports_waiting")
+            .table(DeliveryReports::Table)
+            .col(DeliveryReports::WaitingSince)
+            .and_where(Expr::col(DeliveryReports::WaitingSince).is_not_null())
             .to_owned(),
         Index::create()
             .name("idx_reports_message")

@@ -124,6 +124,7 @@ fn cells(message: &NewMessage, thread: Uuid) -> Vec<(message::Column, SimpleExpr
         (C::RequestBody, offer.map(|offer| offer.body.clone()).into()),
         (C::BaseUrl, offer.map(|offer| offer.base_url.clone()).into()),
         (C::AttemptUntil, offer.map(|offer| micros(offer.until)).into()),
+        (C::RepeatsLeft, offer.and_then(|offer| offer.repeats_left).into()),
     ]
 }
 
@@ -219,19 +220,26 @@ pub(super) async fn decide_opt_out(
 pub(super) async fn remove(db: &impl ConnectionTrait, gone: &message::Model) -> Result<(), DbErr> {
     use conversation::Column as C;
     message::Entity::delete_by_id(gone.id).exec(db).await?;
+    // The counter first: it locks the thread, so that no other server adds a message between
+    // looking for the last one and noting its time.
+    conversation::Entity::update_many()
+        .col_expr(C::MessageCount, Expr::col(C::MessageCount).sub(1))
+        .filter(C::Id.eq(gone.conversation_id))
+        .exec(db)
+        .await?;
     let last = message::Entity::find()
         .filter(message::Column::ConversationId.eq(gone.conversation_id))
         .order_by_desc(message::Column::CreatedAt)
         .order_by_desc(message::Column::Id)
         .one(db)
         .await?;
-    let mut update = conversation::Entity::update_many()
-        .col_expr(C::MessageCount, Expr::col(C::MessageCount).sub(1))
-        .filter(C::Id.eq(gone.conversation_id));
     if let Some(last) = last {
-        update = update.col_expr(C::LastMessageAt, Expr::value(last.created_at));
+        conversation::Entity::update_many()
+            .col_expr(C::LastMessageAt, Expr::value(last.created_at))
+            .filter(C::Id.eq(gone.conversation_id))
+            .exec(db)
+            .await?;
     }
-    update.exec(db).await?;
     Ok(())
 }
 

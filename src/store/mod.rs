@@ -14,7 +14,9 @@ mod reports;
 pub mod row;
 mod schema;
 mod sends;
+pub mod settle;
 mod sql;
+pub mod unsettled;
 pub mod writer;
 
 pub use connect::{Mode, Purpose, Store};

@@ -5,10 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sea_orm::sea_query::{ExprTrait, OnConflict, Query, SimpleExpr, Value};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SimpleExpr, Value};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -32,20 +31,51 @@ pub(super) async fn write(
         return Ok(());
     }
     insert_rows(db, reports).await?;
+    let waiting = join(db, reports, Some(now)).await?;
+    mark_waiting(db, waiting, now).await
+}
+
+/// Brings stored reports to the messages they are about, and makes those that another program
+/// sent. Returns the reports that wait because they may be about one of ours; without a time they
+/// have waited long enough.
+pub(super) async fn join<'a>(
+    db: &impl ConnectionTrait,
+    reports: &[&'a NewReport],
+    now: Option<Timestamp>,
+) -> Result<Vec<&'a NewReport>, DbErr> {
     let known = known(db, reports.iter().map(|report| report.telnyx_message_id.as_str())).await?;
-    let mut foreign: Vec<&NewMessage> = Vec::new();
+    let (mut foreign, mut waiting): (Vec<&NewMessage>, Vec<&NewReport>) = Default::default();
     for report in reports {
         if known.contains(&report.telnyx_message_id) || attach_by_tag(db, report).await? {
             continue;
         }
-        if let Some(message) = &report.foreign
-            && !may_be_ours(db, message, now).await?
-        {
-            foreign.push(message);
+        let Some(message) = &report.foreign else { continue };
+        match now {
+            Some(now) if may_be_ours(db, message, now).await? => waiting.push(report),
+            _ => foreign.push(message),
         }
     }
     messages::insert(db, &foreign).await?;
-    fold(db, reports.iter().map(|report| report.telnyx_message_id.as_str())).await
+    fold(db, reports.iter().map(|report| report.telnyx_message_id.as_str())).await?;
+    Ok(waiting)
+}
+
+/// Notes since when some reports wait; they are the exception.
+async fn mark_waiting(
+    db: &impl ConnectionTrait,
+    reports: Vec<&NewReport>,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    use delivery_report::Column as C;
+    if reports.is_empty() {
+        return Ok(());
+    }
+    delivery_report::Entity::update_many()
+        .col_expr(C::WaitingSince, Expr::value(micros(now)))
+        .filter(C::EventId.is_in(reports.into_iter().map(|report| report.event_id.as_str())))
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 async fn insert_rows(db: &impl ConnectionTrait, reports: &[&NewReport]) -> Result<(), DbErr> {
@@ -276,26 +306,47 @@ fn guarded_update(rows: Vec<Vec<Value>>) -> sea_orm::sea_query::UpdateStatement 
 }
 
 /// Gives a message of ours the Telnyx id that the answer to its send names. If reports of that id
-/// made a row of their own meanwhile, the two become one: ours.
+/// made a row of their own meanwhile, the two become one: ours. Only such a row is ever removed:
+/// if Telnyx gives two sends of ours one id, or one send two, the message keeps what it has.
 pub(super) async fn attach(
     db: &impl ConnectionTrait,
     ours: Uuid,
     telnyx_message_id: &str,
 ) -> Result<(), DbErr> {
+    if locked_id(db, ours).await?.is_some_and(|known| known != telnyx_message_id) {
+        tracing::error!(message = %ours, telnyx_message_id,
+            "Telnyx's answer names another id than a report did: it may have sent two texts");
+        return Ok(());
+    }
     let other = message::Entity::find()
         .filter(message::Column::TelnyxMessageId.eq(telnyx_message_id))
         .one(db)
         .await?;
     if let Some(other) = other.filter(|other| other.id.0 != ours) {
+        if other.request_body.is_some() || other.direction != Direction::Outbound.as_str() {
+            tracing::error!(message = %ours, other = %other.id.0, telnyx_message_id,
+                "Telnyx's answer names an id that another message has");
+            return Ok(());
+        }
         messages::remove(db, &other).await?;
     }
-    let row = message::ActiveModel {
-        id: Set(id(ours)),
-        telnyx_message_id: Set(Some(telnyx_message_id.to_owned())),
-        ..Default::default()
-    };
-    row.update(db).await?;
+    message::Entity::update_many()
+        .col_expr(message::Column::TelnyxMessageId, telnyx_message_id.into())
+        .filter(message::Column::Id.eq(id(ours)))
+        .exec(db)
+        .await?;
     fold(db, std::iter::once(telnyx_message_id)).await
+}
+
+/// The Telnyx id that a message has, which no report changes until the end of the transaction.
+async fn locked_id(db: &impl ConnectionTrait, ours: Uuid) -> Result<Option<String>, DbErr> {
+    let mut query = Query::select();
+    query
+        .column(message::Column::TelnyxMessageId)
+        .from(message::Entity)
+        .and_where(message::Column::Id.eq(id(ours)));
+    lock_rows(&mut query, db);
+    db.query_one(&query).await?.map_or(Ok(None), |row| row.try_get_by_index(0))
 }
 
 /// The history of a message, by the time things happened.

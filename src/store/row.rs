@@ -65,6 +65,9 @@ pub struct Offer {
     pub base_url: String,
     /// When the attempt is over at the latest, whatever happens to this process.
     pub until: Timestamp,
+    /// How often convo may offer it again by itself, should the attempt end without an outcome.
+    /// `None`: once, if the caller is told so; a caller who learns nothing is not surprised later.
+    pub repeats_left: Option<i16>,
 }
 
 /// One accepted webhook event.
@@ -172,6 +175,12 @@ pub enum Opened {
 pub struct Closing {
     /// The message.
     pub id: Uuid,
+    /// The end of the attempt as it was stored before it: whoever stored it owns the attempt.
+    pub until: Timestamp,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Whether convo may offer it again by itself, should this not be recorded.
+    pub may_repeat: bool,
     /// What is known of it now.
     pub outcome: Outcome,
 }
@@ -199,6 +208,11 @@ pub enum Outcome {
         /// The opt-out that the refusal speaks of.
         opt_out: Option<OptOutChange>,
     },
-    /// Nobody knows.
+    /// Nobody knows, and the caller is told so.
     Unknown,
+    /// Nobody knows, still, after convo offered it by itself.
+    StillUnknown {
+        /// Whether not even that reached Telnyx: then it may be tried again.
+        unspent: bool,
+    },
 }

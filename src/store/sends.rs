@@ -13,26 +13,32 @@ use crate::domain::{Message, MessageError, PhoneNumber, Status, Timestamp};
 
 /// How long a caller's key binds.
 const KEY_SECONDS: i64 = 30 * 24 * 3_600;
+/// How often a key is looked at that other servers take and free at the same moment.
+const KEY_TRIES: u32 = 5;
 
 /// Stores a message that is about to be offered, unless its key or its contact forbid it.
 pub(super) async fn open(db: &impl ConnectionTrait, send: &NewSend) -> Result<Opened, DbErr> {
     let now = send.message.created_at;
-    if let Some((key, hash)) = &send.key
-        && let Some(earlier) = earlier(db, key, hash, now).await?
-    {
-        return Ok(earlier);
+    for _ in 0..KEY_TRIES {
+        if let Some((key, hash)) = &send.key
+            && let Some(earlier) = earlier(db, key, hash, now).await?
+        {
+            return Ok(earlier);
+        }
+        if let Some(refusal) = opted_out(db, send).await? {
+            return Ok(refusal);
+        }
+        if let Some((key, hash)) = &send.key
+            && !take_key(db, key, hash, send.message.id, now).await?
+        {
+            // Another server took the key between the look and the insert, and has committed.
+            // What it stands for is to be looked at, unless it is free again by now.
+            continue;
+        }
+        messages::insert(db, &[&send.message]).await?;
+        return Ok(Opened::Stored);
     }
-    if let Some(refusal) = opted_out(db, send).await? {
-        return Ok(refusal);
-    }
-    if let Some((key, hash)) = &send.key
-        && !take_key(db, key, hash, send.message.id, now).await?
-    {
-        // Another server took the key between the look and the insert, and has committed.
-        return Ok(earlier(db, key, hash, now).await?.unwrap_or(Opened::KeyReused));
-    }
-    messages::insert(db, &[&send.message]).await?;
-    Ok(Opened::Stored)
+    Err(DbErr::Custom("an idempotency key that changes hands all the time".to_owned()))
 }
 
 /// What a key stands for already.
@@ -45,8 +51,13 @@ async fn earlier(
     let Some(bound) = idempotency_key::Entity::find_by_id(key).one(db).await? else {
         return Ok(None);
     };
-    if bound.created_at < micros(now.plus_seconds(-KEY_SECONDS)) {
-        idempotency_key::Entity::delete_by_id(key).exec(db).await?;
+    let expired = micros(now.plus_seconds(-KEY_SECONDS));
+    if bound.created_at < expired {
+        // Only the expired one: another server may have renewed it in this moment.
+        idempotency_key::Entity::delete_by_id(key)
+            .filter(idempotency_key::Column::CreatedAt.lt(expired))
+            .exec(db)
+            .await?;
         return Ok(None);
     }
     if bound.request_hash != hash {
@@ -103,7 +114,7 @@ pub(super) async fn close(db: &impl ConnectionTrait, closing: &Closing) -> Resul
             }
         }
         Outcome::NotSent { error, status, opt_out } => {
-            if end(db, closing.id, *status, error).await? {
+            if end(db, closing, *status, error).await? {
                 free_key(db, closing.id).await?;
             }
             if let Some(change) = opt_out {
@@ -113,7 +124,12 @@ pub(super) async fn close(db: &impl ConnectionTrait, closing: &Closing) -> Resul
         }
         Outcome::Unknown => {
             advance(db, closing.id, Status::Unknown).await?;
+            promise_repeat(db, closing.id).await?;
+            end_attempt(db, closing).await?;
         }
+        // The attempt keeps its end, which is the pause before the next.
+        Outcome::StillUnknown { unspent: true } => give_back(db, closing).await?,
+        Outcome::StillUnknown { unspent: false } => end_attempt(db, closing).await?,
     }
     read(db, closing.id).await
 }
@@ -154,26 +170,67 @@ async fn accept(
     Ok(())
 }
 
+/// A caller who is told that nobody knows counts on the message being settled.
+async fn promise_repeat(db: &impl ConnectionTrait, ours: Uuid) -> Result<(), DbErr> {
+    use message::Column as C;
+    message::Entity::update_many()
+        .col_expr(C::RepeatsLeft, Expr::value(1))
+        .filter(C::Id.eq(id(ours)))
+        .filter(C::RepeatsLeft.is_null())
+        .filter(C::StatusRank.lte(Status::Unknown.rank()))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Lets others settle the message from now on, unless they do already.
+async fn end_attempt(db: &impl ConnectionTrait, closing: &Closing) -> Result<(), DbErr> {
+    use message::Column as C;
+    message::Entity::update_many()
+        .col_expr(C::AttemptUntil, Expr::value(micros(closing.at.min(closing.until))))
+        .filter(C::Id.eq(id(closing.id)))
+        .filter(C::AttemptUntil.eq(micros(closing.until)))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// An attempt that reached nobody was none.
+async fn give_back(db: &impl ConnectionTrait, closing: &Closing) -> Result<(), DbErr> {
+    use message::Column as C;
+    message::Entity::update_many()
+        .col_expr(C::RepeatsLeft, Expr::value(1))
+        .filter(C::Id.eq(id(closing.id)))
+        .filter(C::AttemptUntil.eq(micros(closing.until)))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
 /// Closes a message that was surely not sent; whether it was still open. One that a report has
-/// moved was sent after all.
+/// moved was sent after all. One that was found open too long and counts as unknown may still be
+/// closed by whoever alone has offered it.
 async fn end(
     db: &impl ConnectionTrait,
-    ours: Uuid,
+    closing: &Closing,
     status: Status,
     error: &MessageError,
 ) -> Result<bool, DbErr> {
+    use message::Column as C;
     let closed = message::Entity::update_many()
         .col_expr(message::Column::Status, Expr::value(status.as_str()))
         .col_expr(message::Column::StatusRank, Expr::value(status.rank()))
         .col_expr(message::Column::Error, Expr::value(to_json(error)))
-        .filter(message::Column::Id.eq(id(ours)))
-        .filter(message::Column::StatusRank.eq(Status::Pending.rank()))
+        .filter(C::Id.eq(id(closing.id)))
+        .filter(C::StatusRank.lte(Status::Unknown.rank()))
+        .filter(C::AttemptUntil.eq(micros(closing.until)))
+        .filter(C::TelnyxMessageId.is_null())
         .exec(db)
         .await?;
     Ok(closed.rows_affected > 0)
 }
 
-async fn free_key(db: &impl ConnectionTrait, ours: Uuid) -> Result<(), DbErr> {
+pub(super) async fn free_key(db: &impl ConnectionTrait, ours: Uuid) -> Result<(), DbErr> {
     idempotency_key::Entity::delete_many()
         .filter(idempotency_key::Column::MessageId.eq(id(ours)))
         .exec(db)
@@ -193,7 +250,7 @@ async fn lift(db: &impl ConnectionTrait, ours: Uuid) -> Result<(), DbErr> {
     messages::decide_opt_out(db, message.contact().as_str(), &change).await
 }
 
-async fn read(db: &impl ConnectionTrait, ours: Uuid) -> Result<Message, DbErr> {
+pub(super) async fn read(db: &impl ConnectionTrait, ours: Uuid) -> Result<Message, DbErr> {
     message::Entity::find_by_id(id(ours))
         .one(db)
         .await?

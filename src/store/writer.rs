@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::failure::{Failure, classify, tell, unavailable};
 use super::row::{Change, Closing, NewEvent, NewMessage, NewReport, NewSend, Opened};
+use super::settle::{self, Settled, Step};
 use super::{events, messages, reports, sends};
 use crate::clock;
 use crate::domain::Message;
@@ -68,6 +69,7 @@ enum Job {
     Event(Box<Task<NewEvent, Written>>),
     Open(Box<Task<NewSend, Opened>>),
     Close(Box<Task<Closing, Message>>),
+    Settle(Box<Task<Step, Vec<Settled>>>),
     /// Close the connection and end.
     End(oneshot::Sender<()>),
 }
@@ -91,7 +93,7 @@ impl Job {
             // The outcome of an offer is recorded whoever still listens; so is its beginning
             // not, for then nothing has been offered.
             Self::Open(task) => task.reply.is_closed(),
-            Self::Close(_) | Self::End(_) => false,
+            Self::Close(_) | Self::Settle(_) | Self::End(_) => false,
         }
     }
 
@@ -100,6 +102,7 @@ impl Job {
             Self::Event(task) => task.answer(),
             Self::Open(task) => task.answer(),
             Self::Close(task) => task.answer(),
+            Self::Settle(task) => task.answer(),
             Self::End(_) => {}
         }
     }
@@ -109,6 +112,7 @@ impl Job {
             Self::Event(task) => drop(task.reply.send(Err(error()))),
             Self::Open(task) => drop(task.reply.send(Err(error()))),
             Self::Close(task) => drop(task.reply.send(Err(error()))),
+            Self::Settle(task) => drop(task.reply.send(Err(error()))),
             Self::End(_) => {}
         }
     }
@@ -167,6 +171,15 @@ impl Writer {
     pub async fn close(&self, closing: Closing) -> Result<Message, Error> {
         let (task, answer) = Task::new(closing);
         self.submit(Job::Close(task), answer).await
+    }
+
+    /// Writes one step of settling. Returns the messages it could change.
+    ///
+    /// # Errors
+    /// As [`event`](Self::event).
+    pub async fn settle(&self, step: Step) -> Result<Vec<Settled>, Error> {
+        let (task, answer) = Task::new(step);
+        self.submit(Job::Settle(task), answer).await
     }
 
     /// Ends the task once everything submitted before is written, and closes its connection.
@@ -264,6 +277,7 @@ async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<()
             Job::Event(task) => events.push(task),
             Job::Open(task) => task.output = Some(sends::open(&txn, &task.input).await?),
             Job::Close(task) => task.output = Some(sends::close(&txn, &task.input).await?),
+            Job::Settle(task) => task.output = Some(settle::step(&txn, &task.input).await?),
             Job::End(_) => {}
         }
     }

@@ -1,6 +1,7 @@
 //! What a thread is. The CLI, the REST API and the webhook all call this and nothing below it.
 
 mod offer;
+mod outcome;
 mod receive;
 mod send;
 

@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use uuid::Uuid;
 
 use super::Threads;
-use crate::store::row::NewMessage;
+use crate::clock;
+use crate::domain::PhoneNumber;
+use crate::store::row::Offer;
 use crate::telnyx::client::{Answer, Client};
 
 /// The longest one attempt waits for its answer.
@@ -24,37 +27,53 @@ pub(super) enum Offered {
     Answered(Answer),
     /// Without one, or with a refusal after an attempt whose answer was lost.
     Unknown,
-    /// It was never offered.
+    /// It was never offered: a person took it back.
     Cancelled,
+    /// It was never offered: the time for it was over before it began.
+    Late,
+}
+
+/// A stored message and how it is offered in one call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt<'a> {
+    /// convo's id of the message, which is the key at Telnyx.
+    pub(super) id: Uuid,
+    /// The recipient, for the log.
+    pub(super) to: &'a PhoneNumber,
+    /// The request, as it was stored.
+    pub(super) offer: &'a Offer,
+    /// Whether it may be repeated within the call.
+    pub(super) repeat: bool,
 }
 
 impl Threads {
     /// Offers a stored message until an answer decides. Every repeat is the same request under
     /// the same key. Once one attempt was ambiguous, only an acceptance decides.
-    pub(super) async fn offer(&self, telnyx: &Client, message: &NewMessage) -> Offered {
+    pub(super) async fn offer(&self, telnyx: &Client, attempt: Attempt<'_>) -> Offered {
         let interrupted = self.interrupt.clone();
         if interrupted.is_cancelled() {
             return Offered::Cancelled;
         }
         tokio::select! {
             biased;
-            offered = self.attempts(telnyx, message) => offered,
+            offered = self.attempts(telnyx, attempt) => offered,
             () = interrupted.cancelled() => Offered::Unknown,
         }
     }
 
-    async fn attempts(&self, telnyx: &Client, message: &NewMessage) -> Offered {
-        let Some(offer) = &message.offer else { return Offered::Cancelled };
-        let reserve = RESERVE.min(self.policy.timeout / 4);
-        let deadline = Instant::now() + self.policy.timeout.saturating_sub(reserve);
-        let left = || deadline.saturating_duration_since(Instant::now());
-        let key = message.id.to_string();
-        let mut pauses = pauses(if self.policy.retry { REPEATS } else { 0 });
+    async fn attempts(&self, telnyx: &Client, attempt: Attempt<'_>) -> Offered {
+        let offer = attempt.offer;
+        let time = Remaining::new(self.policy.timeout, offer);
+        if time.left() < SHORTEST {
+            return Offered::Late;
+        }
+        let key = attempt.id.to_string();
+        let mut pauses = pauses(if attempt.repeat { REPEATS } else { 0 });
         let mut ambiguous = false;
         loop {
-            let timeout = left().min(ATTEMPT);
+            let timeout = time.left().min(ATTEMPT);
             let answer = telnyx.offer(&offer.base_url, &key, &offer.body, timeout).await;
-            note(&answer, message);
+            note(&answer, attempt);
             match &answer {
                 Answer::Accepted(_) => return Offered::Answered(answer),
                 Answer::Refused { .. } if ambiguous => return Offered::Unknown,
@@ -62,12 +81,39 @@ impl Threads {
                 Answer::Ambiguous { .. } => ambiguous = true,
                 Answer::RateLimited { .. } | Answer::Unreachable { .. } => {}
             }
-            match pauses.next().map(|pause| asked(&answer).unwrap_or(pause)) {
-                Some(pause) if pause + SHORTEST < left() => tokio::time::sleep(pause).await,
-                _ if ambiguous => return Offered::Unknown,
-                _ => return Offered::Answered(answer),
+            let pause = pauses.next().map(|pause| asked(&answer).unwrap_or(pause));
+            if let Some(pause) = pause.filter(|pause| *pause + SHORTEST < time.left()) {
+                tokio::time::sleep(pause).await;
+                // A machine that slept longer must not send what is settled by others by now.
+                if time.left() >= SHORTEST {
+                    continue;
+                }
             }
+            return if ambiguous { Offered::Unknown } else { Offered::Answered(answer) };
         }
+    }
+}
+
+/// The time of one call, by two clocks: the one that measures it, and the one that others go by
+/// who find the message open. A process that was stopped, or a machine that slept, notices only
+/// by the second that its time is over.
+struct Remaining<'a> {
+    deadline: Instant,
+    offer: &'a Offer,
+    reserve: Duration,
+}
+
+impl<'a> Remaining<'a> {
+    fn new(timeout: Duration, offer: &'a Offer) -> Self {
+        let reserve = RESERVE.min(timeout / 4);
+        Self { deadline: Instant::now() + timeout.saturating_sub(reserve), offer, reserve }
+    }
+
+    fn left(&self) -> Duration {
+        let promised = self.offer.until.as_micros().saturating_sub(clock::now().as_micros());
+        let promised = Duration::from_micros(u64::try_from(promised).unwrap_or(0));
+        let measured = self.deadline.saturating_duration_since(Instant::now());
+        promised.saturating_sub(self.reserve).min(measured)
     }
 }
 
@@ -89,21 +135,21 @@ fn asked(answer: &Answer) -> Option<Duration> {
 }
 
 /// One line for each attempt that did not simply succeed. No text, no full number.
-fn note(answer: &Answer, message: &NewMessage) {
-    let to = message.first_recipient().masked();
+fn note(answer: &Answer, attempt: Attempt<'_>) {
+    let (message, to) = (attempt.id, attempt.to.masked());
     match answer {
         Answer::Accepted(payload) => {
-            tracing::debug!(message = %message.id, telnyx_message_id = %payload.id, "accepted");
+            tracing::debug!(%message, telnyx_message_id = %payload.id, "accepted");
         }
         Answer::Refused { status, error } => {
-            tracing::warn!(message = %message.id, %to, status, code = ?error.code, "refused");
+            tracing::warn!(%message, %to, status, code = ?error.code, "refused");
         }
-        Answer::RateLimited { .. } => tracing::warn!(message = %message.id, %to, "rate limited"),
+        Answer::RateLimited { .. } => tracing::warn!(%message, %to, "rate limited"),
         Answer::Unreachable { why } => {
-            tracing::warn!(message = %message.id, %to, %why, "Telnyx cannot be reached");
+            tracing::warn!(%message, %to, %why, "Telnyx cannot be reached");
         }
         Answer::Ambiguous { what } => {
-            tracing::warn!(message = %message.id, %to, %what, "the answer was lost");
+            tracing::warn!(%message, %to, %what, "the answer was lost");
         }
     }
 }

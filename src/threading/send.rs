@@ -1,27 +1,21 @@
 //! Sending: the row first, then the offer, then the outcome.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::offer::Offered;
-use super::{Threads, receive};
+use super::Threads;
+use super::offer::Attempt;
+use super::outcome::{outcome, refusal};
 use crate::clock;
 use crate::domain::send::check_idempotency_key;
 use crate::domain::{
-    Direction, Draft, Media, Message, MessageError, PhoneNumber, Selector, SendPlan, SendRequest,
-    Status, Timestamp,
+    Direction, Draft, Media, Message, PhoneNumber, Selector, SendPlan, SendRequest, Status,
+    Timestamp,
 };
 use crate::error::{Code, Error};
 use crate::store::Facts;
-use crate::store::row::{Closing, NewMessage, NewSend, Offer, Opened, OptOutChange, Outcome};
-use crate::telnyx::client::{Answer, Client};
+use crate::store::row::{Closing, NewMessage, NewSend, Offer, Opened};
 use crate::telnyx::event::TAG_PREFIX;
-
-/// How often, and how far apart, an outcome is offered to a database that is away.
-const RECORD_TRIES: u32 = 20;
-const RECORD_PAUSE: Duration = Duration::from_millis(250);
 
 /// A send that has an outcome, though perhaps not a known one.
 #[derive(Clone, Debug)]
@@ -76,24 +70,59 @@ impl Threads {
         let draft = request.understand(to, now)?;
         let telnyx = self.telnyx.as_ref().ok_or_else(no_api_key)?;
         let from = self.sender(&draft).await?;
-        let message = self.new_message(&draft, from, telnyx, now)?;
-        let id = message.id;
-        let key = key.map_or_else(|| id.to_string(), str::to_owned);
+        let id = Uuid::now_v7();
+        let offer = Offer {
+            body: self.request_body(id, &draft, &from)?,
+            base_url: telnyx.base_url().to_owned(),
+            until: now.plus(self.policy.timeout),
+            repeats_left: match key {
+                _ if !self.policy.retry => Some(0),
+                Some(_) => Some(1),
+                None => None,
+            },
+        };
+        let message = new_message(id, &draft, from, &offer, now);
+        let key = key.map_or_else(|| message.id.to_string(), str::to_owned);
         let send = NewSend {
             message: message.clone(),
             key: Some((key.clone(), draft.request_hash.clone())),
             despite_opt_out: draft.despite_opt_out,
         };
-        match self.store.writer()?.open(send).await? {
-            Opened::Stored => {}
-            Opened::Replay(message) => return Ok(Sent { message: *message, idempotency_key: key }),
-            Opened::KeyReused => return Err(key_reused()),
-            Opened::OptedOut { since, number } => {
+        match self.store.writer()?.open(send).await {
+            Ok(Opened::Stored) => {}
+            Ok(Opened::Replay(message)) => {
+                return Ok(Sent { message: *message, idempotency_key: key });
+            }
+            Ok(Opened::KeyReused) => return Err(key_reused()),
+            Ok(Opened::OptedOut { since, number }) => {
                 return Err(opted_out(&draft.to, since, number.as_ref()));
             }
+            Err(error) => return Err(self.not_begun(error, &offer, key).await),
         }
-        let offered = self.offer(telnyx, &message).await;
-        self.conclude(offered, &message, draft.despite_opt_out, key).await
+        let attempt =
+            Attempt { id: message.id, to: &draft.to, offer: &offer, repeat: self.policy.retry };
+        let offered = self.offer(telnyx, attempt).await;
+        let closing = Closing {
+            id: message.id,
+            until: offer.until,
+            at: clock::now(),
+            may_repeat: may_repeat(&offer),
+            outcome: outcome(&offered, &message, draft.despite_opt_out),
+        };
+        let refusal = refusal(&offered, &message);
+        self.conclude(closing, refusal, key).await
+    }
+
+    /// Nothing was offered, since nothing could be stored. Only if the database broke off while it
+    /// stored, the row may be there, and must not be offered later.
+    async fn not_begun(&self, error: Error, offer: &Offer, key: String) -> Error {
+        let Some(id) = error.extra().message_id else { return error };
+        if self.withdraw(id, offer.until).await || !may_repeat(offer) {
+            return error.with(|extra| extra.message_id = None);
+        }
+        let what = "the database broke off while the message was stored: it may be sent later";
+        let error = Error::new(Code::OutcomeUnknown, what);
+        with_key(error.hint("repeat it only with the same idempotency key"), &key)
     }
 
     /// Tells what [`send`](Self::send) would do, and does nothing.
@@ -132,196 +161,83 @@ impl Threads {
         Ok(last.filter(|number| self.numbers.contains(number)).unwrap_or_else(|| default.clone()))
     }
 
-    fn new_message(
-        &self,
-        draft: &Draft,
-        from: PhoneNumber,
-        telnyx: &Client,
-        now: Timestamp,
-    ) -> Result<NewMessage, Error> {
-        let id = Uuid::now_v7();
+    /// The bytes of the request to Telnyx.
+    fn request_body(&self, id: Uuid, draft: &Draft, from: &PhoneNumber) -> Result<Vec<u8>, Error> {
         let tag = [format!("{TAG_PREFIX}{id}")];
-        let body = serde_json::to_vec(&TelnyxRequest {
-            from: &from,
+        let request = TelnyxRequest {
+            from,
             to: &draft.to,
             text: &draft.text,
             media_urls: &draft.media_urls,
             subject: draft.subject.as_deref(),
             send_at: draft.send_at,
             tags: if self.policy.tag { &tag } else { &[] },
-        })
-        .map_err(|_| Error::internal())?;
-        let seconds = i64::try_from(self.policy.timeout.as_secs()).unwrap_or(i64::MAX);
-        Ok(NewMessage {
-            id,
-            telnyx_message_id: None,
-            direction: Direction::Outbound,
-            from,
-            to: vec![draft.to.clone()],
-            cc: Vec::new(),
-            body: draft.text.clone(),
-            subject: draft.subject.clone(),
-            media: draft.media_urls.iter().map(Media::at).collect(),
-            facts: Facts {
-                encoding: Some(draft.size.encoding.to_string()),
-                segments: Some(draft.size.segments),
-                ..Facts::default()
-            },
-            status: Status::Pending,
-            created_at: now,
-            send_at: draft.send_at,
-            offer: Some(Offer {
-                body,
-                base_url: telnyx.base_url().to_owned(),
-                until: now.plus_seconds(seconds),
-            }),
-        })
+        };
+        serde_json::to_vec(&request).map_err(|_| Error::internal())
     }
 
-    /// Records the outcome and tells the caller.
+    /// Records the outcome and tells the caller. What is recorded decides: only a row that says
+    /// so is surely never offered again.
     async fn conclude(
         &self,
-        offered: Offered,
-        message: &NewMessage,
-        lift_opt_out: bool,
+        closing: Closing,
+        refusal: Option<Error>,
         key: String,
     ) -> Result<Sent, Error> {
-        let outcome = outcome(&offered, message, lift_opt_out);
-        let stored = self.record(Closing { id: message.id, outcome }).await?;
-        // A report may have proved meanwhile that it was sent after all.
-        let sent_after_all = stored.status > Status::Unknown && !stored.status.is_failure();
-        match refusal(&offered, message) {
-            Some(error) if !sent_after_all => Err(error.with(|extra| {
-                extra.message_id = Some(message.id);
-            })),
+        let id = closing.id;
+        let stored = self.record(closing).await.map_err(|error| with_key(error, &key))?;
+        match refusal {
+            Some(error) if stored.status.is_failure() => {
+                Err(error.with(|extra| extra.message_id = Some(id)))
+            }
             _ => Ok(Sent { message: stored, idempotency_key: key }),
         }
     }
-
-    /// Writes an outcome, patiently: it cannot be had a second time.
-    async fn record(&self, closing: Closing) -> Result<Message, Error> {
-        let mut tries = 0;
-        loop {
-            match self.store.writer()?.close(closing.clone()).await {
-                Err(error) if error.code() == Code::DatabaseUnavailable && tries < RECORD_TRIES => {
-                    tries += 1;
-                    tokio::time::sleep(RECORD_PAUSE).await;
-                }
-                Err(error) => {
-                    tracing::error!(message = %closing.id, outcome = ?closing.outcome,
-                        "the outcome of a send could not be recorded");
-                    return Err(unrecorded(&error, &closing));
-                }
-                Ok(message) => return Ok(message),
-            }
-        }
-    }
 }
 
-/// What the row is to say.
-fn outcome(offered: &Offered, message: &NewMessage, lift_opt_out: bool) -> Outcome {
-    let not_sent = |error: MessageError, status| Outcome::NotSent {
-        opt_out: stop_refusal(&error, message),
-        error,
-        status,
-    };
-    match offered {
-        Offered::Unknown => Outcome::Unknown,
-        Offered::Cancelled => {
-            not_sent(own_error("Cancelled before it was sent"), Status::Cancelled)
-        }
-        Offered::Answered(answer) => match answer {
-            Answer::Accepted(payload) => Outcome::Accepted {
-                telnyx_message_id: payload.id.clone(),
-                status: payload
-                    .to
-                    .first()
-                    .and_then(|to| Status::from_report(to.status.as_deref()?))
-                    .unwrap_or(Status::Queued),
-                facts: receive::facts(payload),
-                lift_opt_out,
-            },
-            Answer::Refused { error, .. } => not_sent(error.clone(), Status::SendingFailed),
-            Answer::RateLimited { .. } => {
-                not_sent(own_error("Telnyx asked to slow down"), Status::SendingFailed)
-            }
-            Answer::Unreachable { why } => not_sent(
-                MessageError {
-                    detail: Some(why.clone()),
-                    ..own_error("Telnyx could not be reached")
-                },
-                Status::SendingFailed,
-            ),
-            Answer::Ambiguous { .. } => Outcome::Unknown,
+fn new_message(
+    id: Uuid,
+    draft: &Draft,
+    from: PhoneNumber,
+    offer: &Offer,
+    now: Timestamp,
+) -> NewMessage {
+    NewMessage {
+        id,
+        telnyx_message_id: None,
+        direction: Direction::Outbound,
+        from,
+        to: vec![draft.to.clone()],
+        cc: Vec::new(),
+        body: draft.text.clone(),
+        subject: draft.subject.clone(),
+        media: draft.media_urls.iter().map(Media::at).collect(),
+        facts: Facts {
+            encoding: Some(draft.size.encoding.to_string()),
+            segments: Some(draft.size.segments),
+            ..Facts::default()
         },
+        status: Status::Pending,
+        created_at: now,
+        send_at: draft.send_at,
+        offer: Some(offer.clone()),
     }
 }
 
-/// What the caller is told when surely nothing was sent.
-fn refusal(offered: &Offered, message: &NewMessage) -> Option<Error> {
-    let answer = match offered {
-        Offered::Unknown => return None,
-        Offered::Cancelled => {
-            return Some(Error::new(Code::Cancelled, "cancelled; nothing was sent"));
-        }
-        Offered::Answered(answer) => answer,
-    };
-    match answer {
-        Answer::Accepted(_) | Answer::Ambiguous { .. } => None,
-        Answer::RateLimited { wait } => Some(
-            Error::new(Code::RateLimited, "Telnyx asks to slow down; nothing was sent")
-                .hint("try again later")
-                .with(|extra| extra.retry_after = Some(wait.map_or(1, |wait| wait.as_secs()))),
-        ),
-        Answer::Unreachable { why } => Some(
-            Error::new(Code::TelnyxUnreachable, "Telnyx could not be reached; nothing was sent")
-                .hint("check the network and try again")
-                .with(|extra| extra.detail = Some(why.clone())),
-        ),
-        Answer::Refused { status, error } => Some(refused(*status, error, message)),
+/// Whether convo may offer a message by itself whose attempt ends without a recorded outcome.
+fn may_repeat(offer: &Offer) -> bool {
+    offer.repeats_left.is_some_and(|left| left > 0)
+}
+
+/// An unknown outcome is told with the key under which the send may be repeated.
+fn with_key(error: Error, key: &str) -> Error {
+    match error.code() {
+        Code::OutcomeUnknown => error.with(|extra| extra.idempotency_key = Some(key.to_owned())),
+        _ => error,
     }
 }
 
-fn refused(status: u16, error: &MessageError, message: &NewMessage) -> Error {
-    let told = if status == 401 {
-        Error::new(Code::InvalidApiKey, "Invalid API key")
-            .hint("set TELNYX_API_KEY to a valid key from the Telnyx portal")
-    } else if stop_refusal(error, message).is_some() {
-        Error::new(Code::OptedOut, "the contact has opted out; nothing was sent")
-            .hint("it can be written to again once it sends START")
-    } else {
-        Error::new(Code::TelnyxRefused, format!("Telnyx refused the message: {}", error.title))
-    };
-    told.with(|extra| {
-        extra.detail = error.detail.clone();
-        extra.telnyx_code = error.code.clone();
-        extra.status_code = Some(status);
-    })
-}
-
-/// The opt-out that a refusal speaks of. The code alone does not say it: Telnyx's documents give
-/// it other meanings too, so the words must name STOP or the block rule.
-fn stop_refusal(error: &MessageError, message: &NewMessage) -> Option<OptOutChange> {
-    if error.code.as_deref() != Some("40300") {
-        return None;
-    }
-    let words = format!("{} {}", error.title, error.detail.as_deref().unwrap_or_default());
-    let words = words.to_lowercase();
-    let speaks_of_stop = words.split(|c: char| !c.is_alphanumeric()).any(|word| word == "stop")
-        || words.contains("block rule");
-    speaks_of_stop.then(|| OptOutChange {
-        opted_out: true,
-        at: clock::now(),
-        number: Some(message.from.clone()),
-        profile: None,
-    })
-}
-
-fn own_error(title: &str) -> MessageError {
-    MessageError { code: None, title: title.to_owned(), detail: None }
-}
-
-fn no_api_key() -> Error {
+pub(super) fn no_api_key() -> Error {
     Error::new(Code::NotConfigured, "TELNYX_API_KEY is not set")
         .hint("copy your key from the Telnyx portal into .env, or try --sandbox")
 }
@@ -337,17 +253,4 @@ fn opted_out(to: &PhoneNumber, since: Timestamp, number: Option<&PhoneNumber>) -
         .hint(
             "it can be written to again once it sends START; --despite-opt-out lets Telnyx decide",
         )
-}
-
-/// The outcome is known, but not to the database. What is told must still be true.
-fn unrecorded(error: &Error, closing: &Closing) -> Error {
-    match closing.outcome {
-        Outcome::NotSent { .. } => Error::new(error.code(), error.to_string()),
-        _ => Error::new(
-            Code::OutcomeUnknown,
-            "the message was offered to Telnyx, but its outcome could not be recorded",
-        )
-        .hint("its delivery report will tell; repeat only with the same idempotency key"),
-    }
-    .with(|extra| extra.message_id = Some(closing.id))
 }

@@ -28,6 +28,8 @@ pub struct Model {
     pub facts: Option<String>,
     /// When it happened.
     pub occurred_at: i64,
+    /// Since when it waits for the message it may be about.
+    pub waiting_since: Option<i64>,
 }
 
 /// What a report tells beside the status; taken over with the status that wins.

@@ -60,8 +60,11 @@ pub struct Model {
     pub request_body: Option<Vec<u8>>,
     /// Where they were offered.
     pub base_url: Option<String>,
-    /// When the running attempt is over at the latest.
+    /// When the running attempt is over at the latest; then others may settle the message.
     pub attempt_until: Option<i64>,
+    /// How often convo may still offer it by itself. Null: not at all, unless its caller is told
+    /// that nobody knows its outcome.
+    pub repeats_left: Option<i16>,
 }
 
 impl Model {
