@@ -31,7 +31,9 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the threads, most recently active first')
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show the thread with a contact')
             [CompletionResult]::new('send', 'send', [CompletionResultType]::ParameterValue, 'Send a text message')
+            [CompletionResult]::new('retry', 'retry', [CompletionResultType]::ParameterValue, 'Send a message again whose outcome is unknown')
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Receive Telnyx''s webhooks and serve the REST API')
+            [CompletionResult]::new('settle', 'settle', [CompletionResultType]::ParameterValue, 'Settle what dead processes and lost answers left open')
             [CompletionResult]::new('migrate', 'migrate', [CompletionResultType]::ParameterValue, 'Create the database''s tables, or bring them up to date')
             [CompletionResult]::new('sandbox', 'sandbox', [CompletionResultType]::ParameterValue, 'Run a simulated Telnyx by itself, for any program to talk to')
             break
@@ -77,8 +79,26 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'convo;retry' {
+            [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
+            [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Also after 24 hours, when Telnyx no longer knows it: if it was sent, it is sent twice')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print the message as a JSON object; errors are told in JSON, too')
+            [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
         'convo;serve' {
             [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Listen on this address [default: 127.0.0.1:5000] [env: CONVO_LISTEN]')
+            [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
+            [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'convo;settle' {
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')

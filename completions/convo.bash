@@ -22,6 +22,9 @@ _convo() {
             convo,migrate)
                 cmd="convo__subcmd__migrate"
                 ;;
+            convo,retry)
+                cmd="convo__subcmd__retry"
+                ;;
             convo,sandbox)
                 cmd="convo__subcmd__sandbox"
                 ;;
@@ -30,6 +33,9 @@ _convo() {
                 ;;
             convo,serve)
                 cmd="convo__subcmd__serve"
+                ;;
+            convo,settle)
+                cmd="convo__subcmd__settle"
                 ;;
             convo,show)
                 cmd="convo__subcmd__show"
@@ -41,7 +47,7 @@ _convo() {
 
     case "${cmd}" in
         convo)
-            opts="-h -V --sandbox --server --color --help --version list show send serve migrate sandbox"
+            opts="-h -V --sandbox --server --color --help --version list show send retry serve settle migrate sandbox"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -94,6 +100,28 @@ _convo() {
             ;;
         convo__subcmd__migrate)
             opts="-h --sandbox --server --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        convo__subcmd__retry)
+            opts="-h --force --json --sandbox --server --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -212,6 +240,28 @@ _convo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        convo__subcmd__settle)
+            opts="-h --sandbox --server --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --server)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -28,7 +28,9 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand list 'List the threads, most recently active first'
             cand show 'Show the thread with a contact'
             cand send 'Send a text message'
+            cand retry 'Send a message again whose outcome is unknown'
             cand serve 'Receive Telnyx''s webhooks and serve the REST API'
+            cand settle 'Settle what dead processes and lost answers left open'
             cand migrate 'Create the database''s tables, or bring them up to date'
             cand sandbox 'Run a simulated Telnyx by itself, for any program to talk to'
         }
@@ -70,8 +72,24 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'convo;retry'= {
+            cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
+            cand --color 'Use colour: auto, always or never'
+            cand --force 'Also after 24 hours, when Telnyx no longer knows it: if it was sent, it is sent twice'
+            cand --json 'Print the message as a JSON object; errors are told in JSON, too'
+            cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
         &'convo;serve'= {
             cand --listen 'Listen on this address [default: 127.0.0.1:5000] [env: CONVO_LISTEN]'
+            cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
+            cand --color 'Use colour: auto, always or never'
+            cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'convo;settle'= {
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'

@@ -34,7 +34,9 @@ complete -c convo -n "__fish_convo_needs_command" -s V -l version -d 'Print vers
 complete -c convo -n "__fish_convo_needs_command" -f -a "list" -d 'List the threads, most recently active first'
 complete -c convo -n "__fish_convo_needs_command" -f -a "show" -d 'Show the thread with a contact'
 complete -c convo -n "__fish_convo_needs_command" -f -a "send" -d 'Send a text message'
+complete -c convo -n "__fish_convo_needs_command" -f -a "retry" -d 'Send a message again whose outcome is unknown'
 complete -c convo -n "__fish_convo_needs_command" -f -a "serve" -d 'Receive Telnyx\'s webhooks and serve the REST API'
+complete -c convo -n "__fish_convo_needs_command" -f -a "settle" -d 'Settle what dead processes and lost answers left open'
 complete -c convo -n "__fish_convo_needs_command" -f -a "migrate" -d 'Create the database\'s tables, or bring them up to date'
 complete -c convo -n "__fish_convo_needs_command" -f -a "sandbox" -d 'Run a simulated Telnyx by itself, for any program to talk to'
 complete -c convo -n "__fish_convo_using_subcommand list" -l limit -d 'Print at most the N newest [on a terminal: 50]' -r
@@ -80,6 +82,14 @@ complete -c convo -n "__fish_convo_using_subcommand send" -l despite-opt-out -d 
 complete -c convo -n "__fish_convo_using_subcommand send" -l json -d 'Print the message as a JSON object; errors are told in JSON, too'
 complete -c convo -n "__fish_convo_using_subcommand send" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
 complete -c convo -n "__fish_convo_using_subcommand send" -s h -l help -d 'Print help'
+complete -c convo -n "__fish_convo_using_subcommand retry" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
+complete -c convo -n "__fish_convo_using_subcommand retry" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
+always\t'Also into a pipe'
+never\t'Never'"
+complete -c convo -n "__fish_convo_using_subcommand retry" -l force -d 'Also after 24 hours, when Telnyx no longer knows it: if it was sent, it is sent twice'
+complete -c convo -n "__fish_convo_using_subcommand retry" -l json -d 'Print the message as a JSON object; errors are told in JSON, too'
+complete -c convo -n "__fish_convo_using_subcommand retry" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand retry" -s h -l help -d 'Print help'
 complete -c convo -n "__fish_convo_using_subcommand serve" -l listen -d 'Listen on this address [default: 127.0.0.1:5000] [env: CONVO_LISTEN]' -r
 complete -c convo -n "__fish_convo_using_subcommand serve" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
 complete -c convo -n "__fish_convo_using_subcommand serve" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
@@ -87,6 +97,12 @@ always\t'Also into a pipe'
 never\t'Never'"
 complete -c convo -n "__fish_convo_using_subcommand serve" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
 complete -c convo -n "__fish_convo_using_subcommand serve" -s h -l help -d 'Print help'
+complete -c convo -n "__fish_convo_using_subcommand settle" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
+complete -c convo -n "__fish_convo_using_subcommand settle" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
+always\t'Also into a pipe'
+never\t'Never'"
+complete -c convo -n "__fish_convo_using_subcommand settle" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand settle" -s h -l help -d 'Print help'
 complete -c convo -n "__fish_convo_using_subcommand migrate" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
 complete -c convo -n "__fish_convo_using_subcommand migrate" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Also into a pipe'

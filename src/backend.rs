@@ -108,6 +108,18 @@ impl Backend {
         }
     }
 
+    /// Offers a message again whose outcome is unknown, beyond 24 hours only with `force`.
+    ///
+    /// # Errors
+    /// The message is in no state for it, or its contact opted out. A message that stays unknown
+    /// is no error.
+    pub async fn retry(&self, id: Uuid, force: bool) -> Result<Message, Error> {
+        match self {
+            Self::Local(threads) => threads.retry(id, force).await,
+            Self::Remote(client) => client.retry(id, force).await,
+        }
+    }
+
     /// Tells what a send would do, and does nothing.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use url::Url;
+use uuid::Uuid;
 
 use crate::domain::Timestamp;
 use crate::output::{ColorChoice, Format};
@@ -73,9 +74,15 @@ pub enum Command {
     /// Send a text message
     #[command(after_help = help::SEND.examples)]
     Send(SendArgs),
+    /// Send a message again whose outcome is unknown
+    #[command(after_help = help::RETRY.examples)]
+    Retry(RetryArgs),
     /// Receive Telnyx's webhooks and serve the REST API
     #[command(after_help = help::SERVE.examples)]
     Serve(ServeArgs),
+    /// Settle what dead processes and lost answers left open
+    #[command(after_help = help::SETTLE.examples)]
+    Settle,
     /// Create the database's tables, or bring them up to date
     #[command(after_help = help::MIGRATE.examples)]
     Migrate,
@@ -170,6 +177,19 @@ pub struct SendArgs {
     pub json: bool,
 }
 
+/// Arguments of `retry`.
+#[derive(Args, Clone, Debug)]
+pub struct RetryArgs {
+    /// The message's id, as send prints it
+    pub id: Uuid,
+    /// Also after 24 hours, when Telnyx no longer knows it: if it was sent, it is sent twice
+    #[arg(long)]
+    pub force: bool,
+    /// Print the message as a JSON object; errors are told in JSON, too
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
@@ -208,6 +228,7 @@ impl Cli {
             Command::List(list) => list.print.asked().is_some_and(Format::is_json),
             Command::Show(show) => show.print.asked().is_some_and(Format::is_json),
             Command::Send(send) => send.json,
+            Command::Retry(retry) => retry.json,
             _ => false,
         }
     }

@@ -58,6 +58,8 @@ pub enum Code {
     TelnyxUnreachable,
     /// Telnyx refused the message for good.
     TelnyxRefused,
+    /// The message is in no state to be offered again.
+    NotRetryable,
     /// The message was taken back before it was offered.
     Cancelled,
     /// The database cannot be reached or is overloaded.
@@ -89,7 +91,7 @@ impl Code {
                 StatusCode::NOT_FOUND
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Cancelled => StatusCode::CONFLICT,
+            Self::NotRetryable | Self::Cancelled => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyKeyReused | Self::TelnyxRefused => StatusCode::UNPROCESSABLE_ENTITY,
@@ -114,6 +116,7 @@ impl Code {
             | Self::MessageTooLong
             | Self::AmbiguousId
             | Self::IdempotencyKeyReused
+            | Self::NotRetryable
             | Self::MethodNotAllowed
             | Self::PayloadTooLarge
             | Self::UnsupportedMediaType => 2,

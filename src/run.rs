@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::backend::Backend;
-use crate::cli::{self, Cli, Command, GlobalArgs, Refusal, SendArgs};
+use crate::cli::{self, Cli, Command, GlobalArgs, Refusal, RetryArgs, SendArgs};
 use crate::client::Client;
 use crate::clock;
-use crate::commands::{generate, list, migrate, sandbox, send, serve, show, signals};
+use crate::commands::{
+    generate, list, migrate, retry, sandbox, send, serve, settle, show, signals,
+};
 use crate::config::{Config, Flags, Source};
 use crate::error::Error;
 use crate::logging;
@@ -113,6 +115,16 @@ fn execute(cli: Cli) -> Result<(), Error> {
             })
         }
         Command::Send(args) => send(global, &args),
+        Command::Retry(args) => retry(global, &args),
+        Command::Settle => {
+            let context = command(global, Flags::default())?;
+            command_runtime()?.block_on(async {
+                let threads = serve::open(&context.config, Purpose::Change).await?;
+                let ended = settle::run(&threads, &mut stdout()).await;
+                threads.close().await;
+                ended
+            })
+        }
     }
 }
 
@@ -124,16 +136,33 @@ fn send(global: GlobalArgs, args: &SendArgs) -> Result<(), Error> {
     let purpose = if args.dry_run { Purpose::Read } else { Purpose::Write };
     command_runtime()?.block_on(async {
         let backend = context.backend(purpose).await?;
-        let interrupt = backend.interrupt();
-        tokio::spawn(async move {
-            signals::next().await;
-            interrupt.cancel();
-        });
+        heed_interrupt(&backend);
         let (mut out, mut talk) = (stdout(), io::stderr());
         let ended = send::run(args, &request, &backend, &mut out, &mut talk, &look).await;
         backend.close().await;
         ended
     })
+}
+
+fn retry(global: GlobalArgs, args: &RetryArgs) -> Result<(), Error> {
+    let context = command(global, Flags::default())?;
+    let look = context.look(args.json.then_some(Format::Json));
+    command_runtime()?.block_on(async {
+        let backend = context.backend(Purpose::Change).await?;
+        heed_interrupt(&backend);
+        let ended = retry::run(args, &backend, &mut stdout(), &mut io::stderr(), &look).await;
+        backend.close().await;
+        ended
+    })
+}
+
+/// Lets a person's Ctrl-C end what is being sent, not the program: the outcome is recorded.
+fn heed_interrupt(backend: &Backend) {
+    let interrupt = backend.interrupt();
+    tokio::spawn(async move {
+        signals::next().await;
+        interrupt.cancel();
+    });
 }
 
 fn command(global: GlobalArgs, flags: Flags) -> Result<Context, Error> {

@@ -34,7 +34,9 @@ fn every_shell_and_every_command_has_its_file() {
     for name in ["convo.bash", "_convo", "convo.fish", "_convo.ps1", "convo.elv"] {
         assert!(committed.contains(&Path::new("completions").join(name)), "{name}");
     }
-    for name in ["", "-list", "-show", "-send", "-serve", "-migrate", "-sandbox"] {
+    for name in
+        ["", "-list", "-show", "-send", "-retry", "-serve", "-settle", "-migrate", "-sandbox"]
+    {
         assert!(committed.contains(&PathBuf::from(format!("man/convo{name}.1"))), "{name}");
     }
 }

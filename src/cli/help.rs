@@ -12,16 +12,17 @@ pub(super) const STYLES: Styles = Styles::styled()
 /// The first screen. clap cannot group commands; a test holds this list against them.
 pub(super) const TEMPLATE: &str = "\
 {name} - {about}
-
 {usage-heading} {usage}
 
 \u{1b}[1mThreads:\u{1b}[0m
   \u{1b}[1mlist\u{1b}[0m     List the threads, most recently active first
   \u{1b}[1mshow\u{1b}[0m     Show the thread with a contact
   \u{1b}[1msend\u{1b}[0m     Send a text message
+  \u{1b}[1mretry\u{1b}[0m    Send a message again whose outcome is unknown
 
 \u{1b}[1mService:\u{1b}[0m
   \u{1b}[1mserve\u{1b}[0m    Receive Telnyx's webhooks and serve the REST API
+  \u{1b}[1msettle\u{1b}[0m   Settle what dead processes and lost answers left open
   \u{1b}[1mmigrate\u{1b}[0m  Create the database's tables, or bring them up to date
   \u{1b}[1msandbox\u{1b}[0m  Run a simulated Telnyx by itself, for any program to talk to
 
@@ -118,6 +119,27 @@ it; with --dry-run, the plan: one field a line, its name and value separated by 
 line for people goes to standard error.",
 };
 
+pub(super) const RETRY: Page = Page {
+    command: "retry",
+    examples: "\
+Examples:
+  convo retry 0190a1b2-c3d4-7000-8000-5e6f70819203
+  convo retry 0190a1b2-c3d4-7000-8000-5e6f70819203 --json",
+    description: "\
+A message is unknown when it was offered to Telnyx and the answer was lost: it may have been sent. \
+This offers the very same request again. Within 24 hours of the first offer nothing is sent twice: \
+Telnyx knows the request again and repeats its answer. A message with any other status is left \
+alone.
+
+A refusal leaves it unknown, for it says nothing about the first offer. Often nothing needs to be \
+done: the delivery report tells what became of the message, and convo serve settles fresh ones by \
+itself.",
+    output: "\
+The id of the message; with --json, the message as the REST API has it. One line for people goes \
+to standard error. The exit code is that of convo send: 0 when Telnyx has it, 9 when still nobody \
+knows.",
+};
+
 pub(super) const SERVE: Page = Page {
     command: "serve",
     examples: "\
@@ -130,8 +152,28 @@ Telnyx posts its webhooks to /webhooks/sms; each is answered 200 once its data i
 durably. The REST API needs the token of CONVO_API_TOKEN; without one, only programs on this \
 machine are served, and listening on a public address is refused.
 
+While it runs, it settles what dead processes and lost answers left open, as convo settle does.
+
 SIGTERM and Ctrl-C end it after what is begun is finished.",
     output: "",
+};
+
+pub(super) const SETTLE: Page = Page {
+    command: "settle",
+    examples: "\
+Examples:
+  convo settle
+  CONVO_SETTLE_WINDOW=0 convo settle",
+    description: "\
+For where no convo serve runs, which does the same all the time. Any number of processes may \
+settle at once: each message is one's only.
+
+A message whose sender died becomes unknown. An unknown one is offered to Telnyx once more, as the \
+very request it was, if its sender gave an idempotency key or was told that it is unknown, and it \
+is not older than CONVO_SETTLE_WINDOW, 600 seconds by default. Messages that have been on their \
+way for long are asked about. Reports of messages that another program sent find their thread.",
+    output: "\
+One line for each message that it moved, its id and its status now, separated by TAB.",
 };
 
 pub(super) const MIGRATE: Page = Page {
@@ -182,7 +224,7 @@ that begins with = + - or @ (a number, too) gets an apostrophe in front, so that
 runs it. JSON escapes them as \\uXXXX and loses nothing.",
 };
 
-const PAGES: [Page; 7] = [PROGRAM, LIST, SHOW, SEND, SERVE, MIGRATE, SANDBOX];
+const PAGES: [Page; 9] = [PROGRAM, LIST, SHOW, SEND, RETRY, SERVE, SETTLE, MIGRATE, SANDBOX];
 
 /// The page of a command; the program's own for a name that is none.
 #[must_use]

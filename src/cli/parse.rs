@@ -81,11 +81,12 @@ fn see_help(args: &[OsString]) -> String {
 fn check(cli: &Cli, escaped: bool) -> Result<(), Error> {
     let own_work = match &cli.command {
         Command::Serve(_) => Some("serve"),
+        Command::Settle => Some("settle"),
         Command::Migrate => Some("migrate"),
         Command::Sandbox(_) => Some("sandbox"),
         Command::Generate(_) => Some("generate"),
         Command::Send(send) if !escaped => refuse_misspelt_option(send).map(|()| None)?,
-        Command::List(_) | Command::Show(_) | Command::Send(_) => None,
+        Command::List(_) | Command::Show(_) | Command::Send(_) | Command::Retry(_) => None,
     };
     if cli.global.server.is_none() {
         return Ok(());
@@ -294,7 +295,7 @@ mod tests {
             assert_eq!(cli.global.server.as_deref(), Some("http://h:1"));
             assert_eq!(cli.global.color, ColorChoice::Never);
         }
-        for command in ["serve", "migrate", "sandbox"] {
+        for command in ["serve", "settle", "migrate", "sandbox"] {
             let (error, _) = refused(&[command, "--server", "http://h:1"]);
             assert!(error.to_string().contains("takes no --server"), "{error}");
         }

@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::error::{Code, Error, ErrorBody};
 
@@ -19,8 +20,18 @@ const SET_TOKEN: &str = "set CONVO_API_TOKEN to a token of that server";
 /// A request to a server, of which it is known whether it sends something.
 pub(super) struct Exchange<'a> {
     server: &'a str,
-    /// The idempotency key of a send; `None` for a request that changes nothing.
-    key: Option<&'a str>,
+    aim: Aim<'a>,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy)]
+enum Aim<'a> {
+    /// To know; it changes nothing.
+    Read,
+    /// To send a message, under this key.
+    Send(&'a str),
+    /// To offer this stored message again.
+    Retry(Uuid),
 }
 
 /// An error answer of a convo that knows codes which this one does not.
@@ -34,12 +45,17 @@ struct NewerErrorBody {
 impl<'a> Exchange<'a> {
     /// A request that changes nothing.
     pub(super) fn reading(server: &'a str) -> Self {
-        Self { server, key: None }
+        Self { server, aim: Aim::Read }
     }
 
     /// A send under a key.
     pub(super) fn sending(server: &'a str, key: &'a str) -> Self {
-        Self { server, key: Some(key) }
+        Self { server, aim: Aim::Send(key) }
+    }
+
+    /// An offer of a stored message.
+    pub(super) fn retrying(server: &'a str, message: Uuid) -> Self {
+        Self { server, aim: Aim::Retry(message) }
     }
 
     /// Asks, and reads the answer as `T`.
@@ -74,9 +90,9 @@ impl<'a> Exchange<'a> {
     fn broken_off(&self, error: &reqwest::Error) -> Error {
         let what =
             if error.is_timeout() { "did not answer in time" } else { "broke off its answer" };
-        match self.key {
-            Some(_) => self.outcome_unknown(what),
-            None => self.unreachable(what),
+        match self.aim {
+            Aim::Read => self.unreachable(what),
+            Aim::Send(_) | Aim::Retry(_) => self.outcome_unknown(what),
         }
     }
 
@@ -90,13 +106,13 @@ impl<'a> Exchange<'a> {
             return Error::new(Code::ServerMismatch, newer.error)
                 .hint("the server speaks a newer version; update this program");
         }
-        match (self.key, status) {
+        match (self.aim, status) {
             (_, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => self.not_allowed(status),
-            (Some(_), _) if !is_client_error && !status.is_redirection() => {
+            (Aim::Send(_) | Aim::Retry(_), _) if !is_client_error && !status.is_redirection() => {
                 self.outcome_unknown(&format!("gave no readable answer (HTTP {})", status.as_u16()))
             }
             (
-                None,
+                Aim::Read,
                 StatusCode::BAD_GATEWAY
                 | StatusCode::SERVICE_UNAVAILABLE
                 | StatusCode::GATEWAY_TIMEOUT,
@@ -110,29 +126,39 @@ impl<'a> Exchange<'a> {
         let error = Error::from(body);
         match error.code() {
             Code::Unauthorized => error.hint(SET_TOKEN),
-            Code::OutcomeUnknown => error.with(|extra| {
-                let ours = || self.key.map(str::to_owned);
-                extra.idempotency_key = extra.idempotency_key.take().or_else(ours);
-            }),
+            Code::OutcomeUnknown => match self.aim {
+                Aim::Send(key) => error.with(|extra| {
+                    extra.idempotency_key.get_or_insert_with(|| key.to_owned());
+                }),
+                Aim::Read | Aim::Retry(_) => error,
+            },
             _ => error,
         }
     }
 
     fn unreachable(&self, what: &str) -> Error {
         let message = format!("the convo server at {} {what}", self.server);
-        let hint = match self.key {
-            Some(_) => "nothing was sent; is `convo serve` running there, and CONVO_SERVER right?",
-            None => "is `convo serve` running there, and CONVO_SERVER right?",
+        let hint = match self.aim {
+            Aim::Read => "is `convo serve` running there, and CONVO_SERVER right?",
+            Aim::Send(_) | Aim::Retry(_) => {
+                "nothing was sent; is `convo serve` running there, and CONVO_SERVER right?"
+            }
         };
         Error::new(Code::ServerUnreachable, message).hint(hint)
     }
 
     fn outcome_unknown(&self, what: &str) -> Error {
-        let key = self.key.unwrap_or_default();
         let message = format!("the convo server at {} {what}: it may have been sent", self.server);
-        Error::new(Code::OutcomeUnknown, message)
-            .hint(format!("repeat it with --idempotency-key {key}: nothing is sent twice"))
-            .with(|extra| extra.idempotency_key = Some(key.to_owned()))
+        let error = Error::new(Code::OutcomeUnknown, message);
+        match self.aim {
+            Aim::Read => error,
+            Aim::Send(key) => error
+                .hint(format!("repeat it with --idempotency-key {key}: nothing is sent twice"))
+                .with(|extra| extra.idempotency_key = Some(key.to_owned())),
+            Aim::Retry(id) => error
+                .hint("the server carries on; the message tells what became of it")
+                .with(|extra| extra.message_id = Some(id)),
+        }
     }
 
     fn not_allowed(&self, status: StatusCode) -> Error {

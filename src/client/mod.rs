@@ -184,6 +184,29 @@ impl Client {
         Ok(Sent { message, idempotency_key })
     }
 
+    /// Offers a message again whose outcome is unknown, beyond 24 hours only with `force`.
+    ///
+    /// # Errors
+    /// What the server refuses; `server_unreachable` when surely nothing was sent;
+    /// `outcome_unknown` when the answer was lost.
+    pub async fn retry(&self, id: Uuid, force: bool) -> Result<Message, Error> {
+        let url = self.address.join(&["messages", &id.to_string(), "retry"]);
+        let mut post = self.http.post(url).timeout(SEND_TIMEOUT).json(&serde_json::json!({}));
+        if force {
+            post = post.query(&[("force", "true")]);
+        }
+        let exchange = Exchange::retrying(self.address.as_str(), id);
+        tokio::select! {
+            answer = exchange.run::<Message>(post) => answer.map(|(_, message)| message),
+            () = self.interrupt.cancelled() => Err(Error::new(
+                Code::OutcomeUnknown,
+                "interrupted while the server was sending",
+            )
+            .hint("the server carries on; the message tells what became of it")
+            .with(|extra| extra.message_id = Some(id))),
+        }
+    }
+
     /// Tells what [`send`](Self::send) would do, and does nothing.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ const EXIT_STATUS: [(&str, &str); 10] = [
     ),
 ];
 
-const ENVIRONMENT: [(&str, &str); 12] = [
+const ENVIRONMENT: [(&str, &str); 13] = [
     ("TELNYX_API_KEY", "The key to Telnyx's API. Sending needs it."),
     (
         "TELNYX_PUBLIC_KEY",
@@ -52,6 +52,11 @@ const ENVIRONMENT: [(&str, &str); 12] = [
     (
         "CONVO_SEND_TIMEOUT",
         "The seconds a send may take before its outcome counts as unknown: 1 to 30.",
+    ),
+    (
+        "CONVO_SETTLE_WINDOW",
+        "The seconds within which convo may offer a text once more by itself whose outcome is \
+         unknown, under its first key. By default 600; 0 never does.",
     ),
     ("CONVO_TAG", "Whether messages are tagged with their id, so that reports name them."),
     ("NO_COLOR, CLICOLOR_FORCE", "Never, or always, use colour, unless --color says otherwise."),

@@ -4,9 +4,11 @@ pub mod generate;
 pub mod list;
 mod man;
 pub mod migrate;
+pub mod retry;
 pub mod sandbox;
 pub mod send;
 pub mod serve;
+pub mod settle;
 pub mod show;
 pub mod signals;
 

@@ -1,6 +1,6 @@
 //! `convo send`: one text to one contact, with an exit code that says what became of it.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
 use super::{Stop, settle};
 use crate::backend::Backend;
@@ -119,16 +119,25 @@ fn report(
     talk: &mut impl Write,
     look: &Look,
 ) -> Result<(), Error> {
-    let printed = match look.format.is_json() {
-        true => json::write_line(out, &sent.message),
-        false => writeln!(out, "{}", sent.message.id),
-    };
-    let printed = printed.and_then(|()| out.flush());
+    let printed = print_message(&sent.message, out, look);
     judge(sent)?;
     say(talk, look, &output::send::told(&sent.message, look.zone));
     let id = sent.message.id;
     settle(printed.map_err(Stop::from))
         .map_err(|error| error.hint(format!("the message was accepted all the same; it is {id}")))
+}
+
+/// Prints the message for a program: its id, or all of it.
+pub(super) fn print_message(
+    message: &Message,
+    out: &mut impl Write,
+    look: &Look,
+) -> io::Result<()> {
+    match look.format.is_json() {
+        true => json::write_line(out, message)?,
+        false => writeln!(out, "{}", message.id)?,
+    }
+    out.flush()
 }
 
 /// What the message's state means for the exit code. A failed one is met when an earlier send
@@ -180,7 +189,7 @@ fn repeat_hint(key: &str) -> String {
 }
 
 /// One line for people. Programs that read JSON get none, and a closed stderr harms nobody.
-fn say(talk: &mut impl Write, look: &Look, line: &str) {
+pub(super) fn say(talk: &mut impl Write, look: &Look, line: &str) {
     if !look.format.is_json() {
         let _ = writeln!(talk, "{line}");
     }

@@ -50,7 +50,15 @@ pub async fn run(mut config: Config, out: &mut impl Write) -> Result<(), Error> 
         sandbox: config.sandbox,
     };
     tokio::spawn(signals::stop(shutdown.clone()));
-    let ended = server::run(listener, app, shutdown, DEADLINE).await;
+    let settling = tokio::spawn({
+        let (threads, shutdown) = (threads.clone(), shutdown.clone());
+        async move { threads.keep_settling(shutdown).await }
+    });
+    let ended = server::run(listener, app, shutdown.clone(), DEADLINE).await;
+    shutdown.cancel();
+    if tokio::time::timeout(DEADLINE, settling).await.is_err() {
+        tracing::warn!("stopped while a message was being settled; its outcome is unknown");
+    }
     threads.close().await;
     ended
 }
@@ -62,7 +70,7 @@ pub async fn run(mut config: Config, out: &mut impl Write) -> Result<(), Error> 
 pub async fn open(config: &Config, purpose: Purpose) -> Result<Threads, Error> {
     let store = Store::open(&config.database, config.mode(), purpose).await?;
     let mut config = config.clone();
-    if config.sandbox && purpose == Purpose::Write {
+    if config.sandbox && purpose != Purpose::Read {
         let base_url = store.sandbox().await?.ok_or_else(|| {
             Error::new(Code::NotConfigured, "no simulated Telnyx has served this database")
                 .hint("start `convo serve --sandbox` in this directory first")

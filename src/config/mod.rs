@@ -21,6 +21,8 @@ const SANDBOX_DATABASE: &str = "sqlite:///sandbox.db";
 const LISTEN: &str = "127.0.0.1:5000";
 /// The longest a send may take; the contract promises its callers 30 seconds.
 const SEND_SECONDS: std::ops::RangeInclusive<u64> = 1..=30;
+/// The longest that a text may go out late by itself: Telnyx knows a repeat for a day.
+const SETTLE_SECONDS: std::ops::RangeInclusive<u64> = 0..=24 * 3_600;
 
 /// A text that must never be shown: `Debug` prints a placeholder.
 #[derive(Clone, PartialEq, Eq)]
@@ -137,6 +139,7 @@ fn real(source: &Source) -> Result<Config, Error> {
         policy: Policy {
             timeout: send_timeout(source.text("CONVO_SEND_TIMEOUT")?)?,
             tag: switch("CONVO_TAG", source.text("CONVO_TAG")?.as_deref())?,
+            settle_window: settle_window(source.text("CONVO_SETTLE_WINDOW")?)?,
             ..Policy::default()
         },
         ..empty(source.directory().as_path(), DATABASE)?
@@ -210,6 +213,15 @@ fn send_timeout(value: Option<String>) -> Result<Duration, Error> {
     })
 }
 
+fn settle_window(value: Option<String>) -> Result<Duration, Error> {
+    let Some(value) = value else { return Ok(Policy::default().settle_window) };
+    let seconds = value.trim_end_matches('s').parse().ok();
+    seconds.filter(|s| SETTLE_SECONDS.contains(s)).map(Duration::from_secs).ok_or_else(|| {
+        Error::new(Code::NotConfigured, "CONVO_SETTLE_WINDOW is not a number of seconds")
+            .hint("give 0 (never) to 86400 seconds; the default is 600")
+    })
+}
+
 fn switch(name: &str, value: Option<&str>) -> Result<bool, Error> {
     match value {
         None | Some("on" | "true" | "1" | "yes") => Ok(true),
@@ -262,6 +274,8 @@ mod tests {
             ("TELNYX_BASE_URL", "ftp://localhost"),
             ("CONVO_SEND_TIMEOUT", "31"),
             ("CONVO_TAG", "maybe"),
+            ("CONVO_SETTLE_WINDOW", "-1"),
+            ("CONVO_SETTLE_WINDOW", "86401"),
             ("DATABASE_URL", "mysql://u:secret@h/d"),
         ] {
             let error = real(&[(name, value)]).expect_err(value);

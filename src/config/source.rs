@@ -8,7 +8,7 @@ use crate::error::{Code, Error};
 
 /// The variables that may stand in `.env`. Nothing else in it is looked at, and the environment
 /// of the process is never changed.
-const VARIABLES: [&str; 11] = [
+const VARIABLES: [&str; 12] = [
     "TELNYX_API_KEY",
     "TELNYX_PUBLIC_KEY",
     "TELNYX_PHONE_NUMBER",
@@ -20,6 +20,7 @@ const VARIABLES: [&str; 11] = [
     "CONVO_LOG",
     "CONVO_SEND_TIMEOUT",
     "CONVO_TAG",
+    "CONVO_SETTLE_WINDOW",
 ];
 /// Variables that may name a file holding the value instead.
 const SECRETS: [&str; 4] =

@@ -15,6 +15,7 @@ mod stream;
 mod tests;
 mod webhook;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ use crate::telnyx::signature::Verifier;
 use crate::threading::Threads;
 use access::Access;
 use listen::Connections;
+
+/// What sends get to record that they were cut short.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What a server serves, and to whom.
 #[derive(Clone)]
@@ -105,12 +109,17 @@ async fn run_within(
     connections.accept(&listener, state.limits.connections, &shutdown).await;
     // From here on nobody can connect.
     drop(listener);
-    let finished = async {
+    let mut finished = pin!(async {
         connections.finish().await;
         sends.close();
         sends.wait().await;
-    };
-    if tokio::time::timeout(deadline, finished).await.is_err() {
+    });
+    if tokio::time::timeout(deadline, &mut finished).await.is_ok() {
+        return Ok(());
+    }
+    // Sends that Telnyx still does not answer: their callers learn that nobody knows.
+    state.threads.interrupt().cancel();
+    if tokio::time::timeout(LAST_WORDS, finished).await.is_err() {
         tracing::warn!(sends = sends.len(), "stopped with requests still under way");
     }
     Ok(())

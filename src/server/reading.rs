@@ -141,10 +141,13 @@ async fn all_messages(
 
 /// `GET /messages/{id}`: one message with its history.
 pub(super) async fn message(named: Segment, state: Arc<State>) -> Result<Response, Error> {
-    let named = named.decode()?;
-    let id = Uuid::try_parse(&named)
-        .map_err(|_| Error::new(Code::MessageNotFound, "Message not found"))?;
-    reply::json(StatusCode::OK, &state.threads.message(id).await?)
+    reply::json(StatusCode::OK, &state.threads.message(message_id(&named)?).await?)
+}
+
+/// The message that a path names.
+pub(super) fn message_id(named: &Segment) -> Result<Uuid, Error> {
+    let no_message = |_| Error::new(Code::MessageNotFound, "Message not found");
+    Uuid::try_parse(&named.decode()?).map_err(no_message)
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub(super) fn all(state: &Arc<State>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(conversation(state))
         .unify()
+        .or(retry(state))
+        .unify()
         .or(message(state))
         .unify()
         .or(ready(state))
@@ -97,6 +99,17 @@ fn message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
         .and(allowed(state))
         .and(with(state))
         .then(reading::message)
+        .map(respond)
+        .boxed()
+}
+
+fn retry(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+    path!("messages" / Segment / "retry")
+        .and(post())
+        .and(allowed(state))
+        .and(with(state))
+        .and(raw_query())
+        .then(send::retry)
         .map(respond)
         .boxed()
 }

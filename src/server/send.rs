@@ -1,4 +1,5 @@
-//! `POST /conversations/{number}/send`: a message to a contact.
+//! `POST /conversations/{number}/send`: a message to a contact; `POST /messages/{id}/retry`: one
+//! whose outcome is unknown, once more.
 
 use std::sync::Arc;
 
@@ -7,13 +8,15 @@ use futures_util::Stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::error::Category;
+use tokio::task::JoinError;
 use warp::reply::Response;
 
 use super::path::Segment;
 use super::query::Query;
+use super::reading::message_id;
 use super::{State, access, body, reply};
-use crate::domain::SendRequest;
 use crate::domain::send::check_idempotency_key;
+use crate::domain::{Message, SendRequest, Status};
 use crate::error::{Code, Error};
 use crate::threading::Sent;
 
@@ -57,15 +60,40 @@ async fn run(
     let repeat_under = key.clone();
     let task = async move { threads.send(&to, &request, key.as_deref()).await };
     state.sends.spawn(task).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a send ended without an outcome");
-        Err(Error::new(Code::OutcomeUnknown, "the send failed midway: it may have been sent")
-            .with(|extra| extra.idempotency_key = repeat_under))
+        Err(failed_midway(&error).with(|extra| extra.idempotency_key = repeat_under))
     })
 }
 
+/// Offers a message again whose outcome is unknown; with `force` also when Telnyx has forgotten it.
+pub(super) async fn retry(
+    named: Segment,
+    state: Arc<State>,
+    query: String,
+) -> Result<Response, Error> {
+    let mut query = Query::parse(&query)?;
+    let force = query.flag("force")?;
+    query.finish()?;
+    let id = message_id(&named)?;
+    let threads = state.threads.clone();
+    let task = async move { threads.retry(id, force).await };
+    let message = state.sends.spawn(task).await.unwrap_or_else(|error| {
+        Err(failed_midway(&error).with(|extra| extra.message_id = Some(id)))
+    })?;
+    reply::json(status_of(&message), &message)
+}
+
+fn failed_midway(error: &JoinError) -> Error {
+    tracing::error!(%error, "a send ended without an outcome");
+    Error::new(Code::OutcomeUnknown, "the send failed midway: it may have been sent")
+}
+
+/// Whether a message was handed over, or nobody knows yet.
+fn status_of(message: &Message) -> StatusCode {
+    if message.status <= Status::Unknown { StatusCode::ACCEPTED } else { StatusCode::CREATED }
+}
+
 fn answer(sent: &Sent) -> Result<Response, Error> {
-    let status = if sent.is_open() { StatusCode::ACCEPTED } else { StatusCode::CREATED };
-    let mut response = reply::json(status, &sent.message)?;
+    let mut response = reply::json(status_of(&sent.message), &sent.message)?;
     if let Ok(key) = HeaderValue::from_str(&sent.idempotency_key) {
         response.headers_mut().insert(IDEMPOTENCY_KEY, key);
     }

@@ -57,6 +57,8 @@ pub enum Purpose {
     Serve,
     /// For one command that writes: a missing file is made, an old schema refused.
     Write,
+    /// For one command that changes what is there: nothing is made, an old schema refused.
+    Change,
     /// For one command that reads: nothing is made or changed.
     Read,
 }
@@ -147,7 +149,7 @@ fn prepare_file(location: &Location, purpose: Purpose) -> Result<bool, Error> {
     if path.metadata().is_ok_and(|file| file.len() > 0) {
         return Ok(false);
     }
-    if purpose == Purpose::Read || *mode != FileMode::Create {
+    if matches!(purpose, Purpose::Read | Purpose::Change) || *mode != FileMode::Create {
         return Err(Error::new(
             Code::DatabaseNotReady,
             format!("there is no database at {}", path.display()),

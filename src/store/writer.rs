@@ -116,6 +116,17 @@ impl Job {
             Self::End(_) => {}
         }
     }
+
+    /// Tells to come again. Who is about to offer a message must know that its row may be there.
+    fn fail_for_now(self, in_doubt: bool) {
+        match &self {
+            Self::Open(task) if in_doubt => {
+                let id = task.input.message.id;
+                self.fail(|| unavailable().with(|extra| extra.message_id = Some(id)));
+            }
+            _ => self.fail(unavailable),
+        }
+    }
 }
 
 impl Writer {
@@ -158,7 +169,7 @@ impl Writer {
     /// Stores a message that is about to be offered.
     ///
     /// # Errors
-    /// As [`event`](Self::event).
+    /// As [`event`](Self::event); one that names the message leaves it open whether it is stored.
     pub async fn open(&self, send: NewSend) -> Result<Opened, Error> {
         let (task, answer) = Task::new(send);
         self.submit(Job::Open(task), answer).await
@@ -246,7 +257,7 @@ async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) {
     loop {
         match transaction(db, &mut batch).await {
             Ok(()) => return batch.into_iter().for_each(Job::answer),
-            Err(error) => match classify(&error) {
+            Err(Broken { error, in_doubt }) => match classify(&error) {
                 Failure::Contention if repeats < REPEATS => repeats += 1,
                 Failure::Data if batch.len() > 1 => {
                     for job in batch {
@@ -260,14 +271,27 @@ async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) {
                 }
                 Failure::Contention | Failure::Unavailable => {
                     tell(&error);
-                    return batch.into_iter().for_each(|job| job.fail(unavailable));
+                    return batch.into_iter().for_each(|job| job.fail_for_now(in_doubt));
                 }
             },
         }
     }
 }
 
-async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<(), DbErr> {
+/// Why a transaction failed.
+struct Broken {
+    error: DbErr,
+    /// Whether it may be committed all the same: the answer to the commit was lost.
+    in_doubt: bool,
+}
+
+impl From<DbErr> for Broken {
+    fn from(error: DbErr) -> Self {
+        Self { error, in_doubt: false }
+    }
+}
+
+async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<(), Broken> {
     let txn = begin(db).await?;
     // Looked at as late as possible: whoever was told to come again must not be written for.
     batch.retain(|job| !job.is_abandoned());
@@ -282,7 +306,7 @@ async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<()
         }
     }
     write_events(&txn, &mut events).await?;
-    txn.commit().await
+    txn.commit().await.map_err(|error| Broken { error, in_doubt: true })
 }
 
 /// Begins a transaction that may write at once. SQLite has one writer: who comes second asks

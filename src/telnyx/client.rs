@@ -109,6 +109,24 @@ impl Client {
         let (status, headers) = (response.status(), response.headers().clone());
         judge(status, &headers, &read_body(response).await)
     }
+
+    /// Asks how a message stands. `None` when nothing is learnt: Telnyx forgets messages after ten
+    /// days, and an error says nothing about one.
+    pub async fn get(&self, telnyx_message_id: &str, timeout: Duration) -> Option<Payload> {
+        let mut url = url::Url::parse(&self.base_url).ok()?;
+        url.path_segments_mut().ok()?.pop_if_empty().extend(["messages", telnyx_message_id]);
+        let request = self
+            .http
+            .get(url)
+            .header(AUTHORIZATION, format!("Bearer {}", self.api_key.expose()))
+            .timeout(timeout);
+        let response = request.send().await.ok()?;
+        if !response.status().is_success() {
+            return None;
+        }
+        let payload = Payload::from_answer(&read_body(response).await)?;
+        (payload.id == telnyx_message_id).then_some(payload)
+    }
 }
 
 /// Reads an answer up to a limit; what broke off or is too large reads as empty.

@@ -3,7 +3,9 @@
 mod offer;
 mod outcome;
 mod receive;
+mod retry;
 mod send;
+mod settle;
 
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use crate::telnyx::client::Client;
 
 pub use receive::Received;
 pub use send::Sent;
+pub use settle::Settled;
 
 /// The threads of one database, and the way to Telnyx. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -38,11 +41,19 @@ pub struct Policy {
     pub retry: bool,
     /// Whether messages are tagged with their id, so that reports name them.
     pub tag: bool,
+    /// How long after it was stored a message whose outcome is unknown may be offered once more
+    /// without anybody asking for it; zero for never.
+    pub settle_window: Duration,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), retry: true, tag: true }
+        Self {
+            timeout: Duration::from_secs(30),
+            retry: true,
+            tag: true,
+            settle_window: Duration::from_secs(600),
+        }
     }
 }
 

@@ -49,6 +49,23 @@ impl Threads {
     }
 }
 
+/// The report that a stored event told.
+pub(super) fn report_of(event_id: &str, body: &[u8], received_at: Timestamp) -> Option<NewReport> {
+    let event = Event::parse(body).ok()?;
+    let Content::Report(payload) = event.content else { return None };
+    Some(report(payload, event_id, &event.event_type, event.occurred_at, received_at))
+}
+
+/// What Telnyx told on being asked about a message, as a report. `None` when it names no status.
+pub(super) fn report_told(payload: Payload, now: Timestamp) -> Option<NewReport> {
+    let words: Vec<_> = payload.to.iter().filter_map(|to| to.status.as_deref()).collect();
+    if words.is_empty() {
+        return None;
+    }
+    let event_id = format!("get:{}:{}", payload.id, words.join(","));
+    Some(NewReport { foreign: None, ..report(payload, &event_id, "", Some(now), now) })
+}
+
 fn new_event(event: Event, body: Bytes, now: Timestamp) -> NewEvent {
     // Without an id nothing tells a repetition from a second event; such kinds change nothing.
     let id = event.id.unwrap_or_else(|| format!("convo:{}", Uuid::now_v7()));

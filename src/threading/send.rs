@@ -247,7 +247,7 @@ fn key_reused() -> Error {
         .hint("use a new key for a new message; the old one repeats the old message")
 }
 
-fn opted_out(to: &PhoneNumber, since: Timestamp, number: Option<&PhoneNumber>) -> Error {
+pub(super) fn opted_out(to: &PhoneNumber, since: Timestamp, number: Option<&PhoneNumber>) -> Error {
     let said_to = number.map(|number| format!(" to {number}")).unwrap_or_default();
     Error::new(Code::OptedOut, format!("{to} has opted out: it said STOP{said_to} at {since}"))
         .hint(
