@@ -1,8 +1,9 @@
 //! The two ends of a send: the row before the offer, the outcome after it.
 
-use sea_orm::sea_query::{Expr, OnConflict, Query, SimpleExpr};
+use sea_orm::sea_query::{Expr, LockType, OnConflict, Query, SimpleExpr};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Set,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait,
+    QueryFilter, QuerySelect, Set,
 };
 use uuid::Uuid;
 
@@ -48,7 +49,12 @@ async fn earlier(
     hash: &[u8],
     now: Timestamp,
 ) -> Result<Option<Opened>, DbErr> {
-    let Some(bound) = idempotency_key::Entity::find_by_id(key).one(db).await? else {
+    let mut look = idempotency_key::Entity::find_by_id(key);
+    if db.get_database_backend() == DatabaseBackend::Postgres {
+        // While it is looked at, nobody frees it: its message stays what it stands for.
+        look = look.lock(LockType::KeyShare);
+    }
+    let Some(bound) = look.one(db).await? else {
         return Ok(None);
     };
     let expired = micros(now.plus_seconds(-KEY_SECONDS));

@@ -134,7 +134,7 @@ async fn claim(db: &impl ConnectionTrait, wish: &Claim) -> Result<Vec<Settled>, 
     }
     match update.exec(db).await?.rows_affected {
         0 => Ok(Vec::new()),
-        _ => Ok(vec![settled(sends::read(db, wish.id).await?)]),
+        _ => Ok(vec![settled(&sends::read(db, wish.id).await?)]),
     }
 }
 
@@ -173,10 +173,10 @@ async fn named<'a>(
     let ids = reports.map(|report| report.telnyx_message_id.as_str());
     let rows =
         message::Entity::find().filter(message::Column::TelnyxMessageId.is_in(ids)).all(db).await?;
-    rows.into_iter().map(|row| row.into_domain().map(settled)).collect()
+    rows.into_iter().map(|row| row.into_domain().map(|message| settled(&message))).collect()
 }
 
-fn settled(message: Message) -> Settled {
+fn settled(message: &Message) -> Settled {
     Settled { id: message.id, status: message.status }
 }
 

@@ -39,12 +39,12 @@ impl Threads {
             self.ask(telnyx, &found.message, now).await?;
             return Ok(self.message(id).await?.message);
         }
-        if offer.until > now {
-            return Err(under_way());
-        }
         if let Some((since, number)) = &found.opted_out {
             return Err(opted_out(&found.message.to, *since, number.as_ref())
                 .hint("it can be written to again once it sends START"));
+        }
+        if offer.until > now {
+            return Err(under_way());
         }
         self.check_age(found.message.created_at, now, force)?;
         self.offer_again(telnyx, found.message, offer, now).await
