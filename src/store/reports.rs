@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::entity::{delivery_report, from_json, id, message, micros, to_json};
 use super::row::{NewMessage, NewReport};
-use super::sql::{Values, lock_rows, or_kept, own};
+use super::sql::{Values, is_unset, lock_rows, or_kept, own};
 use super::{Facts, messages};
 use crate::domain::{Direction, Status, Timestamp};
 
@@ -157,7 +157,7 @@ async fn may_be_ours(
         .filter(C::FromNumber.eq(message.from.as_str()))
         .filter(C::ToNumber.eq(message.first_recipient().as_str()))
         .filter(C::StatusRank.lte(Status::Unknown.rank()))
-        .filter(C::TelnyxMessageId.is_null())
+        .filter(is_unset(C::TelnyxMessageId))
         .filter(C::CreatedAt.gt(micros(now.plus_seconds(-WAIT_SECONDS))))
         .limit(1)
         .into_tuple::<String>()

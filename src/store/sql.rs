@@ -38,6 +38,12 @@ pub(super) fn own(column: impl ColumnTrait) -> Expr {
     Expr::col(column.as_column_ref())
 }
 
+/// That a text column is null. Said like this, it does not lure SQLite to the column's own index,
+/// in which all the nulls would have to be walked.
+pub(super) fn is_unset(column: impl ColumnTrait) -> Expr {
+    Expr::from(Func::coalesce([own(column), Expr::value("")])).eq("")
+}
+
 /// The later of a column's value and a given one.
 pub(super) fn later(column: impl ColumnTrait, given: Expr) -> Expr {
     Expr::case(own(column).lt(given.clone()), given).finally(own(column)).into()

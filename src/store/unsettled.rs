@@ -9,7 +9,7 @@ use super::entity::{conversation, delivery_report, event, id, message, micros};
 use super::failure::tell;
 use super::row::Offer;
 use super::settle::open;
-use super::sql::own;
+use super::sql::{is_unset, own};
 use crate::domain::{Message, PhoneNumber, Status, Timestamp};
 use crate::error::Error;
 
@@ -94,7 +94,7 @@ impl Store {
             .filter(C::StatusRank.eq(Status::Unknown.rank()))
             .filter(C::AttemptUntil.lt(micros(before)))
             .filter(C::RepeatsLeft.gt(0))
-            .filter(C::TelnyxMessageId.is_null())
+            .filter(is_unset(C::TelnyxMessageId))
             .filter(C::CreatedAt.gt(micros(created_after)))
             .filter(C::BaseUrl.eq(base_url))
             .filter(Expr::exists(willing))

@@ -9,6 +9,7 @@ mod support;
 
 mod answers;
 mod bench;
+mod doubt;
 mod keys;
 mod killed;
 mod program;

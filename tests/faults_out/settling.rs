@@ -157,6 +157,45 @@ async fn several_servers_never_settle_one_message_at_once(db: TestDatabase) {
     }
 }
 
+/// A sender is so slow that a server takes it for dead and offers its message once more. When then
+/// the sender is refused, that proves nothing about the other offer: nobody knows, and its caller
+/// is told so.
+async fn a_slow_senders_refusal_does_not_fail_what_another_has_offered(db: TestDatabase) {
+    let telnyx = Telnyx::that(&[Does::HoldAnswer(422, REFUSED), Does::ResetAfter]).await;
+    let threads = threads(&db, &telnyx.base_url(), policy()).await;
+    let sending = tokio::spawn({
+        let threads = threads.clone();
+        async move { send(&threads, "Hi", Some("own")).await }
+    });
+    telnyx.was_offered(1).await;
+    let id: Uuid = telnyx.offers()[0].key.parse().expect("an id");
+    assert_eq!(settle(&threads).await, [Settled { id, status: Status::Unknown }]);
+    assert_eq!(telnyx.offers().len(), 2);
+    telnyx.let_go();
+    let told = sending.await.expect("no panic").expect("nobody knows");
+    assert_eq!((told.message.id, told.message.status), (id, Status::Unknown));
+    let repeat = send(&threads, "Hi", Some("own")).await.expect("nobody knows");
+    assert_eq!(repeat.message.id, id, "the key stays bound");
+    telnyx.assert_one_key_per_text();
+}
+
+/// A slow sender is taken for dead, but nobody else has offered its message: its refusal is sure.
+async fn a_slow_senders_refusal_is_sure_where_it_alone_has_offered(db: TestDatabase) {
+    let telnyx = Telnyx::that(&[Does::HoldAnswer(422, REFUSED)]).await;
+    let threads = threads(&db, &telnyx.base_url(), policy()).await;
+    let sending = tokio::spawn({
+        let threads = threads.clone();
+        async move { send(&threads, "Hi", None).await }
+    });
+    telnyx.was_offered(1).await;
+    let id: Uuid = telnyx.offers()[0].key.parse().expect("an id");
+    assert_eq!(settle(&threads).await, [Settled { id, status: Status::Unknown }]);
+    telnyx.let_go();
+    let error = sending.await.expect("no panic").expect_err("refused");
+    assert_eq!(error.code(), Code::TelnyxRefused);
+    assert_eq!(status(&threads, id).await, Status::SendingFailed);
+}
+
 /// A report tells what became of a message: then it is not offered again.
 async fn a_report_settles_without_an_offer(db: TestDatabase) {
     let telnyx = Telnyx::that(&[Does::Silence]).await;
@@ -267,6 +306,8 @@ on_both_databases!(
     an_offer_that_reached_nobody_does_not_count,
     what_must_not_go_out_late_stays_unknown,
     several_servers_never_settle_one_message_at_once,
+    a_slow_senders_refusal_does_not_fail_what_another_has_offered,
+    a_slow_senders_refusal_is_sure_where_it_alone_has_offered,
     a_report_settles_without_an_offer,
     telnyx_is_asked_about_what_it_has,
     a_person_may_offer_it_again,

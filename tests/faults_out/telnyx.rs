@@ -32,8 +32,10 @@ pub enum Does {
     BreakOff,
     /// Reads the request and never answers.
     Silence,
-    /// Reads the request and answers when it is let go.
+    /// Reads the request and accepts it when it is let go.
     Hold,
+    /// Reads the request and answers so when it is let go.
+    HoldAnswer(u16, &'static str),
 }
 
 pub const REFUSED: &str =
@@ -265,17 +267,26 @@ async fn handle(mut stream: TcpStream, does: Does, inner: Arc<Inner>) {
         }
         Does::Silence => {}
         Does::Hold => {
-            tokio::select! {
-                permit = inner.gate.acquire() => permit.expect("a gate").forget(),
-                _ = stream.readable() => {}
-            }
+            held(&stream, &inner).await;
             answer(&mut stream, 200, "", &accepted(&format!("telnyx-{key}"))).await;
         }
+        Does::HoldAnswer(status, body) => {
+            held(&stream, &inner).await;
+            answer(&mut stream, status, "", body).await;
+        }
     }
-    if matches!(does, Does::Silence | Does::Hold) {
+    if matches!(does, Does::Silence | Does::Hold | Does::HoldAnswer(..)) {
         // Until the other end closes.
         let _ = stream.read(&mut [0; 1]).await;
         *inner.hung_up.lock().expect("a lock") += 1;
+    }
+}
+
+/// Until it is let go, or the other end has gone.
+async fn held(stream: &TcpStream, inner: &Inner) {
+    tokio::select! {
+        permit = inner.gate.acquire() => permit.expect("a gate").forget(),
+        _ = stream.readable() => {}
     }
 }
 
