@@ -271,21 +271,30 @@ async fn after_a_day_only_force_retries(db: TestDatabase) {
     assert_eq!(telnyx.keys().len(), 1);
 }
 
-/// Two persons retry at once: one attempt is made, the other is told so.
-async fn two_persons_do_not_retry_at_once(db: TestDatabase) {
+/// Several persons retry at once: one attempt is made, the others are told so. A server leaves it
+/// alone, too.
+async fn several_persons_do_not_retry_at_once(db: TestDatabase) {
     let telnyx = Telnyx::that(&[Does::Silence, Does::Hold]).await;
-    let one = threads(&db, &telnyx.base_url(), policy()).await;
-    let two = threads(&db, &telnyx.base_url(), policy()).await;
-    let id = abandoned(&one, &telnyx, "Hi", None).await;
+    let mut servers = Vec::new();
+    for _ in 0..4 {
+        servers.push(threads(&db, &telnyx.base_url(), policy()).await);
+    }
+    let id = abandoned(&servers[0], &telnyx, "Hi", Some("own")).await;
     age(&db, 60).await;
-    let first = tokio::spawn(async move { one.retry(id, false).await });
-    telnyx.was_offered(2).await;
-    let second = two.retry(id, false).await.expect_err("the first is at it");
-    assert_eq!(second.code(), Code::NotRetryable);
-    assert!(settle(&two).await.is_empty(), "a server leaves it alone, too");
+    let mut retries = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let server = servers[n % 4].clone();
+        retries.spawn(async move { server.retry(id, false).await });
+    }
+    for _ in 0..7 {
+        let other = retries.join_next().await.expect("a retry").expect("no panic");
+        assert_eq!(other.expect_err("another is at it").code(), Code::NotRetryable);
+    }
+    let now = convo::clock::now();
+    assert!(servers[1].settle(now).await.expect("settled").is_empty());
     telnyx.let_go();
-    let sent = first.await.expect("no panic").expect("an outcome");
-    assert_eq!(sent.status, Status::Queued);
+    let sent = retries.join_next().await.expect("a retry").expect("no panic");
+    assert_eq!(sent.expect("an outcome").status, Status::Queued);
     assert_eq!(telnyx.offers().len(), 2);
 }
 
@@ -312,6 +321,6 @@ on_both_databases!(
     telnyx_is_asked_about_what_it_has,
     a_person_may_offer_it_again,
     after_a_day_only_force_retries,
-    two_persons_do_not_retry_at_once,
+    several_persons_do_not_retry_at_once,
     only_what_convo_sent_can_be_retried,
 );
