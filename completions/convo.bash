@@ -278,7 +278,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__show)
-            opts="-h --limit --all --format --json --sandbox --server --color --help"
+            opts="-h --history --limit --all --format --json --sandbox --server --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

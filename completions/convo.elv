@@ -50,6 +50,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --format 'Print as table, json, jsonl, csv or ids'
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
+            cand --history 'Also show what was reported about each message, and when'
             cand --all 'Print all [in a pipe, or with a format: always]'
             cand --json 'The same as --format json; errors are told in JSON, too'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'

@@ -63,6 +63,7 @@ complete -c convo -n "__fish_convo_using_subcommand show" -l server -d 'Ask this
 complete -c convo -n "__fish_convo_using_subcommand show" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Also into a pipe'
 never\t'Never'"
+complete -c convo -n "__fish_convo_using_subcommand show" -l history -d 'Also show what was reported about each message, and when'
 complete -c convo -n "__fish_convo_using_subcommand show" -l all -d 'Print all [in a pipe, or with a format: always]'
 complete -c convo -n "__fish_convo_using_subcommand show" -l json -d 'The same as --format json; errors are told in JSON, too'
 complete -c convo -n "__fish_convo_using_subcommand show" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'

@@ -6,9 +6,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::domain::{
-    Conversation, Cursor, Message, MessageDetail, Selector, SendPlan, SendRequest, Window,
-};
+use crate::domain::{Conversation, Cursor, Message, Selector, SendPlan, SendRequest, Window};
 use crate::error::Error;
 use crate::threading::{Sent, Threads};
 
@@ -73,10 +71,11 @@ impl Backend {
         &self,
         conversation: Uuid,
         window: Window,
+        history: bool,
     ) -> Result<Vec<Message>, Error> {
         match self {
-            Self::Local(threads) => threads.messages(conversation, window).await,
-            Self::Remote(client) => client.messages(conversation, window).await,
+            Self::Local(threads) => threads.messages(conversation, window, history).await,
+            Self::Remote(client) => client.messages(conversation, window, history).await,
         }
     }
 
@@ -84,7 +83,7 @@ impl Backend {
     ///
     /// # Errors
     /// There is no such message.
-    pub async fn message(&self, id: Uuid) -> Result<MessageDetail, Error> {
+    pub async fn message(&self, id: Uuid) -> Result<Message, Error> {
         match self {
             Self::Local(threads) => threads.message(id).await,
             Self::Remote(client) => client.message(id).await,

@@ -134,6 +134,9 @@ pub struct ShowArgs {
     /// The contact's number, or the thread's id, its beginning or its end
     #[arg(value_name = "CONTACT|ID", value_parser = NonEmptyStringValueParser::new())]
     pub thread: String,
+    /// Also show what was reported about each message, and when
+    #[arg(long)]
+    pub history: bool,
     /// How much, and how.
     #[command(flatten)]
     pub print: PrintArgs,

@@ -136,7 +136,7 @@ async fn damaged_bodies_fail_nobody(db: TestDatabase) {
     assert!(taken > bodies / 3, "the damage leaves much to take: {taken}");
     for thread in threads.conversations(None, 10_000).await.expect("a list") {
         let window = Window::Oldest { after: None, limit: 100_000 };
-        let messages = threads.messages(thread.id, window).await.expect("messages");
+        let messages = threads.messages(thread.id, window, false).await.expect("messages");
         assert_eq!(thread.message_count, messages.len() as u64, "{}", thread.contact_number);
     }
 }

@@ -41,7 +41,7 @@ fn report(event: &str, message: &str, status: &str, error: Option<&str>) -> Valu
 async fn assert_counted(threads: &Threads) {
     for thread in threads.conversations(None, 1_000).await.expect("a list") {
         let all = Window::Oldest { after: None, limit: 10_000 };
-        let messages = threads.messages(thread.id, all).await.expect("messages");
+        let messages = threads.messages(thread.id, all, false).await.expect("messages");
         assert_eq!(thread.message_count, messages.len() as u64);
         let latest = messages.iter().map(|message| message.created_at).max();
         assert_eq!(Some(thread.last_message_at), latest);
@@ -73,7 +73,7 @@ async fn every_published_event_ends_as_it_should(db: TestDatabase) {
     assert!(list[0].opted_out_at.is_some(), "it said STOP last");
     assert_counted(&threads).await;
     let all = Window::Oldest { after: None, limit: 100 };
-    let messages = threads.messages(list[0].id, all).await.expect("messages");
+    let messages = threads.messages(list[0].id, all, true).await.expect("messages");
     // Six came in; the reports are about two messages that another program sent.
     assert!(messages.len() >= 7, "{}", messages.len());
     let delivered = messages.iter().find(|m| m.status == Status::Delivered).expect("delivered");
@@ -82,6 +82,9 @@ async fn every_published_event_ends_as_it_should(db: TestDatabase) {
         Some("ac012cbf-5e09-46af-a69a-7c0e2d90993c")
     );
     assert_eq!(delivered.error, None, "the failure was overtaken");
+    let history = delivered.history.as_ref().expect("asked for");
+    let words: Vec<_> = history.iter().map(|report| report.status.as_str()).collect();
+    assert_eq!(words, ["sent", "delivered", "delivery_failed", "sending_failed"]);
     assert!(messages.iter().any(|m| !m.media.is_empty() && m.body.is_empty()));
     assert!(messages.iter().any(|m| m.body == "hello via WhatsApp"));
 }
@@ -146,13 +149,17 @@ async fn reports_converge_in_every_order(db: TestDatabase) {
     }
     let thread = threads.find(&Selector::new("+12125551234")).await.expect("found");
     let all = Window::Oldest { after: None, limit: 100 };
-    let messages = threads.messages(thread.id, all).await.expect("messages");
+    let messages = threads.messages(thread.id, all, false).await.expect("messages");
     assert_eq!(messages.len(), 24);
     for message in messages {
         assert_eq!(message.status, Status::DeliveryFailed);
         assert_eq!(message.error.as_ref().and_then(|e| e.code.as_deref()), Some("40008"));
         let detail = threads.message(message.id).await.expect("a message");
-        assert_eq!(detail.history.len(), 4, "words that move nothing are kept too");
+        assert_eq!(
+            detail.history.expect("asked for").len(),
+            4,
+            "words that move nothing are kept too"
+        );
     }
 }
 
@@ -185,7 +192,7 @@ async fn with_several_recipients_the_lowest_is_shown(db: TestDatabase) {
     let id = threads.find(&Selector::new(a)).await.expect("of the first").id;
     let message = async || {
         let all = Window::Oldest { after: None, limit: 10 };
-        threads.messages(id, all).await.expect("messages").remove(0)
+        threads.messages(id, all, false).await.expect("messages").remove(0)
     };
     assert_eq!(message().await.status, Status::Sent);
     receive(&threads, &group("e2", &[(a, "delivered")], None)).await;
@@ -268,7 +275,7 @@ async fn a_thread_is_read_in_windows(db: TestDatabase) {
         receive(&threads, &body).await;
     }
     let id = threads.find(&Selector::new("+12125551234")).await.expect("found").id;
-    let read = async |window| threads.messages(id, window).await.expect("messages");
+    let read = async |window| threads.messages(id, window, false).await.expect("messages");
     let all = read(Window::Oldest { after: None, limit: 100 }).await;
     assert_eq!(all.len(), 9);
     let newest = read(Window::Newest { before: None, limit: 4 }).await;
@@ -276,7 +283,7 @@ async fn a_thread_is_read_in_windows(db: TestDatabase) {
     assert_eq!(read(Window::Newest { before: Some(newest[0].id), limit: 4 }).await, all[1..5]);
     assert_eq!(read(Window::Oldest { after: Some(all[2].id), limit: 3 }).await, all[3..6]);
     let other = Window::Oldest { after: Some(Uuid::now_v7()), limit: 3 };
-    assert!(threads.messages(id, other).await.is_err());
+    assert!(threads.messages(id, other, false).await.is_err());
 }
 
 async fn hostile_text_fits(db: TestDatabase) {
@@ -293,7 +300,8 @@ async fn hostile_text_fits(db: TestDatabase) {
     odd.extend_from_slice(b"   \xff");
     assert!(threads.receive(odd.into()).await.is_err(), "no JSON");
     let id = threads.find(&Selector::new("+12125551234")).await.expect("found").id;
-    let all = threads.messages(id, Window::Oldest { after: None, limit: 10 }).await.expect("read");
+    let all =
+        threads.messages(id, Window::Oldest { after: None, limit: 10 }, false).await.expect("read");
     let bodies: Vec<_> = all.iter().map(|message| message.body.as_str()).collect();
     assert_eq!(bodies, ["a\u{fffd}b", "\u{fffd}", "\u{1b}[2J\u{202e}", "😀", ""]);
 }

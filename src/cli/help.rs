@@ -88,8 +88,10 @@ digits from the beginning or end of the id that no other thread has.",
 In a pipe, one message a line, its fields separated by TAB:
 
   created_at  direction  status  from  to  body  id  error  media
+  history
 
-media holds the addresses of the files, separated by blanks. json is the thread with its \
+media holds the addresses of the files, separated by blanks. history, empty without --history, \
+holds what was reported as status@time, separated by blanks. json is the thread with its \
 messages, as the REST API has it; jsonl has one message a line; csv has the fields above under a \
 header line; ids are those of the messages.",
 };

@@ -22,8 +22,7 @@ use uuid::Uuid;
 use crate::config::Secret;
 use crate::domain::cursor::MAX_PAGE;
 use crate::domain::{
-    Conversation, Cursor, Message, MessageDetail, PhoneNumber, Selector, SendPlan, SendRequest,
-    Thread, Window,
+    Conversation, Cursor, Message, PhoneNumber, Selector, SendPlan, SendRequest, Thread, Window,
 };
 use crate::error::{Code, Error};
 use crate::threading::Sent;
@@ -136,6 +135,7 @@ impl Client {
         &self,
         conversation: Uuid,
         window: Window,
+        history: bool,
     ) -> Result<Vec<Message>, Error> {
         let (mut all, mut window) = (Vec::new(), window);
         loop {
@@ -144,7 +144,11 @@ impl Client {
                 return Ok(all);
             }
             let path = ["conversations", &conversation.to_string()];
-            let thread: Thread = self.read(&path, &window_query(window, wanted)).await?;
+            let mut query = window_query(window, wanted);
+            if history {
+                query.push(("history", true.to_string()));
+            }
+            let thread: Thread = self.read(&path, &query).await?;
             let page = thread.messages;
             let is_last = (page.len() as u64) < wanted;
             window = beyond(window, &page);
@@ -221,7 +225,7 @@ impl Client {
     ///
     /// # Errors
     /// `message_not_found`; `server_unreachable` or `server_mismatch`.
-    pub async fn message(&self, id: Uuid) -> Result<MessageDetail, Error> {
+    pub async fn message(&self, id: Uuid) -> Result<Message, Error> {
         self.read(&["messages", &id.to_string()], &[]).await
     }
 

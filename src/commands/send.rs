@@ -96,7 +96,7 @@ pub async fn run(
             if let Some(id) = error.extra().message_id {
                 // The stored message tells more than its id, if it can still be had.
                 let stored = match look.format.is_json() {
-                    true => backend.message(id).await.ok().map(|detail| detail.message),
+                    true => backend.message(id).await.ok().map(Message::without_history),
                     false => None,
                 };
                 let printed = match (&stored, look.format.is_json()) {

@@ -21,7 +21,7 @@ pub async fn run(
     look: &Look,
 ) -> Result<(), Error> {
     let thread = backend.find(&Selector::new(&args.thread)).await?;
-    let fetch = async |window| backend.messages(thread.id, window).await;
+    let fetch = async |window| backend.messages(thread.id, window, args.history).await;
     settle(print(fetch, Extent::of(&args.print, look), &thread, out, look).await)
 }
 

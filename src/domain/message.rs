@@ -140,9 +140,19 @@ pub struct Message {
     pub sent_at: Option<Timestamp>,
     /// When Telnyx closed it.
     pub completed_at: Option<Timestamp>,
+    /// Everything that was ever reported about it, by the time it happened; only where it was
+    /// asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<Vec<StatusReport>>,
 }
 
 impl Message {
+    /// The message alone, as most answers have it.
+    #[must_use]
+    pub fn without_history(self) -> Self {
+        Self { history: None, ..self }
+    }
+
     /// The other party's number.
     #[must_use]
     pub fn contact(&self) -> &PhoneNumber {
@@ -151,15 +161,6 @@ impl Message {
             Direction::Outbound => &self.to,
         }
     }
-}
-
-/// One recipient's state within a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecipientStatus {
-    /// The recipient.
-    pub number: String,
-    /// The status word as Telnyx wrote it, listed or not.
-    pub status: String,
 }
 
 /// One delivery report: a row of a message's history.
@@ -175,14 +176,4 @@ pub struct StatusReport {
     pub occurred_at: Timestamp,
     /// The event that told it.
     pub event_id: String,
-}
-
-/// A message with everything that was ever reported about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MessageDetail {
-    /// The message as it stands.
-    #[serde(flatten)]
-    pub message: Message,
-    /// The reports, by the time they occurred.
-    pub history: Vec<StatusReport>,
 }

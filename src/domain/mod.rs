@@ -15,9 +15,7 @@ pub mod time;
 
 pub use conversation::{Conversation, LastMessage, Selector, Thread};
 pub use cursor::{Cursor, Window};
-pub use message::{
-    Cost, Direction, Media, Message, MessageDetail, MessageError, RecipientStatus, StatusReport,
-};
+pub use message::{Cost, Direction, Media, Message, MessageError, StatusReport};
 pub use phone::PhoneNumber;
 pub use segments::{Encoding, Segments};
 pub use send::{Draft, SendPlan, SendRequest};

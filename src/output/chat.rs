@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use super::style::Tone;
 use super::{Look, counted, safe, status, time};
 use crate::domain::conversation::SHOWN_SUFFIX;
-use crate::domain::{Conversation, Direction, Media, Message};
+use crate::domain::{Conversation, Direction, Media, Message, StatusReport};
 
 /// Where the text of a message begins: behind `  14:30 → `.
 const INDENT: usize = 10;
@@ -74,7 +74,18 @@ impl Chat {
             *first = format!("{}{text}", self.lead(message));
         }
         self.append_status(&mut lines, message);
+        lines.extend(message.history.iter().flatten().flat_map(|report| self.report(report)));
         lines
+    }
+
+    /// One line of a message's history, in the words of whoever reported it.
+    fn report(&self, report: &StatusReport) -> Vec<String> {
+        let when = self.look.zone.day_and_clock(report.occurred_at);
+        let whom = report.recipient.as_deref().map(|whom| format!(" {whom}"));
+        let error = report.error.as_ref().map(|error| format!(": {error}"));
+        let (whom, error) = (whom.unwrap_or_default(), error.unwrap_or_default());
+        let line = safe::line(&format!("{when} {}{whom}{error}", report.status));
+        self.wrapped(&line, INDENT, Tone::Quiet)
     }
 
     fn text(&self, message: &Message) -> Vec<String> {

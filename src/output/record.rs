@@ -53,8 +53,18 @@ impl Record for Conversation {
 }
 
 impl Record for Message {
-    const COLUMNS: &'static [&'static str] =
-        &["created_at", "direction", "status", "from", "to", "body", "id", "error", "media"];
+    const COLUMNS: &'static [&'static str] = &[
+        "created_at",
+        "direction",
+        "status",
+        "from",
+        "to",
+        "body",
+        "id",
+        "error",
+        "media",
+        "history",
+    ];
 
     fn id(&self) -> Uuid {
         self.id
@@ -62,6 +72,9 @@ impl Record for Message {
 
     fn values(&self) -> Vec<Cow<'_, str>> {
         let media: Vec<_> = self.media.iter().map(|media| media.url.as_str()).collect();
+        let history = self.history.iter().flatten();
+        let history: Vec<_> =
+            history.map(|report| format!("{}@{}", report.status, report.occurred_at)).collect();
         vec![
             self.created_at.to_string().into(),
             self.direction.as_str().into(),
@@ -72,6 +85,7 @@ impl Record for Message {
             self.id.to_string().into(),
             self.error.as_ref().map(ToString::to_string).unwrap_or_default().into(),
             media.join(" ").into(),
+            history.join(" ").into(),
         ]
     }
 }
@@ -122,7 +136,7 @@ fn csv<'a>(out: &mut impl Write, rows: impl Iterator<Item = Vec<Cow<'a, str>>>) 
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{conversation, failed, inbound};
+    use super::super::samples::{conversation, failed, inbound, with_history};
     use super::*;
 
     fn written<R: Record>(format: Format, page: &[R]) -> String {
@@ -142,17 +156,25 @@ mod tests {
         assert_eq!(
             written(Format::Lines, &[failed("Hi")]),
             "2026-06-18T14:31:00.000000Z\toutbound\tdelivery_failed\t+15551234567\t+12125551234\t\
-             Hi\t01890000-0000-7000-8000-000000000002\tBlocked: as spam (Telnyx error 40002)\t\n"
+             Hi\t01890000-0000-7000-8000-000000000002\tBlocked: as spam (Telnyx error 40002)\t\t\n"
         );
+    }
+
+    #[test]
+    fn a_history_is_one_field() {
+        let line = written(Format::Lines, &[with_history(failed("Hi"))]);
+        let expected =
+            "sent@2026-06-18T14:31:01.000000Z delivery_failed@2026-06-18T14:31:02.000000Z";
+        assert_eq!(line.trim_end().rsplit('\t').next(), Some(expected));
     }
 
     #[test]
     fn csv_names_its_columns_and_defuses_formulas() {
         assert_eq!(
             written(Format::Csv, &[inbound("=1+1, \"two\"\nlines")]),
-            "created_at,direction,status,from,to,body,id,error,media\n\
+            "created_at,direction,status,from,to,body,id,error,media,history\n\
              2026-06-18T14:29:00.000000Z,inbound,received,'+12125551234,'+15551234567,\
-             \"'=1+1, \"\"two\"\"\nlines\",01890000-0000-7000-8000-000000000001,,\n"
+             \"'=1+1, \"\"two\"\"\nlines\",01890000-0000-7000-8000-000000000001,,,\n"
         );
     }
 

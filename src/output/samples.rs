@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::{Format, Look, Zone};
 use crate::domain::{
-    Conversation, Direction, LastMessage, Message, MessageError, PhoneNumber, Status, Timestamp,
+    Conversation, Direction, LastMessage, Message, MessageError, PhoneNumber, Status, StatusReport,
+    Timestamp,
 };
 
 pub(crate) fn time(text: &str) -> Timestamp {
@@ -80,6 +81,7 @@ pub(crate) fn inbound(body: &str) -> Message {
         send_at: None,
         sent_at: None,
         completed_at: None,
+        history: None,
     }
 }
 
@@ -103,4 +105,20 @@ pub(crate) fn failed(body: &str) -> Message {
         detail: Some("as spam".into()),
     };
     Message { error: Some(error), ..outbound(body, Status::DeliveryFailed) }
+}
+
+/// The message with what Telnyx reported about it: sent, then its status.
+pub(crate) fn with_history(message: Message) -> Message {
+    let report = |status: &str, at: &str, error| StatusReport {
+        status: status.to_owned(),
+        recipient: Some("+12125551234".to_owned()),
+        error,
+        occurred_at: time(at),
+        event_id: format!("event-{status}"),
+    };
+    let history = vec![
+        report("sent", "2026-06-18T14:31:01Z", None),
+        report(message.status.as_str(), "2026-06-18T14:31:02Z", message.error.clone()),
+    ];
+    Message { history: Some(history), ..message }
 }

@@ -85,7 +85,9 @@ fn write_lines(out: &mut impl Write, lines: &[String]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::safe::drives;
-    use super::super::samples::{conversation, failed, inbound, look, number, outbound, time};
+    use super::super::samples::{
+        conversation, failed, inbound, look, number, outbound, time, with_history,
+    };
     use super::*;
     use crate::domain::{Media, Status, Thread};
     use proptest::prelude::*;
@@ -139,6 +141,24 @@ mod tests {
     #[test]
     fn a_narrow_window_reads_like_a_chat() {
         assert_eq!(printed(&look(Format::Table, 40, false), &stopped(), &talk(), 1), NARROW);
+    }
+
+    #[test]
+    fn a_history_hangs_under_its_message() {
+        let shown = printed(
+            &look(Format::Table, 80, false),
+            &conversation(""),
+            &[with_history(failed("Hi"))],
+            0,
+        );
+        let expected = "\
+  14:31 → Hi
+          ✗ not delivered: Blocked: as spam (Telnyx error 40002)
+          18 Jun 2026, 14:31 sent +12125551234
+          18 Jun 2026, 14:31 delivery_failed +12125551234: Blocked: as spam
+          (Telnyx error 40002)
+";
+        assert!(shown.ends_with(expected), "{shown}");
     }
 
     #[test]

@@ -73,7 +73,8 @@ fn next_link(limit: u64, after: Cursor) -> Option<HeaderValue> {
 }
 
 /// `GET /conversations/{id or number}`: the thread with all its messages, streamed, or with
-/// `limit` the newest ones, those before a message, or those after one.
+/// `limit` the newest ones, those before a message, or those after one; with `history` each with
+/// what was reported about it.
 pub(super) async fn conversation(
     named: Segment,
     state: Arc<State>,
@@ -83,15 +84,16 @@ pub(super) async fn conversation(
     let mut query = Query::parse(&query)?;
     let limit = query.limit()?;
     let (before, after) = (query.id("before")?, query.id("after")?);
+    let history = query.flag("history")?;
     query.finish()?;
     let window = choose(limit, before, after)?;
     let conversation = state.threads.find(&selector).await?;
     match window {
         Some(window) => {
-            let messages = state.threads.messages(conversation.id, window).await?;
+            let messages = state.threads.messages(conversation.id, window, history).await?;
             reply::json(StatusCode::OK, &Thread { conversation, messages })
         }
-        None => all_messages(state, &conversation, after).await,
+        None => all_messages(state, &conversation, after, history).await,
     }
 }
 
@@ -125,6 +127,7 @@ async fn all_messages(
     state: Arc<State>,
     conversation: &Conversation,
     after: Option<Uuid>,
+    history: bool,
 ) -> Result<Response, Error> {
     let id = conversation.id;
     let mut open = reply::to_json(conversation)?;
@@ -134,7 +137,8 @@ async fn all_messages(
     let place = |message: &Message| message.id;
     stream::rows(Frame { open, close: "]}" }, after.and_then(not_nil), place, move |after| {
         let threads = state.threads.clone();
-        async move { threads.messages(id, Window::Oldest { after, limit: PAGE }).await }
+        let window = Window::Oldest { after, limit: PAGE };
+        async move { threads.messages(id, window, history).await }
     })
     .await
 }

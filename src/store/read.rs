@@ -15,8 +15,7 @@ use super::failure::tell;
 use super::reports;
 use crate::domain::conversation::SHOWN_SUFFIX;
 use crate::domain::{
-    Conversation, Cursor, Direction, LastMessage, Message, MessageDetail, PhoneNumber, Selector,
-    Window,
+    Conversation, Cursor, Direction, LastMessage, Message, PhoneNumber, Selector, Window,
 };
 use crate::error::Error;
 
@@ -181,21 +180,28 @@ impl Store {
     ///
     /// # Errors
     /// `database_unavailable`.
-    pub async fn message(&self, message: Uuid) -> Result<Option<MessageDetail>, Error> {
-        self.detail(message).await.map_err(|error| tell(&error))
+    pub async fn message(&self, message: Uuid) -> Result<Option<Message>, Error> {
+        let row = message::Entity::find_by_id(id(message)).one(&self.reader).await;
+        let message = row.and_then(|row| row.map(message::Model::into_domain).transpose());
+        match message.map_err(|error| tell(&error))? {
+            Some(message) => Ok(self.with_history(vec![message]).await?.pop()),
+            None => Ok(None),
+        }
     }
 
-    async fn detail(&self, message: Uuid) -> Result<Option<MessageDetail>, DbErr> {
-        let Some(row) = message::Entity::find_by_id(id(message)).one(&self.reader).await? else {
-            return Ok(None);
-        };
-        let message = row.into_domain()?;
-        let history = match &message.telnyx_message_id {
-            Some(telnyx_id) => reports::history(&self.reader, telnyx_id).await?,
-            None => Vec::new(),
-        };
-        let history = history.into_iter().map(Into::into).collect();
-        Ok(Some(MessageDetail { message, history }))
+    /// Messages with everything that was reported about them.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub async fn with_history(&self, mut messages: Vec<Message>) -> Result<Vec<Message>, Error> {
+        let known = messages.iter().filter_map(|message| message.telnyx_message_id.as_deref());
+        let reports = reports::histories(&self.reader, known).await;
+        let mut reports = reports.map_err(|error| tell(&error))?;
+        for message in &mut messages {
+            let own = message.telnyx_message_id.as_ref().and_then(|known| reports.remove(known));
+            message.history = Some(own.unwrap_or_default());
+        }
+        Ok(messages)
     }
 
     /// The own number that a contact last wrote to.

@@ -15,7 +15,7 @@ use super::entity::{delivery_report, from_json, id, message, micros, to_json};
 use super::row::{NewMessage, NewReport};
 use super::sql::{Values, is_unset, lock_rows, or_kept, own};
 use super::{Facts, messages};
-use crate::domain::{Direction, Status, Timestamp};
+use crate::domain::{Direction, Status, StatusReport, Timestamp};
 
 /// How long a report about an unknown message waits while one of ours between the same two
 /// numbers has an open outcome: it may be that one's.
@@ -349,16 +349,25 @@ async fn locked_id(db: &impl ConnectionTrait, ours: Uuid) -> Result<Option<Strin
     db.query_one(&query).await?.map_or(Ok(None), |row| row.try_get_by_index(0))
 }
 
-/// The history of a message, by the time things happened.
-pub(super) async fn history(
+/// What was reported about messages, by Telnyx's ids of them, by the time things happened.
+pub(super) async fn histories(
     db: &impl ConnectionTrait,
-    telnyx_message_id: &str,
-) -> Result<Vec<delivery_report::Model>, DbErr> {
-    delivery_report::Entity::find()
-        .filter(delivery_report::Column::TelnyxMessageId.eq(telnyx_message_id))
+    ids: impl Iterator<Item = &str>,
+) -> Result<HashMap<String, Vec<StatusReport>>, DbErr> {
+    let ids = messages::distinct(ids);
+    let mut histories: HashMap<String, Vec<StatusReport>> = HashMap::new();
+    if ids.is_empty() {
+        return Ok(histories);
+    }
+    let rows = delivery_report::Entity::find()
+        .filter(delivery_report::Column::TelnyxMessageId.is_in(ids))
         .order_by_asc(delivery_report::Column::OccurredAt)
         .order_by_asc(delivery_report::Column::StatusRank)
         .order_by_asc(delivery_report::Column::EventId)
         .all(db)
-        .await
+        .await?;
+    for row in rows {
+        histories.entry(row.telnyx_message_id.clone()).or_default().push(row.into());
+    }
+    Ok(histories)
 }

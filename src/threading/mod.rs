@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::domain::{Conversation, Cursor, Message, MessageDetail, PhoneNumber, Selector, Window};
+use crate::domain::{Conversation, Cursor, Message, PhoneNumber, Selector, Window};
 use crate::error::{Code, Error};
 use crate::store::Store;
 use crate::telnyx::client::Client;
@@ -135,7 +135,7 @@ impl Threads {
         }
     }
 
-    /// Messages of a thread, in chronological order.
+    /// Messages of a thread, in chronological order, with or without their histories.
     ///
     /// # Errors
     /// `message_not_found` when the window begins at a message the thread does not have.
@@ -143,15 +143,17 @@ impl Threads {
         &self,
         conversation: Uuid,
         window: Window,
+        history: bool,
     ) -> Result<Vec<Message>, Error> {
-        self.store.messages(conversation, window).await?.ok_or_else(no_message)
+        let messages = self.store.messages(conversation, window).await?.ok_or_else(no_message)?;
+        if history { self.store.with_history(messages).await } else { Ok(messages) }
     }
 
     /// One message with its history.
     ///
     /// # Errors
     /// `message_not_found`.
-    pub async fn message(&self, id: Uuid) -> Result<MessageDetail, Error> {
+    pub async fn message(&self, id: Uuid) -> Result<Message, Error> {
         self.store.message(id).await?.ok_or_else(no_message)
     }
 

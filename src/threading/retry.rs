@@ -37,7 +37,7 @@ impl Threads {
         if found.message.telnyx_message_id.is_some() {
             // Telnyx has it: there is something to ask and nothing to offer.
             self.ask(telnyx, &found.message, now).await?;
-            return Ok(self.message(id).await?.message);
+            return Ok(self.message(id).await?.without_history());
         }
         if let Some((since, number)) = &found.opted_out {
             return Err(opted_out(&found.message.to, *since, number.as_ref())

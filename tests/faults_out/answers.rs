@@ -46,7 +46,7 @@ async fn what_is_surely_not_sent_has_failed_and_frees_its_key(db: TestDatabase) 
         assert_eq!(error.code(), code, "{error}");
         let first = error.extra().message_id.expect("a row exists");
         assert_eq!(status(&threads, first).await, Status::SendingFailed);
-        assert!(detail(&threads, first).await.message.error.is_some());
+        assert!(detail(&threads, first).await.error.is_some());
         let before = telnyx.offers().len();
         assert!(threads.settle(soon()).await.expect("settled").is_empty());
         let retried = threads.retry(first, true).await.expect_err("it has failed for good");

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use convo::clock;
 use convo::config::Secret;
-use convo::domain::{
-    Message, MessageDetail, PhoneNumber, Selector, SendRequest, Status, Timestamp, Window,
-};
+use convo::domain::{Message, PhoneNumber, Selector, SendRequest, Status, Timestamp, Window};
 use convo::error::Error;
 use convo::store::{Location, Mode, Purpose, Store};
 use convo::telnyx::client::Client;
@@ -52,7 +50,7 @@ pub fn soon() -> Timestamp {
 pub async fn messages(threads: &Threads) -> Vec<Message> {
     let Ok(thread) = threads.find(&Selector::new(CONTACT)).await else { return Vec::new() };
     let all = Window::Oldest { after: None, limit: 1_000 };
-    let messages = threads.messages(thread.id, all).await.expect("messages");
+    let messages = threads.messages(thread.id, all, false).await.expect("messages");
     assert_eq!(thread.message_count, messages.len() as u64, "the counter equals the rows");
     let latest = messages.iter().map(|message| message.created_at).max();
     assert_eq!(Some(thread.last_message_at), latest, "the time of the last message is right");
@@ -65,12 +63,12 @@ pub async fn only_message(threads: &Threads) -> Message {
     all.remove(0)
 }
 
-pub async fn detail(threads: &Threads, id: Uuid) -> MessageDetail {
+pub async fn detail(threads: &Threads, id: Uuid) -> Message {
     threads.message(id).await.expect("a message")
 }
 
 pub async fn status(threads: &Threads, id: Uuid) -> Status {
-    detail(threads, id).await.message.status
+    detail(threads, id).await.status
 }
 
 /// A report about a message, tagged with convo's id if one is given.

@@ -38,7 +38,7 @@ async fn a_report_before_the_answer_waits_for_it(db: TestDatabase) {
     telnyx.let_go();
     let sent = sending.await.expect("no panic");
     assert_eq!(sent.status, Status::Delivered, "the answer finds what was reported");
-    assert_eq!(detail(&threads, sent.id).await.history.len(), 2);
+    assert_eq!(detail(&threads, sent.id).await.history.expect("asked for").len(), 2);
     assert!(threads.settle(soon()).await.expect("settled").iter().all(|s| s.id == sent.id));
     assert_eq!(only_message(&threads).await.id, sent.id);
 }
@@ -63,7 +63,7 @@ async fn a_report_that_waited_for_another_message_is_threaded(db: TestDatabase) 
     assert_eq!((all.len(), foreign.direction), (2, Direction::Outbound));
     assert_eq!((foreign.body.as_str(), foreign.to.as_str()), ("Hi", CONTACT));
     assert!((before..=after).contains(&foreign.created_at));
-    assert_eq!(detail(&threads, foreign.id).await.history.len(), 2);
+    assert_eq!(detail(&threads, foreign.id).await.history.expect("asked for").len(), 2);
     assert!(threads.settle(soon()).await.expect("settled").is_empty(), "it waits no longer");
 }
 

@@ -78,7 +78,7 @@ async fn what_was_told_to_be_unknown_is_offered_once_more_and_never_failed(db: T
             assert!(settle(&threads).await.is_empty(), "{does:?}");
         }
         assert_eq!(telnyx.offers().len(), before + 1, "{does:?}");
-        let left = detail(&threads, id).await.message;
+        let left = detail(&threads, id).await;
         assert_eq!((left.status, left.error), (Status::Unknown, None), "{does:?}");
         telnyx.assert_one_key_per_text();
     }
@@ -227,8 +227,13 @@ async fn telnyx_is_asked_about_what_it_has(db: TestDatabase) {
     assert_eq!(telnyx.asked().len(), 2);
     age(&db, 5_000).await;
     assert_eq!(settle(&threads).await, [Settled { id, status: Status::Delivered }]);
-    let events: Vec<_> =
-        detail(&threads, id).await.history.into_iter().map(|report| report.event_id).collect();
+    let events: Vec<_> = detail(&threads, id)
+        .await
+        .history
+        .into_iter()
+        .flatten()
+        .map(|report| report.event_id)
+        .collect();
     assert_eq!(events.len(), 3);
     assert!(events.contains(&"get:m1:delivered".to_owned()), "{events:?}");
     assert_eq!(telnyx.offers().len(), 1, "asking offers nothing");

@@ -118,7 +118,7 @@ async fn the_client_reads_what_the_threads_hold() {
     let thread = there.find(&crate::domain::Selector::new(CONTACT)).await.expect("the thread");
     assert_eq!(thread, threads[0]);
     let all = Window::Oldest { after: None, limit: 100 };
-    let all = here.messages(thread.id, all).await.expect("messages");
+    let all = here.messages(thread.id, all, false).await.expect("messages");
     let middle = Some(all[3].id);
     for window in [
         Window::Oldest { after: None, limit: 100 },
@@ -127,8 +127,8 @@ async fn the_client_reads_what_the_threads_hold() {
         Window::Newest { before: None, limit: 3 },
         Window::Newest { before: middle, limit: 2 },
     ] {
-        let expected = here.messages(thread.id, window).await.expect("messages");
-        let read = there.messages(thread.id, window).await.expect("messages");
+        let expected = here.messages(thread.id, window, true).await.expect("messages");
+        let read = there.messages(thread.id, window, true).await.expect("messages");
         assert_eq!(read, expected, "{window:?}");
     }
     let detail = here.message(all[0].id).await.expect("a message");

@@ -96,6 +96,7 @@ impl Model {
             send_at: time(self.send_at),
             sent_at: time(self.sent_at),
             completed_at: time(self.completed_at),
+            history: None,
         })
     }
 }
