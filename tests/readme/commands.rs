@@ -38,6 +38,15 @@ fn commands_that_are_not_run_are_listed() {
 }
 
 #[test]
+fn no_block_is_overlooked() {
+    let readme = read("README.md");
+    let fences = readme.lines().filter_map(|line| line.trim_start().strip_prefix("```"));
+    for language in fences.step_by(2) {
+        assert!(["sh", "text"].contains(&language), "commands are in blocks of sh: {language}");
+    }
+}
+
+#[test]
 fn every_command_in_a_sentence_is_one_of_ours() {
     let readme = read("README.md");
     let examples = blocks(&readme, "text").concat().into_iter();
@@ -70,6 +79,7 @@ fn every_block_runs_as_printed() {
     let serve = blocks.next().expect("commands to run").join("\n");
     assert!(serve.ends_with("serve --sandbox"), "the first block starts the server: {serve}");
     let play = Play::start(&serve);
+    assert!(play.dir.path().join("sandbox.db").exists(), "the threads are where the README says");
 
     // The lines that the server prints for another terminal are pasted as they are.
     let remote = play.pasted("In another terminal, through this server:");
@@ -161,7 +171,8 @@ fn every_text_is_delivered_and_answered(play: &Play, remote: &str) {
         let body = |message: &Value| message["body"].as_str().unwrap_or_default().to_owned();
         let mut answers: Vec<_> = of("inbound").map(body).collect();
         let mut texts: Vec<_> = of("outbound").map(body).collect();
-        (answers.sort(), texts.sort());
+        answers.sort();
+        texts.sort();
         let expected: Vec<_> = texts.iter().map(|text| format!("You said: {text}")).collect();
         let delivered = of("outbound").all(|message| message["status"] == "delivered");
         (delivered && answers == expected).then_some(texts)

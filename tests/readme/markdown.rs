@@ -16,7 +16,7 @@ pub fn read(name: &str) -> String {
 pub fn blocks<'a>(text: &'a str, language: &str) -> Vec<Vec<&'a str>> {
     let (mut blocks, mut fence) = (Vec::new(), None);
     for line in text.lines() {
-        match (line.strip_prefix("```"), fence) {
+        match (line.trim_start().strip_prefix("```"), fence) {
             (Some(opened), None) => {
                 fence = Some(opened);
                 if opened == language {
@@ -46,7 +46,7 @@ pub fn commands(block: &[&str]) -> Vec<String> {
 pub fn code_spans(text: &str) -> Vec<String> {
     let mut fenced = false;
     let prose = text.lines().filter(|line| {
-        let fence = line.starts_with("```");
+        let fence = line.trim_start().starts_with("```");
         fenced ^= fence;
         !fenced && !fence
     });

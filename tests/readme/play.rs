@@ -21,7 +21,8 @@ const CURLRC: &str =
 
 /// A server in a directory of its own, stopped on drop.
 pub struct Play {
-    dir: TempDir,
+    /// Where the server runs.
+    pub dir: TempDir,
     home: TempDir,
     server: Child,
     /// Read no further than the banner, but kept open.
