@@ -17,7 +17,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 const SYSTEM: &str = "/usr/local/bin:/usr/bin:/bin";
 /// curl tells the status of each answer on standard error, one a line.
 const CURLRC: &str =
-    "silent\nshow-error\nmax-time = 30\nwrite-out = \"%{stderr}%{http_code}\\n\"\n";
+    "silent\nshow-error\nmax-time = 60\nwrite-out = \"%{stderr}%{http_code}\\n\"\n";
 
 /// A server in a directory of its own, stopped on drop.
 pub struct Play {
