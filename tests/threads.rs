@@ -1,7 +1,5 @@
 //! Threads on a real database of each kind: what comes in once is there once, whatever the order.
 
-#![allow(clippy::disallowed_methods, reason = "a variable says where PostgreSQL is")]
-
 mod support;
 
 use std::path::Path;
