@@ -4,6 +4,8 @@
 //! The bodies are the published examples with random damage, from a fixed seed. A thousand by
 //! default; `CONVO_TEST_LONG=N` makes it N thousand.
 
+#![allow(clippy::disallowed_methods, reason = "a variable says how long to test")]
+
 mod support;
 
 use std::path::Path;

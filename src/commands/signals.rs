@@ -7,6 +7,10 @@ use tokio_util::sync::CancellationToken;
 const INTERRUPTED: i32 = 130;
 
 /// Cancels the token at SIGTERM or Ctrl-C, and ends the process at the second of them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever signals twice does not want to wait for the end"
+)]
 pub(super) async fn stop(shutdown: CancellationToken) {
     next().await;
     tracing::info!("stopping; a second signal stops at once");

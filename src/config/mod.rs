@@ -10,7 +10,7 @@ use crate::domain::PhoneNumber;
 use crate::error::{Code, Error};
 use crate::store::{Location, Mode};
 use crate::threading::Policy;
-pub use source::Source;
+pub use source::{SECRETS, Source, VARIABLES};
 
 /// Telnyx's v2 API.
 const TELNYX_API: &str = "https://api.telnyx.com/v2";

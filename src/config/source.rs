@@ -8,7 +8,7 @@ use crate::error::{Code, Error};
 
 /// The variables that may stand in `.env`. Nothing else in it is looked at, and the environment
 /// of the process is never changed.
-const VARIABLES: [&str; 12] = [
+pub const VARIABLES: &[&str] = &[
     "TELNYX_API_KEY",
     "TELNYX_PUBLIC_KEY",
     "TELNYX_PHONE_NUMBER",
@@ -22,9 +22,9 @@ const VARIABLES: [&str; 12] = [
     "CONVO_TAG",
     "CONVO_SETTLE_WINDOW",
 ];
-/// Variables that may name a file holding the value instead.
-const SECRETS: [&str; 4] =
-    ["TELNYX_API_KEY", "TELNYX_PUBLIC_KEY", "DATABASE_URL", "CONVO_API_TOKEN"];
+/// The variables whose value may also be kept in a file: `NAME_FILE` then names it.
+pub const SECRETS: &[&str] =
+    &["TELNYX_API_KEY", "TELNYX_PUBLIC_KEY", "DATABASE_URL", "CONVO_API_TOKEN"];
 /// The largest file a secret is read from.
 const SECRET_LIMIT: u64 = 64 * 1024;
 
@@ -111,6 +111,7 @@ impl Source {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 fn environment() -> Result<HashMap<String, String>, Error> {
     let mut values = HashMap::new();
     for (name, value) in std::env::vars_os() {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use uuid::Uuid;
 
 use super::contact::{Behaviour, Keyword};
@@ -12,6 +11,7 @@ use super::refusal::ErrorObject;
 use super::request::SendRequest;
 use super::state::State;
 use super::webhook::Event;
+use crate::clock;
 
 /// Runs a message to its end.
 pub(super) async fn live(state: Arc<State>, id: Uuid, request: SendRequest) {
@@ -80,7 +80,8 @@ impl Life {
     fn hold(&self, request: &SendRequest) -> Duration {
         let pace = &self.state.pace;
         let scheduled = request.send_at.map_or(Duration::ZERO, |at| {
-            let ahead = at.signed_duration_since(Utc::now()).to_std().unwrap_or_default();
+            let ahead =
+                at.signed_duration_since(clock::now().to_utc()).to_std().unwrap_or_default();
             pace.longest_schedule.map_or(ahead, |longest| ahead.min(longest))
         });
         let slow = if self.behaviour == Behaviour::Slow { pace.slow * 2 } else { Duration::ZERO };

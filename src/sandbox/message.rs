@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::contact::{self, Keyword, OWN_NUMBER};
 use super::refusal::ErrorObject;
 use super::request::SendRequest;
+use crate::clock;
 use crate::domain::{Encoding, Segments};
 
 /// The profile and organisation that everything in the sandbox belongs to.
@@ -23,6 +24,13 @@ const MMS_PRICE: (u32, u32) = (1_000, 1_500);
 /// An instant in Telnyx's spelling: milliseconds and a numeric offset.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Time(pub(super) DateTime<Utc>);
+
+impl Time {
+    /// This instant.
+    pub(super) fn now() -> Self {
+        Self(clock::now().to_utc())
+    }
+}
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -135,7 +143,7 @@ pub(super) struct Inbound<'a> {
 impl Message {
     /// An accepted request, waiting in the queue or for its time.
     pub(super) fn outbound(request: &SendRequest, profile_url: Option<&str>) -> Self {
-        let now = Utc::now();
+        let now = clock::now().to_utc();
         let media = request.media_urls.iter().map(|url| Media {
             url: url.clone(),
             content_type: None,
@@ -216,7 +224,7 @@ impl Message {
             tcr_campaign_id: None,
             tcr_campaign_billable: false,
             tcr_campaign_registered: None,
-            received_at: Time(Utc::now()),
+            received_at: Time::now(),
             sent_at: None,
             completed_at: None,
             valid_until: None,
@@ -256,14 +264,14 @@ impl Message {
     /// Hands it to the carrier.
     pub(super) fn send(&mut self) {
         self.set_status("sent");
-        self.sent_at = Some(Time(Utc::now()));
+        self.sent_at = Some(Time::now());
         self.valid_until = None;
     }
 
     /// Closes it with its final status.
     pub(super) fn finish(&mut self, status: &'static str, error: Option<ErrorObject>) {
         self.set_status(status);
-        self.completed_at = Some(Time(Utc::now()));
+        self.completed_at = Some(Time::now());
         self.errors.extend(error);
         if self.sent_at.is_none() {
             // What was never sent costs nothing.

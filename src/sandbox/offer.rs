@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::Utc;
 use http::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 
@@ -16,6 +15,7 @@ use super::refusal::{
 };
 use super::request::SendRequest;
 use super::state::{Hash, Memory, Remembered, State};
+use crate::clock;
 use crate::domain::PhoneNumber;
 
 /// Messages whose life is not over yet; beyond it the queue counts as full.
@@ -71,7 +71,7 @@ fn judge(state: &Arc<State>, offer: &Offer) -> Result<Accepted, Refusal> {
     if let Some(repeat) = replay(&memory, offer, &hash)? {
         return Ok(repeat);
     }
-    let request = SendRequest::parse(&offer.body, Utc::now())?;
+    let request = SendRequest::parse(&offer.body, clock::now().to_utc())?;
     let behaviour = Behaviour::of(&request.to);
     refuse_on_purpose(behaviour)?;
     fail_once(&mut memory, behaviour, offer, &hash)?;

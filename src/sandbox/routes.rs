@@ -21,7 +21,8 @@ use super::refusal::{
     NOT_FOUND, Refusal, TOO_LARGE, json,
 };
 use super::state::{Recorded, State};
-use crate::domain::{PhoneNumber, Timestamp};
+use crate::clock;
+use crate::domain::PhoneNumber;
 
 /// Bytes of a request body.
 const MAX_BODY: usize = 1 << 20;
@@ -197,7 +198,7 @@ fn recorded(method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> R
         path: path.to_owned(),
         idempotency_key: header(headers, IDEMPOTENCY_KEY),
         body: body.clone(),
-        at: Timestamp::from(chrono::Utc::now()),
+        at: clock::now(),
     }
 }
 

@@ -4,7 +4,6 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::Utc;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
@@ -13,6 +12,7 @@ use uuid::Uuid;
 
 use super::key::SigningKey;
 use super::message::{Message, Time};
+use crate::clock;
 
 /// Telnyx tries each URL this often.
 const ATTEMPTS_PER_URL: u32 = 3;
@@ -49,7 +49,7 @@ pub(super) struct Event {
 impl Event {
     /// An event of now.
     pub(super) fn new(event_type: &'static str, payload: Message) -> Self {
-        let occurred_at = Time(Utc::now());
+        let occurred_at = Time::now();
         Self { event_type, id: Uuid::new_v4(), occurred_at, payload, record_type: "event" }
     }
 
@@ -118,7 +118,7 @@ impl Courier {
         // Our own types have string keys only, so they always serialise.
         let body =
             Bytes::from(serde_json::to_vec(&event.delivery(attempt, url)).unwrap_or_default());
-        let timestamp = Utc::now().timestamp();
+        let timestamp = clock::now().to_utc().timestamp();
         let mut answer = self
             .client
             .post(url)

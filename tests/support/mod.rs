@@ -1,6 +1,7 @@
 //! What the tests share: a fresh database of each kind.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "variables say where PostgreSQL is")]
 
 pub mod cluster;
 

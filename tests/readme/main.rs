@@ -1,0 +1,9 @@
+//! The README, held against the program: its commands are run, its tables compared.
+//!
+//! A command runs as it is printed, but for two things: `cargo run --release --` is the program that
+//! the tests have built already, and port 5000 is a free one.
+
+mod commands;
+mod markdown;
+mod play;
+mod tables;

@@ -1,0 +1,173 @@
+//! The tables of the README say what the program says.
+
+use std::collections::BTreeSet;
+
+use clap::{Arg, CommandFactory};
+use convo::cli::Cli;
+use convo::config::{SECRETS, VARIABLES};
+use convo::error::Code;
+use convo::sandbox::MAGIC_NUMBERS;
+
+use crate::markdown::{anchors, code, code_spans, links, path, read, table};
+use crate::play::Play;
+
+#[test]
+fn commands() {
+    let rows = table(&read("README.md"), &["command", "what it does"]);
+    let documented: BTreeSet<_> = rows.iter().map(|row| code(&row[0]).to_owned()).collect();
+    let cli = Cli::command();
+    let visible = cli.get_subcommands().filter(|command| !command.is_hide_set());
+    let usage = visible.map(|command| {
+        let positionals = command.get_positionals().map(placeholder);
+        ["convo".to_owned(), command.get_name().to_owned()]
+            .into_iter()
+            .chain(positionals)
+            .collect::<Vec<_>>()
+            .join(" ")
+    });
+    assert_eq!(documented, usage.collect());
+    assert_eq!(documented.len(), rows.len(), "a command stands there twice");
+}
+
+fn placeholder(arg: &Arg) -> String {
+    let names = arg.get_value_names().unwrap_or_default();
+    let name =
+        names.first().map_or_else(|| arg.get_id().as_str().to_uppercase(), ToString::to_string);
+    if arg.is_required_set() { name } else { format!("[{name}]") }
+}
+
+#[test]
+fn variables() {
+    let rows = table(&read("README.md"), &["variable", "default", ""]);
+    let documented: BTreeSet<_> = rows.iter().map(|row| code(&row[0])).collect();
+    assert_eq!(documented, VARIABLES.iter().copied().collect());
+    assert_eq!(documented.len(), rows.len(), "a variable stands there twice");
+    let in_files = rows.iter().filter(|row| row[2].contains("*file*")).map(|row| code(&row[0]));
+    assert_eq!(in_files.collect::<BTreeSet<_>>(), SECRETS.iter().copied().collect());
+}
+
+#[test]
+fn the_example_of_env_has_every_variable() {
+    let example = read(".env.example");
+    let assigned = example.lines().filter_map(|line| line.trim_start_matches('#').split_once('='));
+    let names = assigned.map(|(name, _)| name).filter(|name| !name.contains(' '));
+    assert_eq!(names.collect::<BTreeSet<_>>(), VARIABLES.iter().copied().collect());
+}
+
+#[test]
+fn exit_codes() {
+    let source = read("src/error.rs");
+    let (_, body) = source.split_once("pub enum Code {").expect("the enum");
+    let (body, _) = body.split_once("\n}").expect("its end");
+    let variants = body.lines().map(str::trim).filter_map(|line| line.strip_suffix(','));
+    let codes = variants.map(|name| {
+        let word = serde_json::Value::from(snake(name));
+        serde_json::from_value::<Code>(word).unwrap_or_else(|error| panic!("{name}: {error}"))
+    });
+    let mut used: BTreeSet<_> = codes.map(|code| code.exit_code().to_string()).collect();
+    assert!(used.len() > 1, "the variants are found");
+    // Success is no failure, and nothing waits yet.
+    used.extend(["0".to_owned(), "8".to_owned()]);
+    let rows = table(&read("README.md"), &["exit", "meaning"]);
+    let documented: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
+    assert_eq!(documented, used.into_iter().collect::<Vec<_>>());
+}
+
+/// `NotFound` as `not_found`.
+fn snake(name: &str) -> String {
+    let mut word = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !word.is_empty() {
+            word.push('_');
+        }
+        word.extend(c.to_lowercase());
+    }
+    word
+}
+
+#[test]
+fn magic_numbers() {
+    let rows = table(&read("README.md"), &["number", "what happens"]);
+    let documented: Vec<_> = rows.iter().map(|row| (code(&row[0]), row[1].as_str())).collect();
+    let known: Vec<_> = MAGIC_NUMBERS.iter().map(|magic| (magic.number, magic.does)).collect();
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn routes() {
+    let rows = table(&read("README.md"), &["route", ""]);
+    let documented: BTreeSet<_> = rows.iter().map(|row| pattern(code(&row[0]))).collect();
+    assert_eq!(documented, routes_in_source(), "on the right src/server/routes.rs");
+    let play = Play::start("convo serve --sandbox");
+    let word = |method: &str, path: &str| play.request(method, path).1["code"].clone();
+    for route in &documented {
+        let (method, path) = route.split_once(' ').expect("a method and a path");
+        let path = path.replace("{}", "0190b2c3-6f70-7819-a2b3-c4d5e6f70819");
+        let (status, body) = play.request(method, &path);
+        assert_ne!(status, 0, "{route} is not answered");
+        assert_ne!(body["code"], "not_found", "{route}");
+        assert_ne!(body["code"], "method_not_allowed", "{route}");
+        assert_eq!(word("DELETE", &path), "method_not_allowed", "{route}");
+    }
+    assert_eq!(word("GET", "/nowhere"), "not_found");
+}
+
+/// `GET /messages/{id}` as `GET /messages/{}`.
+fn pattern(route: &str) -> String {
+    let parts = route.split('{').enumerate();
+    let parts = parts.map(|(at, part)| match part.split_once('}') {
+        Some((_, rest)) if at > 0 => format!("{{}}{rest}"),
+        _ => part.to_owned(),
+    });
+    parts.collect()
+}
+
+/// Each `path!` of the server with the method that follows it.
+fn routes_in_source() -> BTreeSet<String> {
+    let source = read("src/server/routes.rs");
+    let leaves = source.split("path!(").skip(1).map(|leaf| {
+        let (path, rest) = leaf.split_once(')').expect("a closed path");
+        let segments = path.split(" / ").map(|segment| match segment.trim_matches('"') {
+            "Segment" => "/{}".to_owned(),
+            literal => format!("/{literal}"),
+        });
+        let method = if rest.trim_start().starts_with(".and(post())") { "POST" } else { "GET" };
+        format!("{method} {}", segments.collect::<String>())
+    });
+    leaves.collect()
+}
+
+#[test]
+fn fields_in_a_pipe() {
+    let play = Play::start("convo serve --sandbox");
+    let server = play.pasted("In another terminal, through this server:").join("\n");
+    let rows = table(&read("README.md"), &["command", "fields in a pipe"]);
+    assert_eq!(rows.iter().map(|row| code(&row[0])).collect::<Vec<_>>(), ["list", "show"]);
+    for (row, command) in rows.iter().zip(["list", "show +12125551234"]) {
+        let csv = play.terminal(&format!("{server}\nconvo {command} --format csv")).out;
+        let header = csv.lines().find(|line| line.contains(",direction,")).expect("a header");
+        assert_eq!(row[1].replace(", ", ","), header.trim(), "{command}");
+        let pipe = play.terminal(&format!("{server}\nconvo {command}")).out;
+        let record = pipe.lines().last().expect("a record");
+        assert_eq!(record.split('\t').count(), header.split(',').count(), "{record}");
+    }
+}
+
+#[test]
+fn links_and_paths_lead_somewhere() {
+    for page in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+        let text = read(page);
+        let elsewhere = |link: &&str| !link.contains("://") && !link.starts_with("mailto:");
+        for link in links(&text).into_iter().filter(elsewhere) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() { page } else { file };
+            assert!(path(file).exists(), "{page}: {link}");
+            assert!(anchor.is_empty() || anchors(&read(file)).contains(&anchor.into()), "{link}");
+        }
+        let folders = ["src/", "tests/", "migration/", "man/", "completions/", "scripts/", ".ci/"];
+        let spans = code_spans(&text).into_iter().filter(|span| !span.contains(['*', ' ']));
+        for span in spans.filter(|span| folders.iter().any(|folder| span.starts_with(folder))) {
+            assert!(path(&span).exists(), "{page}: {span}");
+        }
+    }
+}
