@@ -78,6 +78,11 @@ impl Store {
     /// `database_not_ready` when it is missing, out of date or of the other mode;
     /// `database_unavailable` when it cannot be reached.
     pub async fn open(location: &Location, mode: Mode, purpose: Purpose) -> Result<Self, Error> {
+        let read_only = matches!(location, Location::Sqlite { mode: FileMode::Read, .. });
+        if read_only && purpose != Purpose::Read {
+            return Err(Error::new(Code::NotConfigured, "the database may only be read")
+                .hint("leave ?mode=ro out of DATABASE_URL"));
+        }
         let made = prepare_file(location, purpose)?;
         let readers = if purpose == Purpose::Serve { READERS } else { 1 };
         let reader = connect(location, Role::Readers(readers)).await?;

@@ -1,0 +1,127 @@
+//! The database goes away, fills up, or may not be written.
+
+use std::process::Command;
+use std::time::Duration;
+
+use convo::sandbox::SigningKey;
+
+use crate::load::{Server, assert_kept, client, post, post_until, repost, serve, times};
+use crate::support::TestDatabase;
+use crate::support::cluster::Cluster;
+
+/// PostgreSQL itself is killed in mid-load and started again. The server answers 503 meanwhile,
+/// recovers by itself, and has lost nothing that it acknowledged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_postgresql_loses_nothing() {
+    let cluster = Cluster::start();
+    let key = SigningKey::from_seed(&[4; 32]);
+    let server = Server::start(serve(&cluster.url()), &key);
+    let (mut acknowledged, mut open) = (Vec::new(), Vec::new());
+    let mut cluster = Some(cluster);
+    for round in 0..times(1) {
+        let running = cluster.take().expect("one at a time");
+        let first = round * 1_000_000;
+        let before = post_until(server.address, &key, first, |t| t.acknowledged.len() > 300).await;
+        running.kill();
+        let down = post_until(server.address, &key, first + 100_000, |t| t.refused.len() >= 16);
+        let down = down.await;
+        let client = client();
+        let health = client.get(format!("http://{}/health", server.address)).send().await;
+        assert!(health.expect("the process answers").status().is_success());
+        let restarted = tokio::task::spawn_blocking(move || {
+            running.restart();
+            running
+        });
+        let running = restarted.await.expect("no panic");
+        let first = first + 200_000;
+        let after = post_until(server.address, &key, first, |t| t.acknowledged.len() > 100).await;
+        for tally in [&before, &down, &after] {
+            assert!(tally.lost.is_empty(), "the server always answers");
+            acknowledged.extend(&tally.acknowledged);
+            open.extend(&tally.refused);
+        }
+        repost(server.address, &key, &open).await;
+        acknowledged.append(&mut open);
+        assert_kept(&running.url(), &acknowledged).await;
+        cluster = Some(running);
+    }
+}
+
+/// The disk is full for the database's files: here a limit on the size of any file the server may
+/// write. It answers 503, says why, and what it acknowledged stays readable.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_and_loses_nothing() {
+    let db = TestDatabase::sqlite();
+    let key = SigningKey::from_seed(&[5; 32]);
+    // 600 blocks of 1,024 bytes. The signal of a write beyond it is ignored; the write fails.
+    let mut command = Command::new("bash");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 600; exec \"$0\" serve"]);
+    command.arg(env!("CARGO_BIN_EXE_convo")).env_clear().env("DATABASE_URL", &db.url);
+    let server = Server::start(command, &key);
+    let tally = post_until(server.address, &key, 0, |t| t.refused.len() >= 32).await;
+    assert!(tally.lost.is_empty(), "the server always answers");
+    assert!(tally.acknowledged.len() > 50, "{}", tally.acknowledged.len());
+    assert!(server.says("the database failed"), "{}", server.log.lock().expect("no panic"));
+    server.kill();
+    assert_kept(&db.url, &tally.acknowledged).await;
+    // With room again, everything that was refused is taken.
+    let server = Server::start(serve(&db.url), &key);
+    repost(server.address, &key, &tally.refused).await;
+    server.kill();
+    let all: Vec<_> = tally.acknowledged.into_iter().chain(tally.refused).collect();
+    assert_kept(&db.url, &all).await;
+}
+
+/// Another process holds SQLite's write lock for longer than Telnyx waits: 503 in time, nothing
+/// written for a caller that was told to come again, and service as soon as the lock is free.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_lock_is_waited_for_but_not_by_telnyx() {
+    use sea_orm::{ConnectionTrait, Database};
+
+    let db = TestDatabase::sqlite();
+    let key = SigningKey::from_seed(&[6; 32]);
+    let server = Server::start(serve(&db.url), &key);
+    let path = db.url.trim_start_matches("sqlite:///");
+    let other = Database::connect(format!("sqlite://{path}")).await.expect("it opens");
+    other.execute_unprepared("BEGIN IMMEDIATE").await.expect("the lock");
+    let client = client();
+    let since = std::time::Instant::now();
+    assert_eq!(post(&client, server.address, &key, 1).await, Some(503));
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    other.execute_unprepared("ROLLBACK").await.expect("the lock is free");
+    repost(server.address, &key, &[2]).await;
+    server.kill();
+    assert_kept(&db.url, &[2]).await;
+    let rows = other
+        .query_all_raw(sea_orm::Statement::from_string(
+            sea_orm::DatabaseBackend::Sqlite,
+            "SELECT id FROM events",
+        ))
+        .await
+        .expect("rows");
+    assert_eq!(rows.len(), 1, "the job whose caller gave up was not written");
+}
+
+/// A database that may only be read: the server refuses to start, and says so.
+#[test]
+fn a_read_only_database_is_refused_at_start() {
+    let db = TestDatabase::sqlite();
+    let run = |words: &[&str], url: &str| {
+        // Should it serve after all, the test ends all the same.
+        let mut command = Command::new("timeout");
+        command
+            .args(["20", env!("CARGO_BIN_EXE_convo")])
+            .args(words)
+            .env_clear()
+            .env("DATABASE_URL", url)
+            .env("CONVO_LISTEN", "127.0.0.1:0");
+        command.output().expect("it runs")
+    };
+    assert!(run(&["migrate"], &db.url).status.success());
+    let read_only = format!("{}?mode=ro", db.url);
+    let served = run(&["serve"], &read_only);
+    assert!(matches!(served.status.code(), Some(4 | 5)), "{:?}", served.status);
+    let said = String::from_utf8_lossy(&served.stderr).into_owned();
+    assert!(said.contains("convo: ") && said.contains("read"), "{said}");
+    assert!(run(&["list"], &read_only).status.success());
+}
