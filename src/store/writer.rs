@@ -27,8 +27,11 @@ const BATCH: usize = 256;
 const QUEUE: usize = 2_048;
 /// How long to wait for another process that holds SQLite's only write lock.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
-/// How often to ask for that lock. Short, so that a moment of freedom is not missed.
+/// How soon to ask for that lock again: at first at once, so that a moment of freedom is not
+/// missed, then less often, since a crowd that asks every millisecond leaves the one who has the
+/// lock no time to finish.
 const LOCK_POLL: Duration = Duration::from_millis(1);
+const LONGEST_POLL: Duration = Duration::from_millis(8);
 /// After so long of back-to-back commits the lock is left free for a moment, so that a command
 /// in another process gets its turn.
 const STRETCH: Duration = Duration::from_millis(100);
@@ -313,6 +316,7 @@ async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<()
 /// again in short intervals, since its own way of waiting grows too patient.
 async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let since = Instant::now();
+    let mut pause = LOCK_POLL;
     loop {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -322,7 +326,8 @@ async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
             Err(error)
                 if classify(&error) == Failure::Contention && since.elapsed() < LOCK_WAIT =>
             {
-                tokio::time::sleep(LOCK_POLL).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_POLL);
             }
             result => return result,
         }
