@@ -10,6 +10,9 @@ use crate::error::{Code, Error};
 /// What stays as it is in a path segment. The dot does not: `..` would leave the segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
+/// The longest name that is asked for: far more than any id or contact has.
+const LONGEST_SEGMENT: usize = 1_000;
+
 /// The address of a convo server, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
@@ -86,9 +89,9 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// Whether a text can be a path segment at all: an empty one or a dot segment would be another
-/// address.
+/// address, and no server reads an address without end.
 pub(super) fn fits_segment(text: &str) -> bool {
-    !matches!(text, "" | "." | "..")
+    !matches!(text, "" | "." | "..") && text.len() <= LONGEST_SEGMENT
 }
 
 #[cfg(test)]
@@ -141,5 +144,6 @@ mod tests {
             "http://localhost:5000/conversations/%2B1%202%2F3%3F4%23%2E%2E/send"
         );
         assert!(!fits_segment("") && !fits_segment("..") && fits_segment("+12125551234"));
+        assert!(!fits_segment(&"7".repeat(LONGEST_SEGMENT + 1)));
     }
 }

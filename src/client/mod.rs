@@ -25,7 +25,7 @@ use crate::domain::{
     Conversation, Cursor, Message, PhoneNumber, Selector, SendPlan, SendRequest, Thread, Window,
 };
 use crate::error::{Code, Error};
-use crate::threading::Sent;
+use crate::threading::{Sent, no_conversation};
 use crate::tls;
 use address::{Address, fits_segment};
 use exchange::Exchange;
@@ -121,7 +121,7 @@ impl Client {
     pub async fn find(&self, selector: &Selector) -> Result<Conversation, Error> {
         let named = selector.as_str();
         if !fits_segment(named) {
-            return Err(Error::new(Code::ConversationNotFound, "Conversation not found"));
+            return Err(no_conversation());
         }
         self.read(&["conversations", named], &[("limit", "1".to_owned())]).await
     }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use super::{Stop, settle};
 use crate::backend::Backend;
 use crate::cli::SendArgs;
+use crate::domain::send::check_idempotency_key;
 use crate::domain::{Message, SendRequest, Status, Timestamp};
 use crate::error::{Code, Error};
 use crate::output::{self, Facts, Look, json};
@@ -45,6 +46,7 @@ pub fn request(
         send_at: args.at,
         despite_opt_out: args.despite_opt_out,
     };
+    args.idempotency_key.as_deref().map_or(Ok(()), check_idempotency_key)?;
     request.understand(&args.to, now)?;
     Ok(request)
 }

@@ -70,11 +70,13 @@ pub async fn run(mut config: Config, out: &mut impl Write) -> Result<(), Error> 
 pub async fn open(config: &Config, purpose: Purpose) -> Result<Threads, Error> {
     let store = Store::open(&config.database, config.mode(), purpose).await?;
     let mut config = config.clone();
-    if config.sandbox && purpose != Purpose::Read {
-        let base_url = store.sandbox().await?.ok_or_else(|| {
-            Error::new(Code::NotConfigured, "no simulated Telnyx has served this database")
-                .hint("start `convo serve --sandbox` in this directory first")
-        })?;
+    if config.sandbox {
+        let base_url = store.sandbox().await?;
+        if base_url.is_none() && purpose != Purpose::Read {
+            let what = "no simulated Telnyx has served this database";
+            return Err(Error::new(Code::NotConfigured, what)
+                .hint("start `convo serve --sandbox` in this directory first"));
+        }
         point_at_sandbox(&mut config, base_url);
     }
     threads(&config, store)
@@ -82,14 +84,16 @@ pub async fn open(config: &Config, purpose: Purpose) -> Result<Threads, Error> {
 
 /// The threads of a store, with the way to Telnyx if there is a key.
 fn threads(config: &Config, store: Store) -> Result<Threads, Error> {
-    let telnyx = config.api_key.clone().map(|key| Client::new(&config.telnyx_base_url, key));
+    let patience = config.policy.timeout;
+    let telnyx = config.api_key.clone();
+    let telnyx = telnyx.map(|key| Client::new(&config.telnyx_base_url, key, patience));
     Ok(Threads::new(store, telnyx.transpose()?, config.numbers.clone(), config.policy.clone()))
 }
 
-/// Points a sandbox configuration at the simulated Telnyx.
-fn point_at_sandbox(config: &mut Config, base_url: String) {
-    config.api_key = Some(Secret::new(SANDBOX_KEY));
-    config.telnyx_base_url = base_url;
+/// Points a sandbox configuration at the simulated Telnyx, as far as there is one.
+fn point_at_sandbox(config: &mut Config, base_url: Option<String>) {
+    config.api_key = base_url.is_some().then(|| Secret::new(SANDBOX_KEY));
+    config.telnyx_base_url = base_url.unwrap_or_default();
     config.numbers = PhoneNumber::parse(sandbox::OWN_NUMBER).into_iter().collect();
 }
 
@@ -111,7 +115,7 @@ async fn play(
     };
     let played = Sandbox::start(listener, options, shutdown.clone());
     let played = played.map_err(|error| no_sandbox(&error))?;
-    point_at_sandbox(config, played.base_url());
+    point_at_sandbox(config, Some(played.base_url()));
     config.public_keys = vec![played.public_key().to_owned()];
     store.note_sandbox(&played.base_url()).await?;
     Ok(played)

@@ -129,9 +129,18 @@ fn line(out: &mut impl Write, values: &[Cow<'_, str>]) -> io::Result<()> {
 fn csv<'a>(out: &mut impl Write, rows: impl Iterator<Item = Vec<Cow<'a, str>>>) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
     for row in rows {
-        writer.write_record(row.iter().map(|value| safe::cell(value).into_owned()))?;
+        let cells = row.iter().map(|value| safe::cell(value).into_owned());
+        writer.write_record(cells).map_err(cause)?;
     }
     writer.flush()
+}
+
+/// What the output itself met: whether it is a closed pipe decides how the command ends.
+fn cause(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => io::Error::other(format!("{kind:?}")),
+    }
 }
 
 #[cfg(test)]

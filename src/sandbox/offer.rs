@@ -185,7 +185,7 @@ fn accept(state: &Arc<State>, memory: &mut Memory, request: SendRequest) -> Acce
     // Our own types have string keys only, so they always serialise.
     let answer = serde_json::to_vec(&serde_json::json!({ "data": message })).unwrap_or_default();
     tracing::info!(
-        message = %message.id,
+        message_id = %message.id,
         to = PhoneNumber::from_stored(request.to.clone()).masked(),
         parts = request.parts,
         "sandbox: message accepted"

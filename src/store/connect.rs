@@ -3,11 +3,12 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
 
+use super::failure::{Failure, classify, is_no_database};
 use super::location::FileMode;
 use super::writer::Writer;
 use super::{Location, schema};
@@ -15,6 +16,9 @@ use crate::error::{Code, Error};
 
 /// How long a reader waits for SQLite's rare exclusive moments (recovery, first opening).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often to try again to open a file in such a moment: SQLite's own waiting does not cover
+/// opening.
+const BUSY_POLL: Duration = Duration::from_millis(5);
 /// How long to wait for a connection of the pool, and for PostgreSQL to accept one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections a server reads with.
@@ -78,25 +82,18 @@ impl Store {
     /// `database_not_ready` when it is missing, out of date or of the other mode;
     /// `database_unavailable` when it cannot be reached.
     pub async fn open(location: &Location, mode: Mode, purpose: Purpose) -> Result<Self, Error> {
-        let read_only = matches!(location, Location::Sqlite { mode: FileMode::Read, .. });
-        if read_only && purpose != Purpose::Read {
-            return Err(Error::new(Code::NotConfigured, "the database may only be read")
-                .hint("leave ?mode=ro out of DATABASE_URL"));
-        }
-        let made = prepare_file(location, purpose)?;
+        prepare_file(location, purpose)?;
         let readers = if purpose == Purpose::Serve { READERS } else { 1 };
         let reader = connect(location, Role::Readers(readers)).await?;
-        // Of two commands that find no database, one makes the file and both bring it up.
-        let file = location.path().is_some() && purpose == Purpose::Write;
-        if made || purpose == Purpose::Serve || (file && schema::is_empty(&reader).await) {
-            schema::migrate(&reader, mode).await.map_err(|error| cannot_open(location, &error))?;
+        if let Err(error) = make_ready(location, mode, purpose, &reader).await {
+            let _ = reader.close().await;
+            return Err(error);
         }
-        schema::check(&reader, mode).await?;
         let writer = match purpose {
             Purpose::Read => None,
             _ => {
                 let location = location.clone();
-                let own = async move { connect(&location, Role::Writer).await };
+                let own = async move || connect(&location, Role::Writer).await;
                 Some(Writer::start(own).await?)
             }
         };
@@ -148,11 +145,15 @@ impl Store {
 }
 
 /// Makes the file if it may be made, readable by its owner alone; SQLite gives its side files the
-/// same rights. Returns whether it was made.
-fn prepare_file(location: &Location, purpose: Purpose) -> Result<bool, Error> {
-    let Location::Sqlite { path, mode } = location else { return Ok(false) };
+/// same rights.
+fn prepare_file(location: &Location, purpose: Purpose) -> Result<(), Error> {
+    let Location::Sqlite { path, mode } = location else { return Ok(()) };
+    if *mode == FileMode::Read && purpose != Purpose::Read {
+        let what = "DATABASE_URL says mode=ro, so nothing can be written";
+        return Err(Error::new(Code::DatabaseNotReady, what).hint("leave out ?mode=ro"));
+    }
     if path.metadata().is_ok_and(|file| file.len() > 0) {
-        return Ok(false);
+        return Ok(());
     }
     if matches!(purpose, Purpose::Read | Purpose::Change) || *mode != FileMode::Create {
         return Err(Error::new(
@@ -162,7 +163,37 @@ fn prepare_file(location: &Location, purpose: Purpose) -> Result<bool, Error> {
         .hint("start `convo serve` or send a message first, or set DATABASE_URL"));
     }
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    file.map(|_| true).map_err(|error| cannot_make(path, &error))
+    file.map(drop).map_err(|error| cannot_make(path, &error))
+}
+
+/// Makes or renews the schema where that is this program's part, and checks it.
+async fn make_ready(
+    location: &Location,
+    mode: Mode,
+    purpose: Purpose,
+    db: &DatabaseConnection,
+) -> Result<(), Error> {
+    if is_to_be_made(location, purpose, db).await? {
+        schema::migrate(db, mode).await.map_err(|error| cannot_open(location, &error))?;
+    }
+    schema::check(db, mode).await
+}
+
+/// Whether the schema is to be made or renewed: a server sees to that, and a command that writes
+/// makes a file of its own. Of two commands that find no database, one makes the file and both
+/// bring it up.
+async fn is_to_be_made(
+    location: &Location,
+    purpose: Purpose,
+    db: &DatabaseConnection,
+) -> Result<bool, Error> {
+    match (purpose, location) {
+        (Purpose::Serve, _) => Ok(true),
+        (Purpose::Write, Location::Sqlite { mode: FileMode::Create, .. }) => {
+            schema::is_blank(db).await.map_err(|error| cannot_open(location, &error))
+        }
+        _ => Ok(false),
+    }
 }
 
 fn cannot_make(path: &Path, error: &std::io::Error) -> Error {
@@ -183,16 +214,26 @@ enum Role {
 }
 
 async fn connect(location: &Location, role: Role) -> Result<DatabaseConnection, Error> {
-    let mut options = match location {
-        Location::Sqlite { path, mode } => sqlite_options(path, *mode, role),
-        Location::Postgres { url } => postgres_options(url),
-    };
     let connections = match role {
         Role::Readers(count) => count,
         Role::Writer => 1,
     };
-    options.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
-    Database::connect(options).await.map_err(|error| cannot_open(location, &error))
+    let since = Instant::now();
+    loop {
+        let mut options = match location {
+            Location::Sqlite { path, mode } => sqlite_options(path, *mode, role),
+            Location::Postgres { url } => postgres_options(url),
+        };
+        options.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
+        match Database::connect(options).await {
+            Err(error)
+                if classify(&error) == Failure::Contention && since.elapsed() < BUSY_TIMEOUT =>
+            {
+                tokio::time::sleep(BUSY_POLL).await;
+            }
+            result => return result.map_err(|error| cannot_open(location, &error)),
+        }
+    }
 }
 
 fn sqlite_options(path: &Path, mode: FileMode, role: Role) -> ConnectOptions {
@@ -237,6 +278,10 @@ fn postgres_options(url: &str) -> ConnectOptions {
 /// What a user is told when the database cannot be opened. It is their own database, so they are
 /// told why; a password is never part of it.
 fn cannot_open(location: &Location, error: &DbErr) -> Error {
+    if is_no_database(error) {
+        let what = format!("{location} is no database of convo");
+        return Error::new(Code::DatabaseNotReady, what).hint("set DATABASE_URL to another file");
+    }
     let why = match error {
         DbErr::Conn(cause) => cause.to_string(),
         other => other.to_string(),

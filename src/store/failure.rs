@@ -4,6 +4,9 @@ use sea_orm::{DbErr, RuntimeErr};
 
 use crate::error::{Code, Error};
 
+/// SQLite's code for a file that it has not written.
+const NOT_A_DATABASE: &str = "26";
+
 /// What to do about a failed transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -35,6 +38,11 @@ pub(super) fn classify(error: &DbErr) -> Failure {
         None if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Failure::Data,
         None => Failure::Unavailable,
     }
+}
+
+/// Whether the file is something else than a database.
+pub(super) fn is_no_database(error: &DbErr) -> bool {
+    code(error).as_deref() == Some(NOT_A_DATABASE)
 }
 
 fn code(error: &DbErr) -> Option<String> {

@@ -314,7 +314,7 @@ pub(super) async fn attach(
     telnyx_message_id: &str,
 ) -> Result<(), DbErr> {
     if locked_id(db, ours).await?.is_some_and(|known| known != telnyx_message_id) {
-        tracing::error!(message = %ours, telnyx_message_id,
+        tracing::error!(message_id = %ours, telnyx_message_id,
             "Telnyx's answer names another id than a report did: it may have sent two texts");
         return Ok(());
     }
@@ -324,7 +324,7 @@ pub(super) async fn attach(
         .await?;
     if let Some(other) = other.filter(|other| other.id.0 != ours) {
         if other.request_body.is_some() || other.direction != Direction::Outbound.as_str() {
-            tracing::error!(message = %ours, other = %other.id.0, telnyx_message_id,
+            tracing::error!(message_id = %ours, other = %other.id.0, telnyx_message_id,
                 "Telnyx's answer names an id that another message has");
             return Ok(());
         }

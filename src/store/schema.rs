@@ -4,7 +4,7 @@ use migration::{Migrator, MigratorTrait};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, EntityTrait,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 
 use super::connect::{Mode, Store};
@@ -44,9 +44,11 @@ pub(super) async fn migrate(db: &DatabaseConnection, mode: Mode) -> Result<usize
 
 const MODE: &str = "mode";
 
-/// Whether no migration has ever run here.
-pub(super) async fn is_empty(db: &DatabaseConnection) -> bool {
-    Migrator::get_applied_migrations_read_only(db).await.is_ok_and(|applied| applied.is_empty())
+/// Whether there is nothing at all in a SQLite file.
+pub(super) async fn is_blank(db: &DatabaseConnection) -> Result<bool, DbErr> {
+    let statement =
+        Statement::from_string(db.get_database_backend(), "SELECT 1 FROM sqlite_master");
+    Ok(db.query_one_raw(statement).await?.is_none())
 }
 
 /// Refuses a database that is not up to date, newer than this program, or of the other mode.

@@ -27,13 +27,19 @@ const BATCH: usize = 256;
 const QUEUE: usize = 2_048;
 /// How long to wait for another process that holds SQLite's only write lock.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
-/// How often to ask for that lock. Short, so that a moment of freedom is not missed.
+/// How soon to ask for that lock again: at first at once, so that a moment of freedom is not
+/// missed, then less often, since a crowd that asks every millisecond leaves the one who has the
+/// lock no time to finish.
 const LOCK_POLL: Duration = Duration::from_millis(1);
+const LONGEST_POLL: Duration = Duration::from_millis(8);
 /// After so long of back-to-back commits the lock is left free for a moment, so that a command
 /// in another process gets its turn.
 const STRETCH: Duration = Duration::from_millis(100);
 /// That moment.
 const PAUSE: Duration = Duration::from_millis(4);
+/// How long to wait before a lost connection is asked for again, and for a broken one to close.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// How often a transaction is repeated when two servers waited for each other.
 const REPEATS: u32 = 10;
 
@@ -136,23 +142,25 @@ impl Writer {
     /// # Errors
     /// When the connection cannot be made.
     pub async fn start(
-        connect: impl Future<Output = Result<DatabaseConnection, Error>> + Send + 'static,
+        connect: impl AsyncFn() -> Result<DatabaseConnection, Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (started, ready) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|_| Error::internal())?;
-        let work = async move {
-            match connect.await {
-                Ok(db) => {
-                    let _ = started.send(Ok(()));
-                    run(db, queue).await;
+        let work = move || {
+            runtime.block_on(async {
+                match connect().await {
+                    Ok(db) => {
+                        let _ = started.send(Ok(()));
+                        run(connect, db, queue).await;
+                    }
+                    Err(error) => drop(started.send(Err(error))),
                 }
-                Err(error) => drop(started.send(Err(error))),
-            }
+            });
         };
         let thread = std::thread::Builder::new().name("writer".to_owned());
-        thread.spawn(move || runtime.block_on(work)).map_err(|_| Error::internal())?;
+        thread.spawn(work).map_err(|_| Error::internal())?;
         ready.await.map_err(|_| Error::internal())??;
         Ok(Self { jobs })
     }
@@ -217,19 +225,28 @@ impl Writer {
     }
 }
 
-async fn run(db: DatabaseConnection, mut queue: mpsc::Receiver<Job>) {
+async fn run(
+    connect: impl AsyncFn() -> Result<DatabaseConnection, Error>,
+    mut db: DatabaseConnection,
+    mut queue: mpsc::Receiver<Job>,
+) {
     let mut jobs = Vec::with_capacity(BATCH);
     let mut stretch = Instant::now();
     let shared_file = db.get_database_backend() == DatabaseBackend::Sqlite;
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
         let end = take_end(&mut jobs);
-        write(&db, std::mem::take(&mut jobs)).await;
+        let sound = write(&db, std::mem::take(&mut jobs)).await;
         if let Some(ended) = end {
-            if let Err(error) = db.close().await {
-                tracing::warn!(%error, "the database did not close");
-            }
+            close(db).await;
             let _ = ended.send(());
             return;
+        }
+        if !sound {
+            close(db).await;
+            match replace(&connect, &mut queue).await {
+                Some(fresh) => db = fresh,
+                None => return,
+            }
         }
         if queue.is_empty() {
             stretch = Instant::now();
@@ -237,6 +254,39 @@ async fn run(db: DatabaseConnection, mut queue: mpsc::Receiver<Job>) {
             tokio::time::sleep(PAUSE).await;
             stretch = Instant::now();
         }
+    }
+}
+
+/// Makes a new connection in place of one that is not to be trusted. Whoever asks meanwhile is
+/// told to come again. `None` when the task is to end.
+async fn replace(
+    connect: &impl AsyncFn() -> Result<DatabaseConnection, Error>,
+    queue: &mut mpsc::Receiver<Job>,
+) -> Option<DatabaseConnection> {
+    loop {
+        if let Ok(db) = connect().await {
+            return Some(db);
+        }
+        loop {
+            match queue.try_recv() {
+                Ok(Job::End(ended)) => {
+                    let _ = ended.send(());
+                    return None;
+                }
+                Ok(job) => job.fail(unavailable),
+                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+                Err(mpsc::error::TryRecvError::Empty) => break,
+            }
+        }
+        tokio::time::sleep(RECONNECT_PAUSE).await;
+    }
+}
+
+async fn close(db: DatabaseConnection) {
+    match tokio::time::timeout(CLOSE_TIME, db.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the database did not close"),
+        Err(_) => tracing::warn!("the database did not close in time"),
     }
 }
 
@@ -249,33 +299,38 @@ fn take_end(jobs: &mut Vec<Job>) -> Option<oneshot::Sender<()>> {
 }
 
 /// Writes a batch; if one job spoils it, writes them one by one, so that only that one fails.
-async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) {
-    if batch.is_empty() {
-        return;
-    }
+/// Returns whether the connection may be used again.
+async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) -> bool {
     let mut repeats = 0;
-    loop {
-        match transaction(db, &mut batch).await {
-            Ok(()) => return batch.into_iter().for_each(Job::answer),
-            Err(Broken { error, in_doubt }) => match classify(&error) {
-                Failure::Contention if repeats < REPEATS => repeats += 1,
-                Failure::Data if batch.len() > 1 => {
-                    for job in batch {
-                        Box::pin(write(db, vec![job])).await;
+    while !batch.is_empty() {
+        let Err(Broken { error, in_doubt, sound }) = transaction(db, &mut batch).await else {
+            batch.drain(..).for_each(Job::answer);
+            break;
+        };
+        match classify(&error) {
+            Failure::Contention if sound && repeats < REPEATS => repeats += 1,
+            Failure::Data if sound && batch.len() > 1 => {
+                let mut rest = batch.drain(..);
+                for job in rest.by_ref() {
+                    if !Box::pin(write(db, vec![job])).await {
+                        rest.for_each(|job| job.fail(unavailable));
+                        return false;
                     }
-                    return;
                 }
-                Failure::Data => {
-                    tracing::error!(%error, "a row could not be stored");
-                    return batch.into_iter().for_each(|job| job.fail(Error::internal));
-                }
-                Failure::Contention | Failure::Unavailable => {
-                    tell(&error);
-                    return batch.into_iter().for_each(|job| job.fail_for_now(in_doubt));
-                }
-            },
+            }
+            Failure::Data => {
+                tracing::error!(%error, "a row could not be stored");
+                batch.drain(..).for_each(|job| job.fail(Error::internal));
+                return sound;
+            }
+            Failure::Contention | Failure::Unavailable => {
+                tell(&error);
+                batch.drain(..).for_each(|job| job.fail_for_now(in_doubt));
+                return sound;
+            }
         }
     }
+    true
 }
 
 /// Why a transaction failed.
@@ -283,36 +338,50 @@ struct Broken {
     error: DbErr,
     /// Whether it may be committed all the same: the answer to the commit was lost.
     in_doubt: bool,
-}
-
-impl From<DbErr> for Broken {
-    fn from(error: DbErr) -> Self {
-        Self { error, in_doubt: false }
-    }
+    /// Whether the connection is surely outside of any transaction. SQLite ends a transaction by
+    /// itself when a write fails; the pool, not knowing, would go on inside one that never
+    /// commits, and acknowledge what is lost. Such a connection is thrown away.
+    sound: bool,
 }
 
 async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<(), Broken> {
-    let txn = begin(db).await?;
+    let txn = begin(db).await.map_err(|error| {
+        let sound = classify(&error) == Failure::Contention;
+        Broken { error, in_doubt: false, sound }
+    })?;
     // Looked at as late as possible: whoever was told to come again must not be written for.
     batch.retain(|job| !job.is_abandoned());
+    match fill(&txn, batch).await {
+        Ok(()) => {
+            let commit = txn.commit().await;
+            commit.map_err(|error| Broken { error, in_doubt: true, sound: false })
+        }
+        Err(error) => {
+            let sound = txn.rollback().await.is_ok() && classify(&error) != Failure::Unavailable;
+            Err(Broken { error, in_doubt: false, sound })
+        }
+    }
+}
+
+async fn fill(txn: &DatabaseTransaction, batch: &mut [Job]) -> Result<(), DbErr> {
     let mut events: Vec<&mut Task<NewEvent, Written>> = Vec::new();
     for job in batch.iter_mut() {
         match job {
             Job::Event(task) => events.push(task),
-            Job::Open(task) => task.output = Some(sends::open(&txn, &task.input).await?),
-            Job::Close(task) => task.output = Some(sends::close(&txn, &task.input).await?),
-            Job::Settle(task) => task.output = Some(settle::step(&txn, &task.input).await?),
+            Job::Open(task) => task.output = Some(sends::open(txn, &task.input).await?),
+            Job::Close(task) => task.output = Some(sends::close(txn, &task.input).await?),
+            Job::Settle(task) => task.output = Some(settle::step(txn, &task.input).await?),
             Job::End(_) => {}
         }
     }
-    write_events(&txn, &mut events).await?;
-    txn.commit().await.map_err(|error| Broken { error, in_doubt: true })
+    write_events(txn, &mut events).await
 }
 
 /// Begins a transaction that may write at once. SQLite has one writer: who comes second asks
 /// again in short intervals, since its own way of waiting grows too patient.
 async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let since = Instant::now();
+    let mut pause = LOCK_POLL;
     loop {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -322,7 +391,8 @@ async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
             Err(error)
                 if classify(&error) == Failure::Contention && since.elapsed() < LOCK_WAIT =>
             {
-                tokio::time::sleep(LOCK_POLL).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_POLL);
             }
             result => return result,
         }

@@ -17,7 +17,7 @@ use crate::domain::MessageError;
 use crate::domain::text::repair_json;
 use crate::error::{Code, Error};
 
-/// How long to wait for a connection.
+/// The longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest answer that is read; a message is a few kilobytes.
 const ANSWER_LIMIT: usize = 1 << 20;
@@ -59,27 +59,42 @@ pub struct Client {
     http: reqwest::Client,
     api_key: Secret,
     base_url: String,
+    connect_timeout: Duration,
 }
 
 impl Client {
-    /// Prepares the way; nothing is connected yet. The base URL has no final slash.
+    /// Prepares the way for sends that take `patience` at most; nothing is connected yet. The base
+    /// URL has no final slash.
     ///
     /// # Errors
     /// `not_configured` when the key cannot stand in a header, or no TLS is to be had.
-    pub fn new(base_url: &str, api_key: Secret) -> Result<Self, Error> {
+    pub fn new(base_url: &str, api_key: Secret, patience: Duration) -> Result<Self, Error> {
         if !api_key.expose().bytes().all(|b| b.is_ascii_graphic()) {
             return Err(Error::new(Code::NotConfigured, "TELNYX_API_KEY is not an API key")
                 .hint("copy it again from the Telnyx portal; it has no spaces or line breaks"));
         }
         crate::tls::install();
-        let http = reqwest::Client::builder()
+        let connect_timeout = CONNECT_TIMEOUT.min(patience / 6);
+        let mut builder = reqwest::Client::builder()
             .user_agent(concat!("convo/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(connect_timeout)
             .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
+            .retry(reqwest::retry::never());
+        if base_url.starts_with("http://") {
+            // It is on this machine, where no proxy has a place.
+            builder = builder.no_proxy();
+        }
+        let http = builder
             .build()
             .map_err(|_| Error::new(Code::NotConfigured, "no TLS certificates were found"))?;
-        Ok(Self { http, api_key, base_url: base_url.to_owned() })
+        Ok(Self { http, api_key, base_url: base_url.to_owned(), connect_timeout })
+    }
+
+    /// The least time an offer needs. With less, its end could not be told from that of a
+    /// connection that never stood, and what was surely not sent would count as unknown.
+    #[must_use]
+    pub fn shortest_offer(&self) -> Duration {
+        self.connect_timeout + self.connect_timeout / 4
     }
 
     /// The API's address, as it is stored with each send.

@@ -120,8 +120,7 @@ impl Threads {
     pub async fn find(&self, selector: &Selector) -> Result<Conversation, Error> {
         let mut found = self.store.candidates(selector).await?;
         match found.len() {
-            0 => Err(Error::new(Code::ConversationNotFound, "Conversation not found")
-                .hint("`convo list` shows every contact and id")),
+            0 => Err(no_conversation()),
             1 => Ok(found.remove(0)),
             _ => {
                 let list: Vec<_> = found
@@ -168,6 +167,12 @@ impl Threads {
             Check::new("numbers", !self.numbers.is_empty(), "TELNYX_PHONE_NUMBER is not set"),
         ]
     }
+}
+
+/// There is no thread by that name.
+pub(crate) fn no_conversation() -> Error {
+    Error::new(Code::ConversationNotFound, "Conversation not found")
+        .hint("`convo list` shows every contact and id")
 }
 
 fn no_message() -> Error {

@@ -15,8 +15,6 @@ use crate::telnyx::client::{Answer, Client};
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// What is left for recording the outcome at the end of the call.
 const RESERVE: Duration = Duration::from_secs(1);
-/// An attempt needs at least so much time to make sense.
-const SHORTEST: Duration = Duration::from_millis(200);
 /// The most repetitions within one call.
 const REPEATS: usize = 4;
 
@@ -64,7 +62,8 @@ impl Threads {
     async fn attempts(&self, telnyx: &Client, attempt: Attempt<'_>) -> Offered {
         let offer = attempt.offer;
         let time = Remaining::new(self.policy.timeout, offer);
-        if time.left() < SHORTEST {
+        let shortest = telnyx.shortest_offer();
+        if time.left() < shortest {
             return Offered::Late;
         }
         let key = attempt.id.to_string();
@@ -82,10 +81,10 @@ impl Threads {
                 Answer::RateLimited { .. } | Answer::Unreachable { .. } => {}
             }
             let pause = pauses.next().map(|pause| asked(&answer).unwrap_or(pause));
-            if let Some(pause) = pause.filter(|pause| *pause + SHORTEST < time.left()) {
+            if let Some(pause) = pause.filter(|pause| *pause + shortest < time.left()) {
                 tokio::time::sleep(pause).await;
                 // A machine that slept longer must not send what is settled by others by now.
-                if time.left() >= SHORTEST {
+                if time.left() >= shortest {
                     continue;
                 }
             }
@@ -136,20 +135,20 @@ fn asked(answer: &Answer) -> Option<Duration> {
 
 /// One line for each attempt that did not simply succeed. No text, no full number.
 fn note(answer: &Answer, attempt: Attempt<'_>) {
-    let (message, to) = (attempt.id, attempt.to.masked());
+    let (message_id, to) = (attempt.id, attempt.to.masked());
     match answer {
         Answer::Accepted(payload) => {
-            tracing::debug!(%message, telnyx_message_id = %payload.id, "accepted");
+            tracing::debug!(%message_id, telnyx_message_id = %payload.id, "accepted");
         }
         Answer::Refused { status, error } => {
-            tracing::warn!(%message, %to, status, code = ?error.code, "refused");
+            tracing::warn!(%message_id, %to, status, code = ?error.code, "refused");
         }
-        Answer::RateLimited { .. } => tracing::warn!(%message, %to, "rate limited"),
+        Answer::RateLimited { .. } => tracing::warn!(%message_id, %to, "rate limited"),
         Answer::Unreachable { why } => {
-            tracing::warn!(%message, %to, %why, "Telnyx cannot be reached");
+            tracing::warn!(%message_id, %to, %why, "Telnyx cannot be reached");
         }
         Answer::Ambiguous { what } => {
-            tracing::warn!(%message, %to, %what, "the answer was lost");
+            tracing::warn!(%message_id, %to, %what, "the answer was lost");
         }
     }
 }

@@ -32,8 +32,7 @@ impl Threads {
                     tokio::time::sleep(RECORD_PAUSE).await;
                 }
                 Err(error) => {
-                    tracing::error!(message = %closing.id, outcome = ?closing.outcome,
-                        "the outcome of a send could not be recorded");
+                    note_unrecorded(&closing);
                     return Err(unrecorded(error, &closing));
                 }
                 Ok(message) => return Ok(message),
@@ -172,6 +171,19 @@ fn too_late() -> Error {
 
 fn own_error(title: &str) -> MessageError {
     MessageError { code: None, title: title.to_owned(), detail: None }
+}
+
+/// The last trace of an outcome. Telnyx's own words stay out: they may name both numbers.
+fn note_unrecorded(closing: &Closing) {
+    let (outcome, telnyx_message_id, code) = match &closing.outcome {
+        Outcome::Accepted { status, telnyx_message_id, .. } => {
+            (*status, Some(telnyx_message_id), None)
+        }
+        Outcome::NotSent { status, error, .. } => (*status, None, error.code.as_ref()),
+        Outcome::Unknown | Outcome::StillUnknown { .. } => (Status::Unknown, None, None),
+    };
+    tracing::error!(message_id = %closing.id, %outcome, telnyx_message_id, code,
+        "the outcome of a send could not be recorded");
 }
 
 /// The outcome is known, but not to the database. What is told must still be true: a message

@@ -48,7 +48,7 @@ impl Threads {
         while !shutdown.is_cancelled() {
             match self.settle(clock::now()).await {
                 Ok(moved) => moved.iter().for_each(|settled| {
-                    tracing::info!(message = %settled.id, status = %settled.status, "settled");
+                    tracing::info!(message_id = %settled.id, status = %settled.status, "settled");
                 }),
                 Err(error) => tracing::warn!(%error, "nothing could be settled"),
             }

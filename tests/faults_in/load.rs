@@ -100,7 +100,13 @@ pub async fn post_until(
     let (mut tally, mut next) = (Tally::default(), first);
     let since = Instant::now();
     while !stop(&tally) {
-        assert!(since.elapsed() < PATIENCE, "the load did not come to its end: {} {} {}", tally.acknowledged.len(), tally.refused.len(), tally.lost.len());
+        assert!(
+            since.elapsed() < PATIENCE,
+            "the load did not come to its end: {} {} {}",
+            tally.acknowledged.len(),
+            tally.refused.len(),
+            tally.lost.len()
+        );
         let round: Vec<usize> = (next..next + CONNECTIONS).collect();
         next += CONNECTIONS;
         let posts = round.iter().map(|n| post(&client, address, key, *n));

@@ -122,6 +122,6 @@ fn a_read_only_database_is_refused_at_start() {
     let served = run(&["serve"], &read_only);
     assert!(matches!(served.status.code(), Some(4 | 5)), "{:?}", served.status);
     let said = String::from_utf8_lossy(&served.stderr).into_owned();
-    assert!(said.contains("convo: ") && said.contains("read"), "{said}");
+    assert!(said.contains("convo: ") && said.contains("mode=ro"), "{said}");
     assert!(run(&["list"], &read_only).status.success());
 }

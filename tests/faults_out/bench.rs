@@ -28,7 +28,7 @@ pub fn policy() -> Policy {
 pub async fn threads(db: &TestDatabase, base_url: &str, policy: Policy) -> Threads {
     let location = Location::parse(&db.url, Path::new("/")).expect("a location");
     let store = Store::open(&location, Mode::Real, Purpose::Serve).await.expect("a store");
-    let telnyx = Client::new(base_url, Secret::new("KEY")).expect("a client");
+    let telnyx = Client::new(base_url, Secret::new("KEY"), policy.timeout).expect("a client");
     let own = PhoneNumber::parse(OWN).expect("a number");
     Threads::new(store, Some(telnyx), vec![own], policy)
 }

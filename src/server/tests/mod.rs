@@ -38,7 +38,8 @@ async fn threads(home: &TempDir, telnyx: Option<SocketAddr>) -> Threads {
     let store = Store::open(&location, Mode::Sandbox, Purpose::Serve).await.expect("a database");
     let telnyx = telnyx.map(|address| {
         let base_url = format!("http://{address}/v2");
-        telnyx::client::Client::new(&base_url, Secret::new("KEY")).expect("a way to Telnyx")
+        let patience = Duration::from_secs(5);
+        telnyx::client::Client::new(&base_url, Secret::new("KEY"), patience).expect("a way to it")
     });
     let numbers = vec![PhoneNumber::parse("+15551234567").expect("a number")];
     let policy = Policy { timeout: Duration::from_secs(5), retry: false, ..Policy::default() };

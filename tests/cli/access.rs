@@ -1,0 +1,121 @@
+//! Who may call, and where a server may listen.
+
+use crate::harness::{CONTACT, Home, Server};
+
+/// The status of a request made of these header lines.
+async fn asked(server: &Server, line: &str, headers: &str) -> (u16, String) {
+    let length = if line.starts_with("POST") { "content-length: 2\r\n" } else { "" };
+    let body = if line.starts_with("POST") { "{}" } else { "" };
+    let request = format!("{line} HTTP/1.1\r\n{headers}connection: close\r\n{length}\r\n{body}");
+    let answer = server.raw(request).await;
+    match answer.status {
+        200 => (200, String::new()),
+        _ => answer.told(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_token_only_direct_local_callers_are_served() {
+    let home = Home::new();
+    let server = Server::start(&home);
+    let port = server.address.port();
+    for host in ["localhost", "127.0.0.1", "[::1]", "LocalHost", "127.0.0.2"] {
+        let headers = format!("host: {host}:{port}\r\n");
+        assert_eq!(asked(&server, "GET /conversations", &headers).await.0, 200, "{host}");
+    }
+    assert_eq!(
+        asked(&server, "GET /conversations", "host: localhost\r\nsec-fetch-site: none\r\n").await.0,
+        200
+    );
+    for headers in [
+        "host: convo.example\r\n",
+        "host: localhost.convo.example\r\n",
+        "host: 127.0.0.1.nip.io\r\n",
+        "host: localhost@evil.example\r\n",
+        "host: \r\n",
+        "host: localhost\r\nhost: evil.example\r\n",
+        "host: localhost\r\norigin: http://localhost\r\n",
+        "host: localhost\r\norigin: null\r\n",
+        "host: localhost\r\nsec-fetch-site: same-origin\r\n",
+        "host: localhost\r\nsec-fetch-site: cross-site\r\n",
+        "host: localhost\r\nvia: 1.1 proxy\r\n",
+        "host: localhost\r\nforwarded: for=127.0.0.1\r\n",
+        "host: localhost\r\nx-forwarded-for: 127.0.0.1\r\n",
+        "host: localhost\r\nX-Forwarded-Proto: https\r\n",
+        "host: localhost\r\nx-forwarded-host: localhost\r\n",
+        "host: localhost\r\nx-real-ip: 127.0.0.1\r\n",
+    ] {
+        for line in ["GET /conversations", "GET /health/ready", "GET /messages/1"] {
+            let told = asked(&server, line, headers).await;
+            assert_eq!(told, (403, "forbidden".into()), "{line}: {headers}");
+        }
+        let send = format!("POST /conversations/{CONTACT}/send");
+        let json = format!("{headers}content-type: application/json\r\n");
+        assert_eq!(asked(&server, &send, &json).await, (403, "forbidden".into()), "{headers}");
+        assert_eq!(asked(&server, "GET /health", headers).await.0, 200, "health is open");
+        // Through the same tunnel the webhook is reached, and judged by its signature.
+        let told = asked(&server, "POST /webhooks/sms", headers).await;
+        assert_eq!(told, (401, "invalid_signature".into()), "{headers}");
+    }
+    // What a page in a browser can post without asking first.
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        let headers = format!("host: localhost\r\ncontent-type: {kind}\r\n");
+        let send = format!("POST /conversations/{CONTACT}/send");
+        let told = asked(&server, &send, &headers).await;
+        assert_eq!(told, (415, "unsupported_media_type".into()), "{kind}");
+    }
+    let told = asked(&server, "GET http://evil.example/conversations", "host: localhost\r\n").await;
+    assert_eq!(told.0, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_asked_for_once_it_is_set() {
+    let home = Home::new().set("CONVO_API_TOKEN", "alpha-token,beta-token");
+    let server = Server::start(&home);
+    for headers in [
+        "host: localhost\r\n",
+        "host: localhost\r\nauthorization: Bearer\r\n",
+        "host: localhost\r\nauthorization: Bearer alpha\r\n",
+        "host: localhost\r\nauthorization: Bearer alpha-token,beta-token\r\n",
+        "host: localhost\r\nauthorization: Basic alpha-token\r\n",
+        "host: localhost\r\nauthorization: Bearer alpha-token\r\nauthorization: Bearer x\r\n",
+    ] {
+        for line in ["GET /conversations", "GET /messages/1", "GET /health/ready"] {
+            let told = asked(&server, line, headers).await;
+            assert_eq!(told, (401, "unauthorized".into()), "{line}: {headers}");
+        }
+    }
+    for token in ["alpha-token", "beta-token"] {
+        // With a token a proxy may stand in between.
+        let headers = format!(
+            "host: convo.example\r\nx-forwarded-for: 192.0.2.1\r\nauthorization: Bearer {token}\r\n"
+        );
+        assert_eq!(asked(&server, "GET /conversations", &headers).await.0, 200, "{token}");
+    }
+    assert_eq!(asked(&server, "GET /health", "host: localhost\r\n").await.0, 200);
+}
+
+#[test]
+fn a_server_without_a_token_hides_or_does_not_start() {
+    for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let home = Home::new();
+        let args = ["serve", "--listen", listen];
+        home.run(&args).exits(4).tells("without an API token would let strangers in");
+        assert_eq!(home.files(), [""; 0], "nothing is made before");
+        let home = Home::new().set("CONVO_LISTEN", listen);
+        home.run(&["serve"]).exits(4).tells("CONVO_API_TOKEN");
+        home.run(&["serve", "--sandbox"]).exits(4).tells("let strangers in");
+    }
+    for name in ["NOTIFY_SOCKET", "LISTEN_FDS"] {
+        let home = Home::new().set(name, "1");
+        let args = ["serve", "--listen", "127.0.0.1:0"];
+        home.run(&args).exits(4).tells("a service needs an API token");
+        let home = home.set("CONVO_API_TOKEN", "token");
+        assert_eq!(Server::with(&home, &args).stop(), 0);
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listen = taken.local_addr().expect("an address").to_string();
+    let home = Home::new();
+    home.run(&["serve", "--listen", &listen]).exits(4).tells("cannot listen on");
+    assert_eq!(home.files(), [""; 0]);
+}

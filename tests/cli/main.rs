@@ -1,0 +1,21 @@
+//! The real program, started as its users start it, over real sockets and real databases.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness;
+
+mod access;
+mod crash;
+mod crowd;
+mod databases;
+mod exit_codes;
+mod idempotency;
+mod main_job;
+mod outcomes;
+mod rest;
+mod same_bytes;
+mod secrets;
+mod settings;
+mod shell;
+mod webhooks;

@@ -1,0 +1,120 @@
+//! Secrets, texts and numbers: never in a log at `info`, never in an error, never in `--help`.
+
+use convo::sandbox::Behaviour;
+
+use crate::harness::{CONTACT, Home, OWN, Server, World, inbound};
+use crate::on_both_databases;
+use crate::support::{TestDatabase, example};
+
+const KEY: &str = "KEYsecret0123456789";
+const TOKEN: &str = "t0ken-very-secret";
+const TEXT: &str = "the-eagle-has-landed";
+
+/// Asserts that a log tells nothing that it must not.
+#[track_caller]
+fn is_discreet(log: &str, contacts: &[&str]) {
+    for secret in [KEY, TOKEN, TEXT].iter().chain(contacts) {
+        let bare = secret.trim_start_matches('+');
+        assert!(!log.contains(bare), "{secret} is in the log:\n{log}");
+    }
+}
+
+async fn a_full_run_tells_no_secret(db: TestDatabase) {
+    let world = World::with(db, |home| {
+        home.set("TELNYX_API_KEY", KEY)
+            .set("CONVO_API_TOKEN", TOKEN)
+            .set("CONVO_SEND_TIMEOUT", "2")
+            .set("CONVO_LOG", "info")
+    })
+    .await;
+    let url = world.server.url();
+    let (mut contacts, mut said) = (vec![CONTACT, OWN, "+13125550001"], String::new());
+    for behaviour in [
+        Behaviour::Friendly,
+        Behaviour::Refused,
+        Behaviour::OptedOut,
+        Behaviour::Unauthorized,
+        Behaviour::ServerErrorOnce,
+        Behaviour::Undeliverable,
+        Behaviour::Vanished,
+        Behaviour::Doubled,
+    ] {
+        let to = behaviour.number();
+        contacts.push(to);
+        for server in [&[][..], &["--server", &url]] {
+            let args = [&["send", to, TEXT, "--json"], server].concat();
+            let done = world.home.run(&args);
+            // What is told to the user about the user's own message is no log.
+            said.extend(done.err.lines().filter(|line| !line.starts_with('{')).map(str::to_owned));
+        }
+    }
+    let stop = inbound("e-s", "m-s", CONTACT, TEXT)
+        .replace("\"type\":", "\"autoresponse_type\":\"STOP\",\"type\":");
+    world.signer.post(&world.server, stop).await;
+    for name in ["inbound_mms", "finalized_failed", "message_sent"] {
+        world.signer.post(&world.server, example(name)).await;
+    }
+    let odd = inbound("e-\\u0000", "m\\u0000", CONTACT, TEXT);
+    world.signer.post(&world.server, odd).await;
+    let token = format!("authorization: Bearer {TOKEN}\r\n");
+    for (path, body) in [
+        (format!("/conversations/{CONTACT}/send"), format!("{{\"message\":\"{TEXT}\"}}")),
+        (format!("/conversations/{CONTACT}/send"), format!("{{\"mess\":\"{TEXT}\"")),
+        ("/conversations/123/send".to_owned(), "{}".to_owned()),
+        ("/webhooks/sms".to_owned(), format!("{{\"text\":\"{TEXT}\"}}")),
+    ] {
+        world.server.post(&path, &token, &body).await;
+        world.server.post(&path, "authorization: Bearer wrong\r\n", &body).await;
+        world.server.get(&path).await;
+    }
+    world.home.run(&["show", CONTACT, "--server", &url]).silent();
+    is_discreet(&world.server.log(), &contacts);
+    is_discreet(&said, &contacts);
+    assert!(world.server.log().contains("WARN"), "there was something to say");
+}
+
+on_both_databases!(a_full_run_tells_no_secret);
+
+/// An outcome that cannot be recorded is logged, for it is the last trace of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_failing_database_tells_no_secret() {
+    use sea_orm::{ConnectionTrait, Database};
+    let world = World::with(TestDatabase::sqlite(), |home| {
+        home.set("TELNYX_API_KEY", KEY).set("CONVO_LOG", "info")
+    })
+    .await;
+    let stopped = Behaviour::OptedOut.number();
+    let path = format!("/conversations/{stopped}/send");
+    let db = Database::connect(world.db.url.replace("sqlite:///", "sqlite:")).await.expect("open");
+    // The row can be made, its outcome cannot be written.
+    let trigger = "CREATE TRIGGER broken BEFORE UPDATE OF status ON messages \
+                   BEGIN SELECT RAISE(ABORT, 'broken'); END";
+    db.execute_unprepared(trigger).await.expect("a trigger");
+    let body = format!("{{\"message\":\"{TEXT}\"}}");
+    let answer = world.server.post(&path, "", &body).await;
+    assert_eq!(answer.told(), (500, "internal".into()), "{}", answer.body);
+    assert!(!answer.body.contains("broken"), "{}", answer.body);
+    world.server.logs("could not be recorded");
+    is_discreet(&world.server.log(), &[stopped, OWN]);
+    let done = world.home.run(&["send", stopped, TEXT]).exits(1);
+    is_discreet(&done.err, &[stopped, OWN]);
+}
+
+#[test]
+fn help_and_errors_show_no_setting() {
+    let home = Home::new()
+        .set("TELNYX_API_KEY", KEY)
+        .set("CONVO_API_TOKEN", TOKEN)
+        .set("DATABASE_URL", format!("postgres://u:{KEY}@127.0.0.1:1/{TEXT}"));
+    for args in
+        [&["--help"][..], &["send", "--help"], &["serve", "--help"], &["list"], &["migrate"]]
+    {
+        let done = home.run(args);
+        assert!(!done.out.contains(KEY) && !done.err.contains(KEY), "{args:?}: {}", done.err);
+        assert!(!done.out.contains(TOKEN) && !done.err.contains(TOKEN), "{args:?}");
+    }
+    let home = Home::new().set("CONVO_API_TOKEN", TOKEN);
+    let server = Server::start(&home);
+    let cmdline = std::fs::read(format!("/proc/{}/cmdline", server.id())).expect("its arguments");
+    assert!(!String::from_utf8_lossy(&cmdline).contains(TOKEN));
+}

@@ -1,0 +1,157 @@
+//! The habits of shells: loops, pipes, substitutions, closed and full outputs.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::harness::{CONTACT, Home, OWN, StandIn, World, inbound, is_id};
+use crate::support::TestDatabase;
+
+/// A home whose sends are all accepted.
+async fn sender() -> (Home, StandIn) {
+    let accepted = r#"{"data":{"id":"{n}","to":[{"status":"queued"}]}}"#;
+    let telnyx = StandIn::with("200 OK", "", accepted).await;
+    let home = Home::new()
+        .set("TELNYX_API_KEY", "KEY")
+        .set("TELNYX_PHONE_NUMBER", OWN)
+        .set("TELNYX_BASE_URL", &telnyx.base_url);
+    (home, telnyx)
+}
+
+/// The texts that the stand-in was asked to send, in order.
+fn texts(telnyx: &StandIn) -> Vec<String> {
+    let text = |body: &str| {
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        body["text"].as_str().unwrap_or_default().to_owned()
+    };
+    telnyx.asked().iter().map(|(_, body)| text(body)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_around_send_keeps_its_input() {
+    let (home, telnyx) = sender().await;
+    home.write("numbers", "+12125550001\n+12125550002\n+12125550003\n");
+    let read = r#"while read -r n; do convo send "$n" "to $n" 2>/dev/null; done < numbers"#;
+    let done = home.script(read).exits(0);
+    assert_eq!(done.out.lines().filter(|line| is_id(line)).count(), 3, "{}", done.out);
+    assert_eq!(texts(&telnyx), ["to +12125550001", "to +12125550002", "to +12125550003"]);
+    // Nothing is read even where the input never ends.
+    home.script("mkfifo open && exec 3<>open && convo send +12125550001 Hi <&3").exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_from_a_pipe_loses_one_line_break() {
+    let (home, telnyx) = sender().await;
+    let pipes = [
+        ("printf 'Hi'", "Hi"),
+        ("echo Hi", "Hi"),
+        ("printf 'Hi\\r\\n'", "Hi"),
+        ("printf 'Hi\\n\\n'", "Hi\n"),
+        ("printf ' a\\nb '", " a\nb "),
+        ("printf 'caf\\xc3\\xa9 \\xf0\\x9f\\x98\\x80'", "café 😀"),
+    ];
+    for (pipe, _) in pipes {
+        home.script(&format!("set -o pipefail; {pipe} | convo send {CONTACT}")).exits(0);
+    }
+    assert_eq!(texts(&telnyx), pipes.map(|(_, text)| text));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_may_look_like_an_option() {
+    let (home, telnyx) = sender().await;
+    for (words, text) in [
+        ("-1", "-1"),
+        ("'- milk\n- eggs'", "- milk\n- eggs"),
+        ("-- --json", "--json"),
+        ("'--hello you'", "--hello you"),
+        ("-x", "-x"),
+        ("'$HOME `id` \\'", "$HOME `id` \\"),
+    ] {
+        let done = home.script(&format!("convo send {CONTACT} {words}")).exits(0);
+        assert!(is_id(done.line()), "{words}");
+        assert_eq!(texts(&telnyx).pop().as_deref(), Some(text), "{words}");
+    }
+    let sent = texts(&telnyx).len();
+    home.script(&format!("convo send {CONTACT} --jsn")).exits(2).tells("no option of convo send");
+    home.script(&format!("convo send -- -1 {CONTACT}")).exits(2);
+    assert_eq!(texts(&telnyx).len(), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_go_from_command_to_command() {
+    let (home, _telnyx) = sender().await;
+    let done = home.script("id=$(convo send +12125551234 Hello 2>/dev/null) && echo \"<$id>\"");
+    let line = done.exits(0).line().to_owned();
+    assert!(is_id(line.trim_matches(['<', '>'])), "{line}");
+    home.run(&["send", "+442079460958", "Hello"]).exits(0);
+    let all = home.script("set -e; convo list --format ids | xargs -n1 convo show").silent();
+    assert_eq!(all.out.lines().count(), 2, "{}", all.out);
+    let cut = "convo list | cut -f2 | xargs -n1 convo show --format ids";
+    assert_eq!(home.script(cut).silent().out.lines().filter(|line| is_id(line)).count(), 2);
+}
+
+/// A world with more to print than any pipe holds.
+async fn much() -> World {
+    let world = World::start(TestDatabase::sqlite()).await;
+    let text = "x".repeat(1_000);
+    for round in 0..10 {
+        let posts = (round * 30..round * 30 + 30).map(|n| {
+            let from = if n < 150 { CONTACT.to_owned() } else { format!("+1212556{n:04}") };
+            let body = inbound(&format!("e{n}"), &format!("m{n}"), &from, &text);
+            world.signer.post(&world.server, body)
+        });
+        futures_util::future::join_all(posts).await;
+    }
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pipe_is_success_and_a_full_disk_is_not() {
+    let world = much().await;
+    let url = world.server.url();
+    for server in ["", &format!("--server {url}")] {
+        for form in ["", "--format table", "--json", "--format csv", "--format ids"] {
+            for command in ["list", "show +12125551234"] {
+                let line = format!("convo {server} {command} {form}");
+                let done = world.home.script(&format!("{line} | head -1; exit ${{PIPESTATUS[0]}}"));
+                assert_eq!(done.silent().out.lines().count(), 1, "{line}");
+                let full = world.home.script(&format!("{line} > /dev/full")).exits(1);
+                let told = full.err.contains("standard output could not be written: No space left");
+                assert!(told, "{line}: {}", full.err);
+            }
+        }
+    }
+    // A closed output is nobody's fault, and nothing of it lands in the database.
+    world.home.script("convo list >&-").silent();
+    world.home.script("convo list >&- 2>&- <&-").silent();
+    world.home.script("convo show nobody 2>&-").exits(3);
+    world.home.script("convo show nobody 2>/dev/full").exits(3);
+    assert_eq!(world.is_counted(), 151);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_cannot_print_its_id_tells_it() {
+    let (home, telnyx) = sender().await;
+    let done = home.script("convo send +12125551234 Hello > /dev/full").exits(1);
+    assert!(done.err.contains("the message was accepted all the same"), "{}", done.err);
+    let id = done.err.trim_end().rsplit(' ').next().expect("an id");
+    assert!(is_id(id), "{}", done.err);
+    home.script("convo send +12125551234 Hello | true").exits(0);
+    home.script("convo send +12125551234 Hello >&- 2>&-").exits(0);
+    assert_eq!(texts(&telnyx).len(), 3);
+    let thread = home.run(&["show", CONTACT, "--format", "ids"]).silent();
+    assert_eq!(thread.out.lines().count(), 3);
+    assert!(thread.out.contains(id));
+}
+
+#[test]
+fn a_directory_without_rights_is_told() {
+    let home = Home::new().set("TELNYX_API_KEY", "KEY").set("TELNYX_PHONE_NUMBER", OWN);
+    let closed = home.write("closed/keep", "");
+    let directory = closed.parent().expect("a directory");
+    std::fs::set_permissions(directory, PermissionsExt::from_mode(0o500)).expect("closed");
+    if rustix::process::geteuid().is_root() {
+        println!("not tested as root: a directory without the right to write");
+        return;
+    }
+    let done = home.script("cd closed && convo send +12125551234 Hi");
+    done.exits(4).tells("cannot make a database at");
+}

@@ -1,0 +1,191 @@
+//! Webhooks through the running program: believed by their signature, stored once.
+
+use std::collections::BTreeMap;
+
+use crate::harness::{CONTACT, Home, LINES, Server, Signer, World, inbound, seconds};
+use crate::on_both_databases;
+use crate::support::{TestDatabase, example};
+
+/// A server that believes one key and has nobody to send to.
+fn receiver(db: &TestDatabase) -> (Home, Server, Signer) {
+    let signer = Signer::new(7);
+    let home =
+        Home::new().set("DATABASE_URL", &db.url).set("TELNYX_PUBLIC_KEY", signer.public_key());
+    let server = Server::start(&home);
+    (home, server, signer)
+}
+
+async fn every_published_event_ends_as_it_should(db: TestDatabase) {
+    let world = World::start(db).await;
+    for (name, word) in [
+        ("inbound_sms", "stored"),
+        ("inbound_mms", "stored"),
+        ("inbound_group_mms", "stored"),
+        ("inbound_stop", "stored"),
+        ("legacy_to_string", "stored"),
+        ("inbound_whatsapp_text", "stored"),
+        ("finalized_delivered", "updated"),
+        ("message_sent", "updated"),
+        ("finalized_failed", "updated"),
+        ("finalized_sending_failed", "updated"),
+    ] {
+        assert_eq!(world.signer.post(&world.server, example(name)).await, word, "{name}");
+        assert_eq!(world.signer.post(&world.server, example(name)).await, "duplicate", "{name}");
+    }
+    let thread = world.thread("+13125550001", |_| true);
+    assert!(!thread["opted_out_at"].is_null(), "it said STOP");
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+    for message in thread["messages"].as_array().expect("messages") {
+        *ends.entry(message["status"].to_string()).or_default() += 1;
+    }
+    // The reports are of one message, and its delivery overtakes its failures.
+    let expected = [("\"delivered\"", 1), ("\"received\"", 6)];
+    let expected = expected.map(|(status, count)| (status.to_owned(), count));
+    assert_eq!(ends.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(world.is_counted(), 1);
+    for (body, word) in [
+        (r#"{"data":{"event_type":"message.link","id":"e1","payload":{}}}"#, "ignored"),
+        (r#"{"data":{"record_type":"link_clicked","message_id":"m","url":"u"}}"#, "ignored"),
+        (r#"{"data":{"event_type":"call.initiated","id":"e2"}}"#, "ignored"),
+        (r#"{"data":{"event_type":"call.initiated","id":"e2"}}"#, "duplicate"),
+    ] {
+        assert_eq!(world.signer.post(&world.server, body).await, word, "{body}");
+    }
+}
+
+async fn what_is_no_event_is_400_and_leaves_nothing(db: TestDatabase) {
+    let (home, server, signer) = receiver(&db);
+    for body in ["", "null", "[]", "{}", "{\"data\":[]}", "{\"data\":{}}", "\u{feff}{", "x"] {
+        let answer = signer.try_post(server.address, body.into()).await.expect("an answer");
+        assert_eq!((answer.0, &answer.1["code"]), (400, &"invalid_request".into()), "{body}");
+    }
+    let answer = signer.try_post(server.address, b"{\"data\":\"\xff\"}".to_vec()).await;
+    assert_eq!(answer.expect("an answer").0, 400);
+    assert_eq!(home.run(&["list"]).silent().out, "");
+}
+
+on_both_databases!(
+    every_published_event_ends_as_it_should,
+    what_is_no_event_is_400_and_leaves_nothing,
+    two_servers_store_sixty_four_copies_once,
+);
+
+/// The request for a body with two headers of a signature.
+fn request(lines: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}{lines}content-length: {length}\r\n\r\n{body}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_must_be_there_good_and_fresh() {
+    let db = TestDatabase::sqlite();
+    let (home, server, signer) = receiver(&db);
+    let body = inbound("e1", "m1", CONTACT, "Hi");
+    let now = seconds();
+    let signed = |signer: &Signer, seconds: i64, body: &str| {
+        let (time, signature) = signer.sign(seconds, body.as_bytes());
+        (format!("telnyx-timestamp: {time}\r\n"), signature)
+    };
+    let (time, good) = signed(&signer, now, &body);
+    let named = |signature: &str| format!("telnyx-signature-ed25519: {signature}\r\n");
+    let other = signed(&Signer::new(8), now, &body).1;
+    let tampered = signed(&signer, now, &format!("{body} ")).1;
+    let (old, old_signature) = signed(&signer, now - 600, &body);
+    let (early, early_signature) = signed(&signer, now + 600, &body);
+    for (lines, reason) in [
+        (String::new(), "a signature header is missing"),
+        (time.clone(), "a signature header is missing"),
+        (named(&good), "a signature header is missing"),
+        (format!("{time}{}", named("dGVzdA==")), "the signature does not fit"),
+        (format!("{time}{}", named("not-valid-base64!!!")), "the signature does not fit"),
+        (format!("{time}{}", named(&other)), "the signature does not fit"),
+        (format!("{time}{}", named(&tampered)), "the signature does not fit"),
+        (format!("telnyx-timestamp: x\r\n{}", named(&good)), "no number of seconds"),
+        (format!("{old}{}", named(&old_signature)), "check the clock (NTP)"),
+        (format!("{early}{}", named(&early_signature)), "check the clock (NTP)"),
+    ] {
+        let before = server.log().len();
+        let answer = server.raw(request(&lines, &body)).await;
+        assert_eq!(answer.told(), (401, "invalid_signature".into()), "{lines}");
+        assert_eq!(answer.json()["error"], "invalid signature");
+        crate::harness::until(reason, || server.log()[before..].contains(reason).then_some(()));
+    }
+    assert_eq!(home.run(&["list"]).silent().out, "", "nothing unsigned is stored");
+    let answer = server.raw(request(&format!("{time}{}", named(&good)), &body)).await;
+    assert_eq!((answer.status, answer.json()["status"].as_str()), (200, Some("stored")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_everything_is_refused_and_the_log_names_the_variable() {
+    let home = Home::new();
+    let server = Server::start(&home);
+    server.logs("TELNYX_PUBLIC_KEY is not set: every webhook is refused");
+    let body = inbound("e1", "m1", CONTACT, "Hi");
+    let before = server.log().len();
+    let answer = Signer::new(7).try_post(server.address, body.into()).await.expect("an answer");
+    assert_eq!(answer.0, 401);
+    crate::harness::until("the log", || {
+        server.log()[before..].contains("TELNYX_PUBLIC_KEY").then_some(())
+    });
+    for key in ["dGVzdA==", "not base64", "whsec_aaaaaaaaaa"] {
+        let wrong = Home::new().set("TELNYX_PUBLIC_KEY", key);
+        let done = wrong.run(&["serve", "--listen", "127.0.0.1:0"]).exits(4);
+        assert!(done.err.contains("TELNYX_PUBLIC_KEY"), "{}", done.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_come_in_every_wrapping_up_to_a_size() {
+    let db = TestDatabase::sqlite();
+    let (_home, server, signer) = receiver(&db);
+    let signed = |body: &str| {
+        let (time, signature) = signer.sign(seconds(), body.as_bytes());
+        format!("telnyx-timestamp: {time}\r\nTelnyx-Signature-ED25519: {signature}\r\n")
+    };
+    let head = format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}");
+    let body = inbound("e1", "m1", CONTACT, "In chunks");
+    let (first, second) = body.split_at(50);
+    let chunks = format!(
+        "transfer-encoding: chunked\r\n\r\n32\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+        second.len()
+    );
+    let answer = server.raw(format!("{head}{}{chunks}", signed(&body))).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"stored"}"#));
+    let answer = server.raw(format!("{head}{}\r\n", signed(""))).await;
+    assert_eq!(answer.told(), (400, "invalid_request".into()), "no Content-Length is no body");
+    // Any content type: the signature is over the bytes, and they are JSON or not.
+    let body = inbound("e2", "m2", CONTACT, "As text");
+    let lines = format!("{}content-type: text/plain\r\n", signed(&body));
+    assert_eq!(server.raw(request(&lines, &body)).await.status, 200);
+    let largest = inbound("e3", "m3", CONTACT, &"x".repeat(1024 * 1024 - 1_000));
+    assert_eq!(server.raw(request(&signed(&largest), &largest)).await.status, 200);
+    let larger = " ".repeat(1024 * 1024 + 1);
+    let answer = server.raw(request(&signed(&larger), &larger)).await;
+    assert_eq!(answer.told(), (413, "payload_too_large".into()));
+    let chunked = format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{larger}", larger.len());
+    let answer = server.raw(format!("{head}{chunked}\r\n0\r\n\r\n")).await;
+    assert_eq!(answer.told(), (413, "payload_too_large".into()));
+}
+
+async fn two_servers_store_sixty_four_copies_once(db: TestDatabase) {
+    let (home, one, signer) = receiver(&db);
+    let two = Server::start(&home);
+    let same = inbound("same", "same", CONTACT, "Hi");
+    let posts = (0..64).map(|copy| {
+        let (to, signer, same) = (if copy % 2 == 0 { &one } else { &two }, &signer, &same);
+        // The same event, the same message under another event, and another message.
+        let other = inbound(&format!("e{copy}"), "same", CONTACT, "Hi");
+        let own = inbound(&format!("o{copy}"), &format!("o{copy}"), CONTACT, "Hi");
+        async move {
+            let same = signer.post(to, same).await;
+            (same, signer.post(to, other).await, signer.post(to, own).await)
+        }
+    });
+    let words = futures_util::future::join_all(posts).await;
+    let stored = |word: &String| usize::from(word == "stored");
+    assert_eq!(words.iter().map(|(a, b, _)| stored(a) + stored(b)).sum::<usize>(), 1);
+    assert!(words.iter().all(|(_, _, own)| own == "stored"));
+    let thread = home.run(&["show", CONTACT, "--json"]).silent().json();
+    assert_eq!(thread["message_count"], 65);
+    assert_eq!(thread["messages"].as_array().map(Vec::len), Some(65));
+}
