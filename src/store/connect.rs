@@ -34,6 +34,10 @@ const CHECKPOINT_PAGES: &str = "8000";
 /// number of rows, and the writer's numbers vary.
 const STATEMENTS: usize = 512;
 
+/// How long PostgreSQL's writer waits for a row that somebody else holds: less than a webhook's
+/// caller waits, so that nothing is written for one who was told to come again.
+const LOCK_TIMEOUT: &str = "1200ms";
+
 /// What a database is for. One made for the one is refused by the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -222,7 +226,7 @@ async fn connect(location: &Location, role: Role) -> Result<DatabaseConnection, 
     loop {
         let mut options = match location {
             Location::Sqlite { path, mode } => sqlite_options(path, *mode, role),
-            Location::Postgres { url } => postgres_options(url),
+            Location::Postgres { url } => postgres_options(url, role),
         };
         options.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
         match Database::connect(options).await {
@@ -263,14 +267,16 @@ fn sqlite_options(path: &Path, mode: FileMode, role: Role) -> ConnectOptions {
     options
 }
 
-fn postgres_options(url: &str) -> ConnectOptions {
+fn postgres_options(url: &str, role: Role) -> ConnectOptions {
+    let lock_timeout = if role == Role::Writer { LOCK_TIMEOUT } else { "0" };
     let mut options = ConnectOptions::new(url);
     options
         .set_application_name("convo")
         .test_before_acquire_if_idle_for(Duration::from_secs(10))
         // A role or database may have it off; an acknowledged message must be on the disk.
-        .map_sqlx_postgres_opts(|postgres| {
-            postgres.statement_cache_capacity(STATEMENTS).options([("synchronous_commit", "on")])
+        .map_sqlx_postgres_opts(move |postgres| {
+            let settings = [("synchronous_commit", "on"), ("lock_timeout", lock_timeout)];
+            postgres.statement_cache_capacity(STATEMENTS).options(settings)
         });
     options
 }

@@ -226,6 +226,28 @@ mod tests {
     }
 
     #[test]
+    fn the_text_of_other_channels_is_found() {
+        for (body, text) in [
+            (r#"{"text":"via RCS"}"#, "via RCS"),
+            (r#"{"type":"text","text":{"body":"via WhatsApp"}}"#, "via WhatsApp"),
+            (r#"{"type":"image","image":{"caption":"a picture","id":"x"}}"#, "a picture"),
+            (r#"{"location":{"latitude":1}}"#, ""),
+        ] {
+            let raw = format!(
+                r#"{{"data":{{"event_type":"message.received","id":"e","payload":{{"id":"m","type":"RCS",
+                "direction":"inbound","from":{{"phone_number":"+12125551234"}},
+                "to":[{{"agent_id":"acme","agent_name":"ACME"}}],"body":{body}}}}}}}"#
+            );
+            let Content::Inbound(payload) = Event::parse(raw.as_bytes()).expect("an event").content
+            else {
+                panic!("an inbound message")
+            };
+            assert_eq!(payload.text, text);
+            assert_eq!(payload.to[0].number.as_str(), "acme");
+        }
+    }
+
+    #[test]
     fn unknown_kinds_are_events_and_other_json_is_not() {
         let link = br#"{"data":{"record_type":"link_clicked","message_id":"m","to":"+1","url":"https://x"}}"#;
         let event = Event::parse(link).expect("an event");

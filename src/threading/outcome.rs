@@ -149,19 +149,19 @@ fn refused(status: u16, error: &MessageError, message: &NewMessage) -> Error {
 /// The opt-out that a refusal speaks of. The code alone does not say it: Telnyx's documents give
 /// it other meanings too, so the words must name STOP or the block rule.
 fn stop_refusal(error: &MessageError, message: &NewMessage) -> Option<OptOutChange> {
-    if error.code.as_deref() != Some("40300") {
-        return None;
-    }
-    let words = format!("{} {}", error.title, error.detail.as_deref().unwrap_or_default());
-    let words = words.to_lowercase();
-    let speaks_of_stop = words.split(|c: char| !c.is_alphanumeric()).any(|word| word == "stop")
-        || words.contains("block rule");
-    speaks_of_stop.then(|| OptOutChange {
+    speaks_of_stop(error).then(|| OptOutChange {
         opted_out: true,
         at: clock::now(),
         number: Some(message.from.clone()),
         profile: None,
     })
+}
+
+fn speaks_of_stop(error: &MessageError) -> bool {
+    let words = format!("{} {}", error.title, error.detail.as_deref().unwrap_or_default());
+    let words = words.to_lowercase();
+    let names_stop = words.split(|c: char| !c.is_alphanumeric()).any(|word| word == "stop");
+    error.code.as_deref() == Some("40300") && (names_stop || words.contains("block rule"))
 }
 
 fn too_late() -> Error {
@@ -199,4 +199,22 @@ fn unrecorded(error: Error, closing: &Closing) -> Error {
         .hint("its delivery report will tell; repeat only with the same idempotency key"),
     };
     told.with(|extra| extra.message_id = Some(closing.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_that_speaks_of_stop_is_an_opt_out() {
+        let speaks = |code: &str, title: &str, detail: Option<&str>| {
+            let detail = detail.map(str::to_owned);
+            speaks_of_stop(&MessageError { code: Some(code.into()), title: title.into(), detail })
+        };
+        assert!(speaks("40300", "Blocked due to STOP message", None));
+        assert!(speaks("40300", "Blocked", Some("there is an existing block rule")));
+        assert!(!speaks("40300", "Number not assigned to the profile", None));
+        assert!(!speaks("40300", "Nonstop traffic", Some("unstoppable")));
+        assert!(!speaks("40310", "STOP", None));
+    }
 }

@@ -125,3 +125,35 @@ fn a_read_only_database_is_refused_at_start() {
     assert!(said.contains("convo: ") && said.contains("mode=ro"), "{said}");
     assert!(run(&["list"], &read_only).status.success());
 }
+
+/// PostgreSQL may only be read for a while, as a standby before its promotion: 503, and service
+/// again as soon as it may be written, without a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_postgresql_is_told_and_outlived() {
+    use sea_orm::{ConnectionTrait, Database};
+
+    let db = TestDatabase::postgres().await;
+    let key = SigningKey::from_seed(&[7; 32]);
+    let server = Server::start(serve(&db.url), &key);
+    repost(server.address, &key, &[1]).await;
+    let admin = Database::connect(&db.url).await.expect("it answers");
+    let name = db.url.rsplit('/').next().expect("a name").to_owned();
+    // It holds for new sessions, so those of the server are ended.
+    let end_others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let switch = async |value: &str| {
+        let alter = format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}");
+        admin.execute_unprepared("SET default_transaction_read_only = off").await.expect("set");
+        admin.execute_unprepared(&alter).await.expect("altered");
+        admin.execute_unprepared(end_others).await.expect("ended");
+    };
+    switch("on").await;
+    let tally = post_until(server.address, &key, 10, |t| t.refused.len() >= 32).await;
+    assert!(tally.lost.is_empty(), "the server always answers");
+    assert!(server.says("read-only"), "{}", server.log.lock().expect("no panic"));
+    switch("off").await;
+    repost(server.address, &key, &tally.refused).await;
+    server.kill();
+    let all: Vec<_> = [1].into_iter().chain(tally.acknowledged).chain(tally.refused).collect();
+    assert_kept(&db.url, &all).await;
+}
