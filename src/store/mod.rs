@@ -3,6 +3,7 @@
 //! Reading goes through a pool, writing through one task that commits in groups ([`writer`]).
 //! Nothing outside this module knows a table.
 
+mod batch;
 pub mod connect;
 mod entity;
 mod events;

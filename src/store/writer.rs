@@ -7,17 +7,13 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::{
-    DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{DatabaseBackend, DatabaseConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::failure::{Failure, classify, tell, unavailable};
-use super::row::{Change, Closing, NewEvent, NewMessage, NewReport, NewSend, Opened};
-use super::settle::{self, Settled, Step};
-use super::{events, messages, reports, sends};
-use crate::clock;
+use super::batch::write;
+use super::failure::unavailable;
+use super::row::{Closing, NewEvent, NewSend, Opened};
+use super::settle::{Settled, Step};
 use crate::domain::Message;
 use crate::error::Error;
 
@@ -25,13 +21,6 @@ use crate::error::Error;
 const BATCH: usize = 256;
 /// The most jobs that may wait; beyond it callers are told to come again.
 const QUEUE: usize = 2_048;
-/// How long to wait for another process that holds SQLite's only write lock.
-const LOCK_WAIT: Duration = Duration::from_secs(30);
-/// How soon to ask for that lock again: at first at once, so that a moment of freedom is not
-/// missed, then less often, since a crowd that asks every millisecond leaves the one who has the
-/// lock no time to finish.
-const LOCK_POLL: Duration = Duration::from_millis(1);
-const LONGEST_POLL: Duration = Duration::from_millis(8);
 /// After so long of back-to-back commits the lock is left free for a moment, so that a command
 /// in another process gets its turn.
 const STRETCH: Duration = Duration::from_millis(100);
@@ -40,8 +29,6 @@ const PAUSE: Duration = Duration::from_millis(4);
 /// How long to wait before a lost connection is asked for again, and for a broken one to close.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 const CLOSE_TIME: Duration = Duration::from_secs(5);
-/// How often a transaction is repeated when two servers waited for each other.
-const REPEATS: u32 = 10;
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +51,15 @@ pub struct Writer {
 
 /// One piece of work with the one who waits for it.
 #[derive(Debug)]
-struct Task<I, O> {
-    input: I,
-    output: Option<O>,
+pub(super) struct Task<I, O> {
+    pub(super) input: I,
+    pub(super) output: Option<O>,
     reply: oneshot::Sender<Result<O, Error>>,
 }
 
+/// A piece of work for the task.
 #[derive(Debug)]
-enum Job {
+pub(super) enum Job {
     Event(Box<Task<NewEvent, Written>>),
     Open(Box<Task<NewSend, Opened>>),
     Close(Box<Task<Closing, Message>>),
@@ -87,13 +75,13 @@ impl<I, O> Task<I, O> {
     }
 
     /// Answers after the commit.
-    fn answer(self) {
+    pub(super) fn answer(self) {
         let _ = self.reply.send(self.output.ok_or_else(Error::internal));
     }
 }
 
 impl Job {
-    fn is_abandoned(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         match self {
             Self::Event(task) => task.reply.is_closed(),
             // The outcome of an offer is recorded whoever still listens; so is its beginning
@@ -103,7 +91,7 @@ impl Job {
         }
     }
 
-    fn answer(self) {
+    pub(super) fn answer(self) {
         match self {
             Self::Event(task) => task.answer(),
             Self::Open(task) => task.answer(),
@@ -113,7 +101,7 @@ impl Job {
         }
     }
 
-    fn fail(self, error: impl Fn() -> Error) {
+    pub(super) fn fail(self, error: impl Fn() -> Error) {
         match self {
             Self::Event(task) => drop(task.reply.send(Err(error()))),
             Self::Open(task) => drop(task.reply.send(Err(error()))),
@@ -124,7 +112,7 @@ impl Job {
     }
 
     /// Tells to come again. Who is about to offer a message must know that its row may be there.
-    fn fail_for_now(self, in_doubt: bool) {
+    pub(super) fn fail_for_now(self, in_doubt: bool) {
         match &self {
             Self::Open(task) if in_doubt => {
                 let id = task.input.message.id;
@@ -296,146 +284,4 @@ fn take_end(jobs: &mut Vec<Job>) -> Option<oneshot::Sender<()>> {
         Job::End(ended) => Some(ended),
         _ => None,
     }
-}
-
-/// Writes a batch; if one job spoils it, writes them one by one, so that only that one fails.
-/// Returns whether the connection may be used again.
-async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) -> bool {
-    let mut repeats = 0;
-    while !batch.is_empty() {
-        let Err(Broken { error, in_doubt, sound }) = transaction(db, &mut batch).await else {
-            batch.drain(..).for_each(Job::answer);
-            break;
-        };
-        match classify(&error) {
-            Failure::Contention if sound && repeats < REPEATS => repeats += 1,
-            Failure::Data if sound && batch.len() > 1 => {
-                let mut rest = batch.drain(..);
-                for job in rest.by_ref() {
-                    if !Box::pin(write(db, vec![job])).await {
-                        rest.for_each(|job| job.fail(unavailable));
-                        return false;
-                    }
-                }
-            }
-            Failure::Data => {
-                tracing::error!(%error, "a row could not be stored");
-                batch.drain(..).for_each(|job| job.fail(Error::internal));
-                return sound;
-            }
-            Failure::Contention | Failure::Unavailable => {
-                tell(&error);
-                batch.drain(..).for_each(|job| job.fail_for_now(in_doubt));
-                return sound;
-            }
-        }
-    }
-    true
-}
-
-/// Why a transaction failed.
-struct Broken {
-    error: DbErr,
-    /// Whether it may be committed all the same: the answer to the commit was lost.
-    in_doubt: bool,
-    /// Whether the connection is surely outside of any transaction. SQLite ends a transaction by
-    /// itself when a write fails; the pool, not knowing, would go on inside one that never
-    /// commits, and acknowledge what is lost. Such a connection is thrown away.
-    sound: bool,
-}
-
-async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<(), Broken> {
-    let txn = begin(db).await.map_err(|error| {
-        let sound = classify(&error) == Failure::Contention;
-        Broken { error, in_doubt: false, sound }
-    })?;
-    // Looked at as late as possible: whoever was told to come again must not be written for.
-    batch.retain(|job| !job.is_abandoned());
-    match fill(&txn, batch).await {
-        Ok(()) => {
-            let commit = txn.commit().await;
-            commit.map_err(|error| Broken { error, in_doubt: true, sound: false })
-        }
-        Err(error) => {
-            let sound = txn.rollback().await.is_ok() && classify(&error) != Failure::Unavailable;
-            Err(Broken { error, in_doubt: false, sound })
-        }
-    }
-}
-
-async fn fill(txn: &DatabaseTransaction, batch: &mut [Job]) -> Result<(), DbErr> {
-    let mut events: Vec<&mut Task<NewEvent, Written>> = Vec::new();
-    for job in batch.iter_mut() {
-        match job {
-            Job::Event(task) => events.push(task),
-            Job::Open(task) => task.output = Some(sends::open(txn, &task.input).await?),
-            Job::Close(task) => task.output = Some(sends::close(txn, &task.input).await?),
-            Job::Settle(task) => task.output = Some(settle::step(txn, &task.input).await?),
-            Job::End(_) => {}
-        }
-    }
-    write_events(txn, &mut events).await
-}
-
-/// Begins a transaction that may write at once. SQLite has one writer: who comes second asks
-/// again in short intervals, since its own way of waiting grows too patient.
-async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let since = Instant::now();
-    let mut pause = LOCK_POLL;
-    loop {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        match db.begin_with_options(options).await {
-            Err(error)
-                if classify(&error) == Failure::Contention && since.elapsed() < LOCK_WAIT =>
-            {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_POLL);
-            }
-            result => return result,
-        }
-    }
-}
-
-/// Writes all events of a batch with a fixed number of statements.
-async fn write_events(
-    txn: &DatabaseTransaction,
-    tasks: &mut [&mut Task<NewEvent, Written>],
-) -> Result<(), DbErr> {
-    if tasks.is_empty() {
-        return Ok(());
-    }
-    // In the order of their keys, so that two servers never wait for each other.
-    tasks.sort_by(|a, b| a.input.id.cmp(&b.input.id));
-    let mut new = events::insert(txn, tasks.iter().map(|task| &task.input)).await?;
-    let mut incoming: Vec<&NewMessage> = Vec::new();
-    let mut reported: Vec<&NewReport> = Vec::new();
-    // Of several copies in one batch the first is the one that counts.
-    let first: Vec<bool> = tasks.iter().map(|task| new.remove(&task.input.id)).collect();
-    for (task, first) in tasks.iter().zip(&first) {
-        match &task.input.change {
-            Change::Message(message, _) if *first => incoming.push(message),
-            Change::Report(report) if *first => reported.push(report),
-            _ => {}
-        }
-    }
-    let stored = messages::insert(txn, &incoming).await?;
-    reports::write(txn, &reported, clock::now()).await?;
-    for (task, first) in tasks.iter_mut().zip(first) {
-        task.output = Some(match &task.input.change {
-            _ if !first => Written::Duplicate,
-            Change::Nothing => Written::Event,
-            Change::Report(_) => Written::Report,
-            Change::Message(message, _) if !stored.contains(&message.id) => Written::Duplicate,
-            Change::Message(message, opt_out) => {
-                if let Some(change) = opt_out {
-                    messages::decide_opt_out(txn, message.contact().as_str(), change).await?;
-                }
-                Written::Message
-            }
-        });
-    }
-    Ok(())
 }

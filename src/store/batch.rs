@@ -1,0 +1,167 @@
+//! One batch of the writer: a transaction, repeated or taken apart as its failure demands.
+
+use std::time::{Duration, Instant};
+
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+
+use super::failure::{Failure, classify, tell, unavailable};
+use super::row::{Change, NewEvent, NewMessage, NewReport};
+use super::writer::{Job, Task, Written};
+use super::{events, messages, reports, sends, settle};
+use crate::clock;
+use crate::error::Error;
+
+/// How long to wait for another process that holds SQLite's only write lock.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+/// How soon to ask for that lock again: at first at once, so that a moment of freedom is not
+/// missed, then less often, since a crowd that asks every millisecond leaves the one who has the
+/// lock no time to finish.
+const LOCK_POLL: Duration = Duration::from_millis(1);
+const LONGEST_POLL: Duration = Duration::from_millis(8);
+/// How often a transaction is repeated when two servers waited for each other.
+const REPEATS: u32 = 10;
+
+/// Writes a batch; if one job spoils it, writes them one by one, so that only that one fails.
+/// Returns whether the connection may be used again.
+pub(super) async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) -> bool {
+    let mut repeats = 0;
+    while !batch.is_empty() {
+        let Err(Broken { error, in_doubt, sound }) = transaction(db, &mut batch).await else {
+            batch.drain(..).for_each(Job::answer);
+            break;
+        };
+        match classify(&error) {
+            Failure::Contention if sound && repeats < REPEATS => repeats += 1,
+            Failure::Data if sound && batch.len() > 1 => {
+                let mut rest = batch.drain(..);
+                for job in rest.by_ref() {
+                    if !Box::pin(write(db, vec![job])).await {
+                        rest.for_each(|job| job.fail(unavailable));
+                        return false;
+                    }
+                }
+            }
+            Failure::Data => {
+                tracing::error!(%error, "a row could not be stored");
+                batch.drain(..).for_each(|job| job.fail(Error::internal));
+                return sound;
+            }
+            Failure::Contention | Failure::Unavailable => {
+                tell(&error);
+                batch.drain(..).for_each(|job| job.fail_for_now(in_doubt));
+                return sound;
+            }
+        }
+    }
+    true
+}
+
+/// Why a transaction failed.
+struct Broken {
+    error: DbErr,
+    /// Whether it may be committed all the same: the answer to the commit was lost.
+    in_doubt: bool,
+    /// Whether the connection is surely outside of any transaction. SQLite ends a transaction by
+    /// itself when a write fails; the pool, not knowing, would go on inside one that never
+    /// commits, and acknowledge what is lost. Such a connection is thrown away.
+    sound: bool,
+}
+
+async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<(), Broken> {
+    let txn = begin(db).await.map_err(|error| {
+        let sound = classify(&error) == Failure::Contention;
+        Broken { error, in_doubt: false, sound }
+    })?;
+    // Looked at as late as possible: whoever was told to come again must not be written for.
+    batch.retain(|job| !job.is_abandoned());
+    match fill(&txn, batch).await {
+        Ok(()) => {
+            let commit = txn.commit().await;
+            commit.map_err(|error| Broken { error, in_doubt: true, sound: false })
+        }
+        Err(error) => {
+            let sound = txn.rollback().await.is_ok() && classify(&error) != Failure::Unavailable;
+            Err(Broken { error, in_doubt: false, sound })
+        }
+    }
+}
+
+async fn fill(txn: &DatabaseTransaction, batch: &mut [Job]) -> Result<(), DbErr> {
+    let mut events: Vec<&mut Task<NewEvent, Written>> = Vec::new();
+    for job in batch.iter_mut() {
+        match job {
+            Job::Event(task) => events.push(task),
+            Job::Open(task) => task.output = Some(sends::open(txn, &task.input).await?),
+            Job::Close(task) => task.output = Some(sends::close(txn, &task.input).await?),
+            Job::Settle(task) => task.output = Some(settle::step(txn, &task.input).await?),
+            Job::End(_) => {}
+        }
+    }
+    write_events(txn, &mut events).await
+}
+
+/// Begins a transaction that may write at once. SQLite has one writer: who comes second asks
+/// again in short intervals, since its own way of waiting grows too patient.
+async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let since = Instant::now();
+    let mut pause = LOCK_POLL;
+    loop {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        match db.begin_with_options(options).await {
+            Err(error)
+                if classify(&error) == Failure::Contention && since.elapsed() < LOCK_WAIT =>
+            {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_POLL);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Writes all events of a batch with a fixed number of statements.
+async fn write_events(
+    txn: &DatabaseTransaction,
+    tasks: &mut [&mut Task<NewEvent, Written>],
+) -> Result<(), DbErr> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    // In the order of their keys, so that two servers never wait for each other.
+    tasks.sort_by(|a, b| a.input.id.cmp(&b.input.id));
+    let mut new = events::insert(txn, tasks.iter().map(|task| &task.input)).await?;
+    let mut incoming: Vec<&NewMessage> = Vec::new();
+    let mut reported: Vec<&NewReport> = Vec::new();
+    // Of several copies in one batch the first is the one that counts.
+    let first: Vec<bool> = tasks.iter().map(|task| new.remove(&task.input.id)).collect();
+    for (task, first) in tasks.iter().zip(&first) {
+        match &task.input.change {
+            Change::Message(message, _) if *first => incoming.push(message),
+            Change::Report(report) if *first => reported.push(report),
+            _ => {}
+        }
+    }
+    let stored = messages::insert(txn, &incoming).await?;
+    reports::write(txn, &reported, clock::now()).await?;
+    for (task, first) in tasks.iter_mut().zip(first) {
+        task.output = Some(match &task.input.change {
+            _ if !first => Written::Duplicate,
+            Change::Nothing => Written::Event,
+            Change::Report(_) => Written::Report,
+            Change::Message(message, _) if !stored.contains(&message.id) => Written::Duplicate,
+            Change::Message(message, opt_out) => {
+                if let Some(change) = opt_out {
+                    messages::decide_opt_out(txn, message.contact().as_str(), change).await?;
+                }
+                Written::Message
+            }
+        });
+    }
+    Ok(())
+}
