@@ -129,7 +129,7 @@ fn execute(cli: Cli) -> Result<(), Error> {
 }
 
 fn send(global: GlobalArgs, args: &SendArgs) -> Result<(), Error> {
-    let context = command(global, Flags { no_retry: args.no_retry, ..Flags::default() })?;
+    let context = command(global, Flags::default())?;
     let look = context.look(args.json.then_some(Format::Json));
     // Standard input is read to its end before anything that must not wait.
     let request = send::request(args, io::stdin().lock(), &context.facts, look.now)?;

@@ -45,6 +45,7 @@ pub fn request(
         from: args.from.clone(),
         send_at: args.at,
         despite_opt_out: args.despite_opt_out,
+        no_retry: args.no_retry,
     };
     args.idempotency_key.as_deref().map_or(Ok(()), check_idempotency_key)?;
     request.understand(&args.to, now)?;

@@ -57,8 +57,6 @@ pub struct Flags {
     pub server: Option<String>,
     /// `--listen`.
     pub listen: Option<String>,
-    /// `--no-retry`.
-    pub no_retry: bool,
 }
 
 /// What the user asked for, resolved and checked.
@@ -99,7 +97,6 @@ impl Config {
     pub fn resolve(flags: &Flags, source: &Source) -> Result<Self, Error> {
         let mut config = if flags.sandbox { sandbox(source)? } else { real(source)? };
         config.under_systemd = source.under_systemd();
-        config.policy.retry = !flags.no_retry;
         if let Some(listen) = flags.listen.clone().or(source.text("CONVO_LISTEN")?) {
             config.listen = listen;
         }
@@ -140,7 +137,6 @@ fn real(source: &Source) -> Result<Config, Error> {
             timeout: send_timeout(source.text("CONVO_SEND_TIMEOUT")?)?,
             tag: switch("CONVO_TAG", source.text("CONVO_TAG")?.as_deref())?,
             settle_window: settle_window(source.text("CONVO_SETTLE_WINDOW")?)?,
-            ..Policy::default()
         },
         ..empty(source.directory().as_path(), DATABASE)?
     })

@@ -39,6 +39,9 @@ pub struct SendRequest {
     /// Offer it once although the contact has opted out, and let Telnyx decide.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub despite_opt_out: bool,
+    /// Offer it to Telnyx only once, whatever happens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_retry: bool,
 }
 
 /// A request that has been understood: everything in it may be stored and sent.
@@ -60,6 +63,8 @@ pub struct Draft {
     pub send_at: Option<Timestamp>,
     /// Whether an opt-out is to be left to Telnyx.
     pub despite_opt_out: bool,
+    /// Whether an offer is repeated within the call, and later by itself.
+    pub retry: bool,
     /// A hash of the request as received, which binds an idempotency key to it.
     pub request_hash: Vec<u8>,
 }
@@ -110,6 +115,7 @@ impl SendRequest {
             subject: self.subject.clone(),
             send_at: self.send_at,
             despite_opt_out: self.despite_opt_out,
+            retry: !self.no_retry,
         })
     }
 
@@ -177,7 +183,9 @@ impl SendRequest {
 
     /// Binds the number as understood and every field as received.
     fn hash(&self, to: &PhoneNumber) -> Vec<u8> {
-        let canonical = serde_json::json!([to, self]).to_string();
+        // How hard to try is not part of what is sent.
+        let sent = Self { no_retry: false, ..self.clone() };
+        let canonical = serde_json::json!([to, sent]).to_string();
         Sha256::digest(canonical.as_bytes()).to_vec()
     }
 }

@@ -272,6 +272,21 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_stranger_sends_is_refused(
+            time in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+            signature in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120),
+            body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
+        ) {
+            let encoded = STANDARD.encode(&signature);
+            for signature in [signature.as_slice(), encoded.as_bytes()] {
+                let refused = verifier().verify(Some(&time), Some(signature), &body, NOW);
+                proptest::prop_assert!(refused.is_err());
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_key_is_refused_at_start() {
         let zero = STANDARD.encode([0; 32]);

@@ -37,8 +37,6 @@ pub struct Threads {
 pub struct Policy {
     /// The longest a send may take before its outcome counts as unknown.
     pub timeout: Duration,
-    /// Whether an offer is repeated within the call, under the same key with the same bytes.
-    pub retry: bool,
     /// Whether messages are tagged with their id, so that reports name them.
     pub tag: bool,
     /// How long after it was stored a message whose outcome is unknown may be offered once more
@@ -50,7 +48,6 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(30),
-            retry: true,
             tag: true,
             settle_window: Duration::from_secs(600),
         }

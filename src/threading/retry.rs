@@ -76,7 +76,7 @@ impl Threads {
             return Err(under_way());
         }
         offer.until = until;
-        let attempt = Attempt { id, to: &message.to, offer: &offer, repeat: self.policy.retry };
+        let attempt = Attempt { id, to: &message.to, offer: &offer, repeat: true };
         let outcome = match self.offer(telnyx, attempt).await {
             Offered::Answered(Answer::Accepted(payload)) => accepted(&payload, false),
             _ => Outcome::Unknown,

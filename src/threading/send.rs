@@ -76,7 +76,7 @@ impl Threads {
             base_url: telnyx.base_url().to_owned(),
             until: now.plus(self.policy.timeout),
             repeats_left: match key {
-                _ if !self.policy.retry => Some(0),
+                _ if !draft.retry => Some(0),
                 Some(_) => Some(1),
                 None => None,
             },
@@ -99,8 +99,7 @@ impl Threads {
             }
             Err(error) => return Err(self.not_begun(error, &offer, key).await),
         }
-        let attempt =
-            Attempt { id: message.id, to: &draft.to, offer: &offer, repeat: self.policy.retry };
+        let attempt = Attempt { id: message.id, to: &draft.to, offer: &offer, repeat: draft.retry };
         let offered = self.offer(telnyx, attempt).await;
         let closing = Closing {
             id: message.id,

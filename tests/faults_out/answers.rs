@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use convo::domain::Status;
+use convo::domain::{SendRequest, Status};
 use convo::error::Code;
 use convo::threading::Policy;
 
 use crate::bench::{
-    detail, messages, only_message, policy, receive, report, send, soon, status, threads,
+    CONTACT, detail, messages, only_message, policy, receive, report, send, soon, status, text,
+    threads,
 };
 use crate::on_both_databases;
 use crate::support::TestDatabase;
@@ -141,11 +142,11 @@ async fn an_answer_that_comes_too_late_is_made_up_for_by_the_report(db: TestData
 /// Repeating is switched off: Telnyx is asked exactly once, whatever happens, also later.
 async fn without_repeats_it_is_offered_once(db: TestDatabase) {
     let telnyx = Telnyx::that(&[Does::Answer(500, "")]).await;
-    let policy = Policy { retry: false, ..policy() };
-    let threads = threads(&db, &telnyx.base_url(), policy).await;
+    let threads = threads(&db, &telnyx.base_url(), policy()).await;
     for key in [None, Some("own")] {
         let before = telnyx.offers().len();
-        let sent = send(&threads, &format!("{key:?}"), key).await.expect("nobody knows");
+        let request = SendRequest { no_retry: true, ..text(&format!("{key:?}")) };
+        let sent = threads.send(CONTACT, &request, key).await.expect("nobody knows");
         assert_eq!(sent.message.status, Status::Unknown);
         threads.settle(soon()).await.expect("settled");
         assert_eq!(telnyx.offers().len(), before + 1);

@@ -198,6 +198,13 @@ pub async fn nobody() -> SocketAddr {
     listener.local_addr().expect("an address")
 }
 
+/// A socket that keeps a port from others and lets nobody in.
+fn taken(address: SocketAddr) -> Option<TcpSocket> {
+    let socket = TcpSocket::new_v4().ok()?;
+    socket.set_reuseaddr(true).ok()?;
+    socket.bind(address).ok().map(|()| socket)
+}
+
 /// An address whose host never completes a connection: whoever connects hangs before a byte is
 /// written. The sockets are to be kept.
 pub async fn unreachable() -> (SocketAddr, Vec<Box<dyn Send>>) {
@@ -229,8 +236,12 @@ async fn serve(listener: TcpListener, inner: Arc<Inner>) {
         }
     }
     // From here on connections are refused, but those that are there come to their end.
+    let address = listener.local_addr().expect("an address");
     drop(listener);
+    // Bound and not listening: connections are refused, and no other test gets the port.
+    let _kept = taken(address);
     while connections.join_next().await.is_some() {}
+    std::future::pending::<()>().await;
 }
 
 async fn handle(mut stream: TcpStream, does: Does, inner: Arc<Inner>) {
@@ -282,11 +293,18 @@ async fn handle(mut stream: TcpStream, does: Does, inner: Arc<Inner>) {
     }
 }
 
+/// Until the other end has gone. Readiness alone may be left over from the request.
+async fn gone(stream: &TcpStream) {
+    while stream.peek(&mut [0; 1]).await.is_ok_and(|bytes| bytes > 0) {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Until it is let go, or the other end has gone.
 async fn held(stream: &TcpStream, inner: &Inner) {
     tokio::select! {
         permit = inner.gate.acquire() => permit.expect("a gate").forget(),
-        _ = stream.readable() => {}
+        () = gone(stream) => {}
     }
 }
 

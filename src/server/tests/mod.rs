@@ -42,7 +42,7 @@ async fn threads(home: &TempDir, telnyx: Option<SocketAddr>) -> Threads {
         telnyx::client::Client::new(&base_url, Secret::new("KEY"), patience).expect("a way to it")
     });
     let numbers = vec![PhoneNumber::parse("+15551234567").expect("a number")];
-    let policy = Policy { timeout: Duration::from_secs(5), retry: false, ..Policy::default() };
+    let policy = Policy { timeout: Duration::from_secs(5), ..Policy::default() };
     Threads::new(store, telnyx, numbers, policy)
 }
 
