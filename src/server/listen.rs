@@ -3,6 +3,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
@@ -20,6 +21,7 @@ use warp::reply::Response;
 
 use super::Limits;
 use super::access::Caller;
+use super::request::{Context, REQUEST_ID};
 
 /// Waits between attempts to accept when the machine is out of something, such as open files.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -79,7 +81,16 @@ impl Connections {
         let service = service_fn(move |mut request: Request<Incoming>| {
             let authority = request.uri().authority().cloned();
             request.extensions_mut().insert(Caller { peer, authority });
-            routes.call(request)
+            let context = Context::new(request.headers());
+            request.extensions_mut().insert(Arc::clone(&context));
+            let answer = routes.call(request);
+            async move {
+                let mut answer = answer.await;
+                if let Ok(response) = &mut answer {
+                    response.headers_mut().insert(REQUEST_ID, context.id().clone());
+                }
+                answer
+            }
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let connection = self.graceful.watch(connection);

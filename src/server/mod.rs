@@ -8,6 +8,7 @@ mod path;
 mod query;
 mod reading;
 mod reply;
+mod request;
 mod routes;
 mod send;
 mod stream;

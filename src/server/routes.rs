@@ -13,6 +13,7 @@ use warp::{Filter, any, body, ext, header, path, query};
 use super::access::Caller;
 use super::path::Segment;
 use super::reply::{Refused, WrongMethod, recover, respond};
+use super::request::Context;
 use super::{State, reading, send, webhook};
 
 /// Every route of the server. Whatever is asked, the answer is JSON.
@@ -35,6 +36,7 @@ pub(super) fn all(state: &Arc<State>) -> BoxedFilter<(Response,)> {
 
 fn receive(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("webhooks" / "sms")
+        .and(route("/webhooks/sms"))
         .and(post())
         .and(with(state))
         .and(header::headers_cloned())
@@ -45,11 +47,12 @@ fn receive(state: &Arc<State>) -> BoxedFilter<(Response,)> {
 }
 
 fn health() -> BoxedFilter<(Response,)> {
-    path!("health").and(get()).map(reading::health).boxed()
+    path!("health").and(route("/health")).and(get()).map(reading::health).boxed()
 }
 
 fn ready(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("health" / "ready")
+        .and(route("/health/ready"))
         .and(get())
         .and(allowed(state))
         .and(with(state))
@@ -60,6 +63,7 @@ fn ready(state: &Arc<State>) -> BoxedFilter<(Response,)> {
 
 fn send_message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("conversations" / Segment / "send")
+        .and(route("/conversations/{number}/send"))
         .and(post())
         .and(allowed(state))
         .and(with(state))
@@ -73,6 +77,7 @@ fn send_message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
 
 fn conversations(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("conversations")
+        .and(route("/conversations"))
         .and(get())
         .and(allowed(state))
         .and(with(state))
@@ -84,6 +89,7 @@ fn conversations(state: &Arc<State>) -> BoxedFilter<(Response,)> {
 
 fn conversation(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("conversations" / Segment)
+        .and(route("/conversations/{id or number}"))
         .and(get())
         .and(allowed(state))
         .and(with(state))
@@ -95,6 +101,7 @@ fn conversation(state: &Arc<State>) -> BoxedFilter<(Response,)> {
 
 fn message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("messages" / Segment)
+        .and(route("/messages/{id}"))
         .and(get())
         .and(allowed(state))
         .and(with(state))
@@ -105,6 +112,7 @@ fn message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
 
 fn retry(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("messages" / Segment / "retry")
+        .and(route("/messages/{id}/retry"))
         .and(post())
         .and(allowed(state))
         .and(with(state))
@@ -139,6 +147,17 @@ async fn check(
 ) -> Result<(), Rejection> {
     let checked = state.access.check(&method, caller.as_ref(), &headers);
     checked.map_err(|error| custom(Refused(error)))
+}
+
+/// Tells the request which route took it, by a template: a path may hold a number.
+fn route(template: &'static str) -> impl Filter<Extract = (), Error = Infallible> + Copy {
+    ext::optional::<Arc<Context>>()
+        .map(move |context: Option<Arc<Context>>| {
+            if let Some(context) = context {
+                context.set_route(template);
+            }
+        })
+        .untuple_one()
 }
 
 /// `GET`, and `HEAD`, whose answer loses its body on the way out.

@@ -225,3 +225,15 @@ async fn the_client_tells_the_servers_refusals() {
     let error = client(Some("t0ken")).find(&Selector::new("a\0b")).await.expect_err("refused");
     assert_eq!((error.code(), error.exit_code()), (Code::InvalidRequest, 2));
 }
+
+#[tokio::test]
+async fn every_answer_carries_the_id_of_its_request() {
+    let server = Server::with_token("secret").await;
+    for path in ["/health", "/conversations", "/nowhere"] {
+        let request = format!("GET {path} HTTP/1.1\r\n{LINES}x-request-id: Mine-7\r\n\r\n");
+        let answer = server.raw(request).await;
+        assert!(answer.head.contains("\r\nx-request-id: mine-7"), "{path}: {}", answer.head);
+        let answer = server.get(path).await;
+        assert!(answer.head.contains("\r\nx-request-id: "), "{path}: {}", answer.head);
+    }
+}
