@@ -75,6 +75,7 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod logging;
+pub mod metrics;
 pub mod output;
 mod run;
 pub mod sandbox;
@@ -82,6 +83,7 @@ pub mod server;
 pub mod store;
 pub mod telnyx;
 pub mod threading;
+pub mod throttle;
 pub mod tls;
 
 pub use run::run;

@@ -82,12 +82,12 @@ fn execute(cli: Cli) -> Result<(), Error> {
         Command::Generate(args) => generate::run(&args.dir),
         Command::Serve(args) => {
             let context = Context::new(global, Flags { listen: args.listen, ..Flags::default() })?;
-            logging::start(&context.config, logging::SERVER)?;
+            let _log = logging::start_server(&context.config)?;
             server_runtime()?.block_on(serve::run(context.config, &mut io::stdout()))
         }
         Command::Sandbox(args) => {
             let context = Context::new(global, Flags::default())?;
-            logging::start(&context.config, logging::SERVER)?;
+            let _log = logging::start_server(&context.config)?;
             server_runtime()?.block_on(sandbox::run(args, &mut io::stdout()))
         }
         Command::Migrate => {
@@ -167,7 +167,7 @@ fn heed_interrupt(backend: &Backend) {
 
 fn command(global: GlobalArgs, flags: Flags) -> Result<Context, Error> {
     let context = Context::new(global, flags)?;
-    logging::start(&context.config, logging::COMMAND)?;
+    logging::start_command(&context.config)?;
     Ok(context)
 }
 

@@ -12,6 +12,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::Secret;
 use crate::error::{Code, Error};
+use crate::metrics;
 
 /// What to do about a refusal for want of a token.
 const SET_TOKEN: &str = "set CONVO_API_TOKEN on the server and send it as 'Authorization: Bearer'";
@@ -73,11 +74,19 @@ impl Access {
     }
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Error> {
-        let (message, hint) = match bearer(headers) {
+        let (reason, message, hint) = match bearer(headers) {
             Some(token) if self.knows(token) => return Ok(()),
-            Some(_) => ("the API token is wrong", "use one of the tokens in CONVO_API_TOKEN"),
-            None => ("an API token is needed", "send it as 'Authorization: Bearer <token>'"),
+            Some(_) => (
+                "wrong_token",
+                "the API token is wrong",
+                "use one of the tokens in CONVO_API_TOKEN",
+            ),
+            None => {
+                let hint = "send it as 'Authorization: Bearer <token>'";
+                ("no_token", "an API token is needed", hint)
+            }
         };
+        metrics::unauthorized(reason);
         Err(Error::new(Code::Unauthorized, message).hint(hint))
     }
 

@@ -3,7 +3,6 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
@@ -21,7 +20,8 @@ use warp::reply::Response;
 
 use super::Limits;
 use super::access::Caller;
-use super::request::{Context, REQUEST_ID};
+use super::observe::Exchange;
+use crate::metrics::UnderWay;
 
 /// Waits between attempts to accept when the machine is out of something, such as open files.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -81,20 +81,14 @@ impl Connections {
         let service = service_fn(move |mut request: Request<Incoming>| {
             let authority = request.uri().authority().cloned();
             request.extensions_mut().insert(Caller { peer, authority });
-            let context = Context::new(request.headers());
-            request.extensions_mut().insert(Arc::clone(&context));
-            let answer = routes.call(request);
-            async move {
-                let mut answer = answer.await;
-                if let Ok(response) = &mut answer {
-                    response.headers_mut().insert(REQUEST_ID, context.id().clone());
-                }
-                answer
-            }
+            let exchange = Exchange::begin(&mut request);
+            exchange.watch(routes.call(request))
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let connection = self.graceful.watch(connection);
+        let open = UnderWay::connection();
         self.open.spawn(async move {
+            let _open = open;
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }

@@ -4,6 +4,8 @@
 pub mod access;
 mod body;
 mod listen;
+mod metrics;
+mod observe;
 mod path;
 mod query;
 mod reading;

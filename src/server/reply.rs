@@ -10,6 +10,7 @@ use warp::reject::{Reject, Rejection};
 use warp::reply::Response;
 
 use crate::error::{Code, Error};
+use crate::metrics;
 
 /// A refusal before any handler ran.
 #[derive(Debug)]
@@ -51,6 +52,7 @@ pub(super) fn respond(result: Result<Response, Error>) -> Response {
 
 /// An error as an answer.
 pub(super) fn refuse(error: &Error) -> Response {
+    metrics::error(error.code());
     let body = serde_json::to_vec(&error.body()).unwrap_or_default();
     let mut response = json_bytes(error.http_status(), body);
     let headers = response.headers_mut();

@@ -14,7 +14,7 @@ use super::access::Caller;
 use super::path::Segment;
 use super::reply::{Refused, WrongMethod, recover, respond};
 use super::request::Context;
-use super::{State, reading, send, webhook};
+use super::{State, metrics, reading, send, webhook};
 
 /// Every route of the server. Whatever is asked, the answer is JSON.
 pub(super) fn all(state: &Arc<State>) -> BoxedFilter<(Response,)> {
@@ -29,6 +29,8 @@ pub(super) fn all(state: &Arc<State>) -> BoxedFilter<(Response,)> {
         .or(message(state))
         .unify()
         .or(ready(state))
+        .unify()
+        .or(metrics(state))
         .unify()
         .boxed();
     busy.or(others).unify().recover(recover).unify().boxed()
@@ -57,6 +59,17 @@ fn ready(state: &Arc<State>) -> BoxedFilter<(Response,)> {
         .and(allowed(state))
         .and(with(state))
         .then(reading::ready)
+        .map(respond)
+        .boxed()
+}
+
+fn metrics(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+    path!("metrics")
+        .and(route("/metrics"))
+        .and(get())
+        .and(allowed(state))
+        .and(with(state))
+        .then(metrics::metrics)
         .map(respond)
         .boxed()
 }

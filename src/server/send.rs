@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::error::Category;
 use tokio::task::JoinError;
+use tracing::Instrument;
 use warp::reply::Response;
 
 use super::path::Segment;
@@ -59,7 +60,7 @@ async fn run(
     let threads = state.threads.clone();
     let repeat_under = key.clone();
     let task = async move { threads.send(&to, &request, key.as_deref()).await };
-    state.sends.spawn(task).await.unwrap_or_else(|error| {
+    state.sends.spawn(task.in_current_span()).await.unwrap_or_else(|error| {
         Err(failed_midway(&error).with(|extra| extra.idempotency_key = repeat_under))
     })
 }
@@ -76,7 +77,7 @@ pub(super) async fn retry(
     let id = message_id(&named)?;
     let threads = state.threads.clone();
     let task = async move { threads.retry(id, force).await };
-    let message = state.sends.spawn(task).await.unwrap_or_else(|error| {
+    let message = state.sends.spawn(task.in_current_span()).await.unwrap_or_else(|error| {
         Err(failed_midway(&error).with(|extra| extra.message_id = Some(id)))
     })?;
     reply::json(status_of(&message), &message)

@@ -15,6 +15,7 @@ use warp::reply::{Reply, Response};
 
 use super::reply;
 use crate::error::Error;
+use crate::metrics;
 
 /// Rows read at once.
 pub(super) const PAGE: u64 = 500;
@@ -90,6 +91,7 @@ fn append<T: Serialize>(text: &mut Vec<u8>, rows: &[T], lead: &str) -> Result<()
 }
 
 fn log_cut(error: &Error) {
+    metrics::error(error.code());
     tracing::warn!(code = error.code().as_str(), "a listing was cut off midway");
 }
 

@@ -11,8 +11,10 @@ use warp::reply::Response;
 use super::{State, body, reply};
 use crate::clock;
 use crate::error::{Code, Error};
+use crate::metrics;
 use crate::telnyx::signature::SignatureError;
 use crate::threading::Received;
+use crate::throttle::Throttle;
 
 /// Longest wait for the commit. Telnyx gives up after 2 s, and then delivers again.
 const COMMIT_TIME: Duration = Duration::from_millis(1_500);
@@ -23,12 +25,14 @@ pub(super) async fn receive<B: Buf, E>(
     headers: HeaderMap,
     body: impl Stream<Item = Result<B, E>>,
 ) -> Result<Response, Error> {
-    let raw = body::collect(body, state.limits.body_time).await?;
+    let raw = body::collect(body, state.limits.body_time).await.inspect_err(|_| {
+        metrics::webhook("unreadable");
+    })?;
     let header = |name| headers.get(name).map(HeaderValue::as_bytes);
     let (timestamp, signature) = (header("telnyx-timestamp"), header("telnyx-signature-ed25519"));
     let now = clock::now().as_micros() / 1_000_000;
     state.verifier.verify(timestamp, signature, &raw, now).map_err(|reason| {
-        log_refusal(reason);
+        note_refusal(reason);
         Error::new(Code::InvalidSignature, "invalid signature")
     })?;
     let received = tokio::time::timeout(COMMIT_TIME, state.threads.receive(raw))
@@ -36,35 +40,58 @@ pub(super) async fn receive<B: Buf, E>(
         .unwrap_or_else(|_| {
             Err(Error::new(Code::DatabaseUnavailable, "the event could not be stored in time"))
         })
-        .inspect_err(|error| {
-            tracing::warn!(code = error.code().as_str(), "a signed webhook was not taken in");
-        })?;
-    tracing::debug!(?received, "took in a webhook");
-    Ok(reply::json_bytes(StatusCode::OK, words(received)))
+        .inspect_err(note_failure)?;
+    let (outcome, answer) = words(received);
+    metrics::webhook_accepted(outcome);
+    Ok(reply::json_bytes(StatusCode::OK, answer))
 }
 
-fn words(received: Received) -> &'static str {
+/// What became of a webhook, as a word and as the whole answer.
+fn words(received: Received) -> (&'static str, &'static str) {
     match received {
-        Received::Stored => r#"{"status":"stored"}"#,
-        Received::Updated => r#"{"status":"updated"}"#,
-        Received::Duplicate => r#"{"status":"duplicate"}"#,
-        Received::Ignored => r#"{"status":"ignored"}"#,
+        Received::Stored => ("stored", r#"{"status":"stored"}"#),
+        Received::Updated => ("updated", r#"{"status":"updated"}"#),
+        Received::Duplicate => ("duplicate", r#"{"status":"duplicate"}"#),
+        Received::Ignored => ("ignored", r#"{"status":"ignored"}"#),
     }
 }
 
-/// The caller hears the same in every case; the log tells the operator which one it is.
-fn log_refusal(reason: SignatureError) {
-    match reason {
+/// A webhook that was believed and yet not taken in. While the database is away there are many.
+fn note_failure(error: &Error) {
+    static LINES: [Throttle; 2] = [const { Throttle::new() }; 2];
+    let (lines, outcome) = match error.code() {
+        Code::InvalidRequest => (&LINES[0], "invalid"),
+        _ => (&LINES[1], "unavailable"),
+    };
+    metrics::webhook(outcome);
+    let code = error.code().as_str();
+    lines.pass(|left_out| tracing::warn!(code, left_out, "a signed webhook was not taken in"));
+}
+
+/// The caller hears the same in every case; the log tells the operator which one it is. Strangers
+/// may post as much as they like, so each reason gets a line in a while.
+fn note_refusal(reason: SignatureError) {
+    static LINES: [Throttle; 5] = [const { Throttle::new() }; 5];
+    let (lines, word) = match reason {
+        SignatureError::NoKey => (&LINES[0], "no_key"),
+        SignatureError::MissingHeader => (&LINES[1], "missing_header"),
+        SignatureError::BadTimestamp => (&LINES[2], "bad_timestamp"),
+        SignatureError::BadSignature => (&LINES[3], "bad_signature"),
+        SignatureError::Stale { .. } => (&LINES[4], "stale"),
+    };
+    metrics::webhook_refused(word);
+    lines.pass(|left_out| match reason {
         SignatureError::NoKey => {
-            tracing::error!("TELNYX_PUBLIC_KEY is not set: every webhook is refused");
+            tracing::error!(left_out, "TELNYX_PUBLIC_KEY is not set: every webhook is refused");
         }
         SignatureError::Stale { skew_seconds } => tracing::warn!(
             skew_seconds,
+            left_out,
             "refused a webhook with a good signature: its time is too far from this machine's \
              clock; check the clock (NTP)"
         ),
-        reason => tracing::warn!(%reason, "refused a webhook"),
-    }
+        reason => tracing::warn!(%reason, left_out, "refused a webhook"),
+    });
 }
 
 #[cfg(test)]
@@ -76,8 +103,9 @@ mod tests {
         for received in
             [Received::Stored, Received::Updated, Received::Duplicate, Received::Ignored]
         {
-            let expected = serde_json::json!({ "status": received }).to_string();
-            assert_eq!(words(received), expected);
+            let (word, answer) = words(received);
+            assert_eq!(answer, serde_json::json!({ "status": received }).to_string());
+            assert_eq!(answer, serde_json::json!({ "status": word }).to_string());
         }
     }
 }

@@ -7,12 +7,14 @@ use sea_orm::{
     TransactionTrait,
 };
 
-use super::failure::{Failure, classify, tell, unavailable};
+use super::failure::{Failure, classify, count, tell, unavailable};
 use super::row::{Change, NewEvent, NewMessage, NewReport};
 use super::writer::{Job, Task, Written};
 use super::{events, messages, reports, sends, settle};
 use crate::clock;
+use crate::domain::Status;
 use crate::error::Error;
+use crate::metrics::{self, Repeat};
 
 /// How long to wait for another process that holds SQLite's only write lock.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
@@ -30,12 +32,17 @@ pub(super) async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) -> bool 
     let mut repeats = 0;
     while !batch.is_empty() {
         let Err(Broken { error, in_doubt, sound }) = transaction(db, &mut batch).await else {
+            batch.iter().for_each(note);
             batch.drain(..).for_each(Job::answer);
             break;
         };
         match classify(&error) {
-            Failure::Contention if sound && repeats < REPEATS => repeats += 1,
+            Failure::Contention if sound && repeats < REPEATS => {
+                metrics::repeat(Repeat::Contention);
+                repeats += 1;
+            }
             Failure::Data if sound && batch.len() > 1 => {
+                metrics::repeat(Repeat::Data);
                 let mut rest = batch.drain(..);
                 for job in rest.by_ref() {
                     if !Box::pin(write(db, vec![job])).await {
@@ -45,6 +52,7 @@ pub(super) async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) -> bool 
                 }
             }
             Failure::Data => {
+                count(Failure::Data);
                 tracing::error!(%error, "a row could not be stored");
                 batch.drain(..).for_each(|job| job.fail(Error::internal));
                 return sound;
@@ -71,6 +79,7 @@ struct Broken {
 }
 
 async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<(), Broken> {
+    let since = Instant::now();
     let txn = begin(db).await.map_err(|error| {
         let sound = classify(&error) == Failure::Contention;
         Broken { error, in_doubt: false, sound }
@@ -79,13 +88,27 @@ async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<()
     batch.retain(|job| !job.is_abandoned());
     match fill(&txn, batch).await {
         Ok(()) => {
+            let commits = Instant::now();
             let commit = txn.commit().await;
-            commit.map_err(|error| Broken { error, in_doubt: true, sound: false })
+            commit.map_err(|error| Broken { error, in_doubt: true, sound: false })?;
+            metrics::batch(batch.len(), since.elapsed(), commits.elapsed());
+            Ok(())
         }
         Err(error) => {
             let sound = txn.rollback().await.is_ok() && classify(&error) != Failure::Unavailable;
             Err(Broken { error, in_doubt: false, sound })
         }
+    }
+}
+
+/// Counts what a committed report says.
+fn note(job: &Job) {
+    let Job::Event(task) = job else { return };
+    let (Some(Written::Report), Change::Report(report)) = (task.output, &task.input.change) else {
+        return;
+    };
+    for recipient in &report.recipients {
+        metrics::status_report(Status::from_report(&recipient.word));
     }
 }
 
@@ -117,6 +140,9 @@ async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
             Err(error)
                 if classify(&error) == Failure::Contention && since.elapsed() < LOCK_WAIT =>
             {
+                if pause == LOCK_POLL {
+                    metrics::repeat(Repeat::Lock);
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_POLL);
             }

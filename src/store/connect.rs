@@ -22,7 +22,7 @@ const BUSY_POLL: Duration = Duration::from_millis(5);
 /// How long to wait for a connection of the pool, and for PostgreSQL to accept one.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections a server reads with.
-const READERS: u32 = 4;
+pub(super) const READERS: u32 = 4;
 
 /// SQLite's page cache per connection; negative means KiB. The writer touches every index.
 const READER_CACHE: &str = "-4000";

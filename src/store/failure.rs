@@ -3,6 +3,8 @@
 use sea_orm::{DbErr, RuntimeErr};
 
 use crate::error::{Code, Error};
+use crate::metrics;
+use crate::throttle::Throttle;
 
 /// SQLite's code for a file that it has not written.
 const NOT_A_DATABASE: &str = "26";
@@ -54,9 +56,24 @@ fn code(error: &DbErr) -> Option<String> {
 }
 
 /// Logs a database's words, which are nobody else's business, and tells what they mean.
+/// While it is away every request fails, so it is said once in a while.
 pub(super) fn tell(error: &DbErr) -> Error {
-    tracing::error!(%error, "the database failed");
+    static LINES: [Throttle; 3] = [const { Throttle::new() }; 3];
+    let failure = classify(error);
+    count(failure);
+    LINES[failure as usize].pass(|left_out| {
+        tracing::error!(%error, left_out, "the database failed");
+    });
     unavailable()
+}
+
+/// Counts a failure that is told to somebody.
+pub(super) fn count(failure: Failure) {
+    metrics::database_error(match failure {
+        Failure::Contention => "contention",
+        Failure::Data => "data",
+        Failure::Unavailable => "unavailable",
+    });
 }
 
 /// The error of one who asked while the database cannot answer.

@@ -16,6 +16,7 @@ use super::row::{Closing, NewEvent, NewSend, Opened};
 use super::settle::{Settled, Step};
 use crate::domain::Message;
 use crate::error::Error;
+use crate::metrics;
 
 /// The most jobs in one transaction.
 const BATCH: usize = 256;
@@ -197,6 +198,13 @@ impl Writer {
         }
     }
 
+    /// How many jobs wait, and how many may.
+    #[must_use]
+    pub fn queue(&self) -> (usize, usize) {
+        let limit = self.jobs.max_capacity();
+        (limit - self.jobs.capacity(), limit)
+    }
+
     /// Whether the task runs and its queue has room.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -208,7 +216,10 @@ impl Writer {
         job: Job,
         answer: oneshot::Receiver<Result<O, Error>>,
     ) -> Result<O, Error> {
-        self.jobs.try_send(job).map_err(|_| unavailable())?;
+        self.jobs.try_send(job).map_err(|_| {
+            metrics::turned_away();
+            unavailable()
+        })?;
         answer.await.map_err(|_| unavailable())?
     }
 }
@@ -230,6 +241,7 @@ async fn run(
             return;
         }
         if !sound {
+            metrics::reconnect();
             close(db).await;
             match replace(&connect, &mut queue).await {
                 Some(fresh) => db = fresh,

@@ -3,7 +3,7 @@
 //! An answer either proves that the message was taken, or proves that it was not, or proves
 //! nothing. Telling these apart is the whole of this module; what to do then is `threading`'s.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{StatusCode, redirect};
@@ -16,6 +16,7 @@ use crate::config::Secret;
 use crate::domain::MessageError;
 use crate::domain::text::repair_json;
 use crate::error::{Code, Error};
+use crate::metrics;
 
 /// The longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,6 +52,19 @@ pub enum Answer {
         /// What happened, in a few words.
         what: String,
     },
+}
+
+impl Answer {
+    /// What is sure, as a word.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::Refused { .. } => "refused",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Ambiguous { .. } => "ambiguous",
+        }
+    }
 }
 
 /// The way to Telnyx's API.
@@ -105,6 +119,13 @@ impl Client {
 
     /// Offers a message once: the exact bytes, under a key, to the given API.
     pub async fn offer(&self, base_url: &str, key: &str, body: &[u8], timeout: Duration) -> Answer {
+        let begun = Instant::now();
+        let answer = self.post(base_url, key, body, timeout).await;
+        metrics::telnyx("send", answer.word(), begun.elapsed());
+        answer
+    }
+
+    async fn post(&self, base_url: &str, key: &str, body: &[u8], timeout: Duration) -> Answer {
         let request = self
             .http
             .post(format!("{base_url}/messages"))
@@ -128,6 +149,14 @@ impl Client {
     /// Asks how a message stands. `None` when nothing is learnt: Telnyx forgets messages after ten
     /// days, and an error says nothing about one.
     pub async fn get(&self, telnyx_message_id: &str, timeout: Duration) -> Option<Payload> {
+        let begun = Instant::now();
+        let told = self.look_up(telnyx_message_id, timeout).await;
+        let outcome = if told.is_some() { "told" } else { "nothing" };
+        metrics::telnyx("look_up", outcome, begun.elapsed());
+        told
+    }
+
+    async fn look_up(&self, telnyx_message_id: &str, timeout: Duration) -> Option<Payload> {
         let mut url = url::Url::parse(&self.base_url).ok()?;
         url.path_segments_mut().ok()?.pop_if_empty().extend(["messages", telnyx_message_id]);
         let request = self

@@ -1,5 +1,6 @@
 //! What a thread is. The CLI, the REST API and the webhook all call this and nothing below it.
 
+mod inspect;
 mod offer;
 mod outcome;
 mod receive;

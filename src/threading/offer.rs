@@ -141,7 +141,7 @@ fn note(answer: &Answer, attempt: Attempt<'_>) {
             tracing::debug!(%message_id, telnyx_message_id = %payload.id, "accepted");
         }
         Answer::Refused { status, error } => {
-            tracing::warn!(%message_id, %to, status, code = ?error.code, "refused");
+            tracing::warn!(%message_id, %to, status, code = error.code, "refused");
         }
         Answer::RateLimited { .. } => tracing::warn!(%message_id, %to, "rate limited"),
         Answer::Unreachable { why } => {

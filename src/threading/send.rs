@@ -13,6 +13,7 @@ use crate::domain::{
     Timestamp,
 };
 use crate::error::{Code, Error};
+use crate::metrics;
 use crate::store::Facts;
 use crate::store::row::{Closing, NewMessage, NewSend, Offer, Opened};
 use crate::telnyx::event::TAG_PREFIX;
@@ -33,6 +34,14 @@ impl Sent {
     pub fn is_open(&self) -> bool {
         self.message.status <= Status::Unknown
     }
+}
+
+/// How a send came to its end.
+enum Ended {
+    /// By an offer of its own.
+    Sent(Sent),
+    /// By the offer that was made under its key before.
+    Repeated(Sent),
 }
 
 /// The body of `POST /v2/messages`, in a fixed order of fields: the bytes are kept and repeated.
@@ -65,6 +74,25 @@ impl Threads {
         request: &SendRequest,
         key: Option<&str>,
     ) -> Result<Sent, Error> {
+        let ended = self.send_or_repeat(to, request, key).await;
+        metrics::send(match &ended {
+            Ok(Ended::Repeated(_)) => Ok("repeated"),
+            Ok(Ended::Sent(sent)) if sent.is_open() => Ok("unknown"),
+            Ok(Ended::Sent(_)) => Ok("accepted"),
+            Err(error) if error.code() == Code::OutcomeUnknown => Ok("unknown"),
+            Err(error) => Err(error.code()),
+        });
+        match ended? {
+            Ended::Sent(sent) | Ended::Repeated(sent) => Ok(sent),
+        }
+    }
+
+    async fn send_or_repeat(
+        &self,
+        to: &str,
+        request: &SendRequest,
+        key: Option<&str>,
+    ) -> Result<Ended, Error> {
         let now = clock::now();
         key.map_or(Ok(()), check_idempotency_key)?;
         let draft = request.understand(to, now)?;
@@ -91,7 +119,7 @@ impl Threads {
         match self.store.writer()?.open(send).await {
             Ok(Opened::Stored) => {}
             Ok(Opened::Replay(message)) => {
-                return Ok(Sent { message: *message, idempotency_key: key });
+                return Ok(Ended::Repeated(Sent { message: *message, idempotency_key: key }));
             }
             Ok(Opened::KeyReused) => return Err(key_reused()),
             Ok(Opened::OptedOut { since, number }) => {
@@ -109,7 +137,7 @@ impl Threads {
             outcome: outcome(&offered, &message, draft.despite_opt_out),
         };
         let refusal = refusal(&offered, &message);
-        self.conclude(closing, refusal, key).await
+        self.conclude(closing, refusal, key).await.map(Ended::Sent)
     }
 
     /// Nothing was offered, since nothing could be stored. Only if the database broke off while it

@@ -17,6 +17,7 @@ use super::{Threads, receive};
 use crate::clock;
 use crate::domain::{Message, Status, Timestamp};
 use crate::error::Error;
+use crate::metrics;
 use crate::store::row::{Closing, Outcome};
 pub use crate::store::settle::Settled;
 use crate::store::settle::{Claim, Step, Waiting, Work};
@@ -48,6 +49,7 @@ impl Threads {
         while !shutdown.is_cancelled() {
             match self.settle(clock::now()).await {
                 Ok(moved) => moved.iter().for_each(|settled| {
+                    metrics::settled(settled.status);
                     tracing::info!(message_id = %settled.id, status = %settled.status, "settled");
                 }),
                 Err(error) => tracing::warn!(%error, "nothing could be settled"),

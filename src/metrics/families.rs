@@ -1,0 +1,222 @@
+//! Every family that is counted as it happens: its name, its help, its labels.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Result,
+};
+
+use crate::domain::Status;
+
+/// Seconds of a request.
+const REQUEST_SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+/// Seconds of a transaction.
+const COMMIT_SECONDS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+];
+/// Jobs in a batch.
+const BATCH_JOBS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+pub(super) struct Families {
+    pub(super) registry: Registry,
+    pub(super) http_requests: IntCounterVec,
+    pub(super) http_duration: HistogramVec,
+    pub(super) http_in_flight: IntGauge,
+    pub(super) http_connections: IntGauge,
+    pub(super) unauthorized: IntCounterVec,
+    pub(super) errors: IntCounterVec,
+    pub(super) webhooks: IntCounterVec,
+    pub(super) webhooks_refused: IntCounterVec,
+    pub(super) status_reports: IntCounterVec,
+    pub(super) sends: IntCounterVec,
+    pub(super) settled: IntCounterVec,
+    pub(super) telnyx_requests: IntCounterVec,
+    pub(super) telnyx_duration: HistogramVec,
+    pub(super) batch_jobs: Histogram,
+    pub(super) batch_duration: Histogram,
+    pub(super) commit_duration: Histogram,
+    pub(super) repeats: IntCounterVec,
+    pub(super) turned_away: IntCounter,
+    pub(super) reconnects: IntCounter,
+    pub(super) database_errors: IntCounterVec,
+}
+
+impl Families {
+    pub(super) fn new() -> Result<Self> {
+        let registry = Registry::new();
+        let new = Maker(&registry);
+        let families = Self {
+            http_requests: new.counters(
+                "convo_http_requests_total",
+                "HTTP requests, by the template of their route, method and class of status",
+                &["route", "method", "status"],
+            )?,
+            http_duration: new.histograms(
+                "convo_http_request_duration_seconds",
+                "Time from a request's head to the last byte of its answer",
+                &["route", "method"],
+                REQUEST_SECONDS,
+            )?,
+            http_in_flight: new
+                .gauge("convo_http_requests_in_flight", "HTTP requests being answered")?,
+            http_connections: new.gauge("convo_http_connections", "Open HTTP connections")?,
+            unauthorized: new.words(
+                "convo_http_unauthorized_total",
+                "Requests answered 401 for want of a good token or signature, by reason",
+                "reason",
+                ["no_token", "wrong_token", "signature"],
+            )?,
+            errors: new.counters(
+                "convo_errors_total",
+                "Requests answered with an error, by the code of the answer",
+                &["code"],
+            )?,
+            webhooks: new.words(
+                "convo_webhooks_total",
+                "Webhooks, by what became of them",
+                "outcome",
+                [
+                    "stored",
+                    "updated",
+                    "duplicate",
+                    "ignored",
+                    "refused",
+                    "unreadable",
+                    "invalid",
+                    "unavailable",
+                ],
+            )?,
+            webhooks_refused: new.words(
+                "convo_webhooks_refused_total",
+                "Webhooks that were not believed, by reason",
+                "reason",
+                ["no_key", "missing_header", "bad_timestamp", "bad_signature", "stale"],
+            )?,
+            status_reports: new.words(
+                "convo_status_reports_total",
+                "New delivery reports, by the status they name, for each recipient",
+                "status",
+                Status::ALL
+                    .iter()
+                    .map(|status| status.as_str())
+                    .filter(|word| Status::from_report(word).is_some())
+                    .chain(["other"]),
+            )?,
+            sends: new.words(
+                "convo_sends_total",
+                "Sends, by outcome: accepted, unknown, repeated under its key, or an error's code",
+                "outcome",
+                ["accepted", "unknown", "repeated"],
+            )?,
+            settled: new.counters(
+                "convo_settled_messages_total",
+                "Messages whose status was moved by settling, by the new status",
+                &["status"],
+            )?,
+            telnyx_requests: new.counters(
+                "convo_telnyx_requests_total",
+                "Requests to Telnyx, by kind and outcome",
+                &["request", "outcome"],
+            )?,
+            telnyx_duration: new.histograms(
+                "convo_telnyx_request_duration_seconds",
+                "Time until Telnyx's answer was read or given up, by kind of request",
+                &["request"],
+                REQUEST_SECONDS,
+            )?,
+            batch_jobs: new.histogram(
+                "convo_writer_batch_jobs",
+                "Jobs committed together",
+                BATCH_JOBS,
+            )?,
+            batch_duration: new.histogram(
+                "convo_writer_batch_duration_seconds",
+                "Time of a transaction of the writer, waiting for its lock and commit included",
+                COMMIT_SECONDS,
+            )?,
+            commit_duration: new.histogram(
+                "convo_writer_commit_duration_seconds",
+                "Time of the commit alone",
+                COMMIT_SECONDS,
+            )?,
+            repeats: new.words(
+                "convo_writer_repeats_total",
+                "What the writer did once more, by reason",
+                "reason",
+                ["lock", "contention", "data"],
+            )?,
+            turned_away: new.counter(
+                "convo_writer_turned_away_total",
+                "Jobs that found the writer's queue full",
+            )?,
+            reconnects: new
+                .counter("convo_writer_reconnects_total", "Connections that the writer replaced")?,
+            database_errors: new.words(
+                "convo_database_errors_total",
+                "Failures of the database, by class",
+                "class",
+                ["contention", "data", "unavailable"],
+            )?,
+            registry: registry.clone(),
+        };
+        for request in ["send", "look_up"] {
+            families.telnyx_duration.with_label_values(&[request]);
+        }
+        Ok(families)
+    }
+}
+
+/// Makes families and registers them.
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, made: C) -> Result<C> {
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
+        self.register(IntCounter::new(name, help)?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    /// Counters by one label, each of whose words is there from the start: a rate over what has
+    /// not happened yet is then zero and not nothing.
+    fn words<'a>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        words: impl IntoIterator<Item = &'a str>,
+    ) -> Result<IntCounterVec> {
+        let counters = self.counters(name, help, &[label])?;
+        for word in words {
+            counters.get_metric_with_label_values(&[word])?;
+        }
+        Ok(counters)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge> {
+        self.register(IntGauge::new(name, help)?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram> {
+        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.register(Histogram::with_opts(opts)?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec> {
+        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.register(HistogramVec::new(opts, labels)?)
+    }
+}

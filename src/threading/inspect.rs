@@ -1,0 +1,20 @@
+//! How the threads stand, for whoever watches the server.
+
+use std::time::Duration;
+
+use super::Threads;
+use crate::clock;
+use crate::metrics::Live;
+
+impl Threads {
+    /// How they stand right now. A database that does not answer within `patience` leaves its
+    /// part open.
+    pub async fn live(&self, patience: Duration) -> Live {
+        let open = tokio::time::timeout(patience, self.store.open_messages(clock::now())).await;
+        Live {
+            queue: self.store.writer().map(|writer| writer.queue()).unwrap_or_default(),
+            connections: self.store.connections(),
+            open: open.ok().and_then(Result::ok),
+        }
+    }
+}
