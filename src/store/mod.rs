@@ -10,6 +10,7 @@ mod events;
 mod failure;
 pub mod location;
 mod messages;
+mod pulse;
 mod read;
 mod reports;
 pub mod row;
