@@ -15,14 +15,13 @@ use std::time::{Duration, Instant};
 
 use convo::sandbox::SigningKey;
 use convo::server::access::Access;
-use convo::server::{self, App};
+use convo::server::{App, Limits, Server, Shutdown, Stop};
 use convo::store::{Location, Mode, Purpose, Store};
 use convo::telnyx::signature::Verifier;
 use convo::threading::{Policy, Threads};
 use sea_orm::{ConnectionTrait, Database};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const CONNECTIONS: usize = 64;
@@ -58,9 +57,14 @@ async fn measure(label: &str, url: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let verifier = Arc::new(Verifier::new(&[key.public_key()]).expect("a key"));
-    let app = App { threads: threads.clone(), access: Access::new(&[]), verifier, sandbox: false };
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(server::run(listener, app, stop.clone(), ROUND));
+    let (limits, stop) = (Limits::default(), Stop::default());
+    let server = Server::new(App { access: Access::new(&[]), verifier, limits, stop });
+    server.open(threads.clone());
+    let shutdown = Shutdown::default();
+    let running = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { server.run(listener, shutdown).await }
+    });
 
     let health: Vec<Vec<u8>> = vec![b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec()];
     let answered = load(address, Arc::new(health), true).await;
@@ -83,8 +87,9 @@ async fn measure(label: &str, url: &str) {
         rate(stored),
         stored as f64 / answered as f64
     );
-    stop.cancel();
-    running.await.expect("no panic").expect("a clean end");
+    shutdown.asked.cancel();
+    shutdown.hurry.cancel();
+    running.await.expect("no panic");
 }
 
 /// Sends requests on every connection for one round; returns how many were answered 200.

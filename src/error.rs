@@ -36,6 +36,8 @@ pub enum Code {
     MethodNotAllowed,
     /// The body is larger than the route takes.
     PayloadTooLarge,
+    /// The request did not arrive in time.
+    RequestTimeout,
     /// The body is not JSON.
     UnsupportedMediaType,
     /// A webhook whose signature is missing, wrong or too old.
@@ -64,6 +66,8 @@ pub enum Code {
     Cancelled,
     /// The database cannot be reached or is overloaded.
     DatabaseUnavailable,
+    /// The server has more to do than it can.
+    Overloaded,
     /// The convo server cannot be reached, or broke off its answer.
     ServerUnreachable,
     /// What answered is not a convo server, or not one that this program understands.
@@ -93,13 +97,15 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotRetryable | Self::Cancelled => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyKeyReused | Self::TelnyxRefused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::TelnyxUnreachable
             | Self::NotConfigured
             | Self::DatabaseNotReady
-            | Self::DatabaseUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::DatabaseUnavailable
+            | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerUnreachable | Self::ServerMismatch => StatusCode::BAD_GATEWAY,
             Self::OutcomeUnknown => StatusCode::ACCEPTED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -131,6 +137,8 @@ impl Code {
             | Self::ServerMismatch => 4,
             Self::RateLimited
             | Self::TelnyxUnreachable
+            | Self::RequestTimeout
+            | Self::Overloaded
             | Self::DatabaseUnavailable
             | Self::ServerUnreachable => 5,
             Self::TelnyxRefused | Self::Cancelled => 6,
@@ -225,6 +233,14 @@ impl Error {
     pub fn internal() -> Self {
         Self::new(Code::Internal, "an unexpected failure inside convo")
             .hint("the log of the program that failed says more")
+    }
+
+    /// More is asked at once than is taken on; whoever comes again in a moment may find room.
+    #[must_use]
+    pub fn overloaded(message: impl Into<String>) -> Self {
+        Self::new(Code::Overloaded, message)
+            .hint("try again shortly")
+            .with(|extra| extra.retry_after = Some(1))
     }
 
     /// Adds what to do next.

@@ -81,6 +81,7 @@ mod run;
 pub mod sandbox;
 pub mod server;
 pub mod store;
+pub mod systemd;
 pub mod telnyx;
 pub mod threading;
 pub mod throttle;

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::logging;
 use crate::output::{self, Facts, Format, Look};
 use crate::store::Purpose;
+use crate::systemd;
 
 /// Runs one command line, the program's name first. Prints every failure once, on standard error.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -83,7 +84,12 @@ fn execute(cli: Cli) -> Result<(), Error> {
         Command::Serve(args) => {
             let context = Context::new(global, Flags { listen: args.listen, ..Flags::default() })?;
             let _log = logging::start_server(&context.config)?;
-            server_runtime()?.block_on(serve::run(context.config, &mut io::stdout()))
+            let inherited = systemd::inherited()?;
+            let runtime = server_runtime()?;
+            let ended = runtime.block_on(serve::run(context.config, inherited, &mut io::stdout()));
+            // What still looks up a name somewhere must not hold up the end.
+            runtime.shutdown_background();
+            ended
         }
         Command::Sandbox(args) => {
             let context = Context::new(global, Flags::default())?;

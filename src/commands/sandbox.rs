@@ -2,12 +2,11 @@
 
 use std::io::Write;
 
-use tokio_util::sync::CancellationToken;
-
 use super::{serve, signals};
 use crate::cli::SandboxArgs;
 use crate::error::{Code, Error};
 use crate::sandbox::{MAGIC_NUMBERS, OWN_NUMBER, Options, Pace, Sandbox, SigningKey};
+use crate::server::Shutdown;
 
 /// Where it listens by default: beside `convo serve`.
 const LISTEN: &str = "127.0.0.1:5001";
@@ -32,8 +31,8 @@ pub async fn run(args: SandboxArgs, out: &mut impl Write) -> Result<(), Error> {
     };
     let webhook_url = args.webhook_url;
     let options = Options { webhook_url, signing_key, api_key: None, pace: Pace::default() };
-    let shutdown = CancellationToken::new();
-    let sandbox = Sandbox::start(serve::bind(address).await?, options, shutdown.clone())
+    let shutdown = Shutdown::default();
+    let sandbox = Sandbox::start(serve::bind(address).await?, options, shutdown.asked.clone())
         .map_err(|error| serve::no_sandbox(&error))?;
     settings(out, &sandbox);
     tokio::spawn(signals::stop(shutdown));

@@ -4,10 +4,13 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::signals;
 use crate::config::{Config, Secret};
@@ -15,52 +18,176 @@ use crate::domain::PhoneNumber;
 use crate::error::{Code, Error};
 use crate::sandbox::{self, Sandbox};
 use crate::server::access::{Access, may_bind};
-use crate::server::{self, App};
+use crate::server::{self, App, Limits, Server, Shutdown, Stop};
 use crate::store::{Purpose, Store};
+use crate::systemd;
 use crate::telnyx::client::Client;
 use crate::telnyx::signature::Verifier;
 use crate::threading::Threads;
 
-/// How long what is begun may take to finish after a stop was asked for.
-const DEADLINE: Duration = Duration::from_secs(10);
 /// What the simulated Telnyx is told as API key; it takes any.
 const SANDBOX_KEY: &str = "sandbox";
+/// Pauses before a database that is away is tried again.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How often the status under systemd is renewed during a stop.
+const RENEWAL: Duration = Duration::from_secs(1);
+/// The least the database gets to close at the end of a stop.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+/// Files that a server has open beside its connections and those to Telnyx.
+const OTHER_FILES: usize = 64;
 
-/// Serves until SIGTERM or Ctrl-C; a second signal ends it at once.
+/// Serves until SIGTERM or Ctrl-C, on a socket of its own or an inherited one; a second signal
+/// ends it at once.
 ///
 /// # Errors
 /// When the configuration forbids it, the address is taken or the database cannot be opened.
-pub async fn run(mut config: Config, out: &mut impl Write) -> Result<(), Error> {
-    let address = resolve(&config.listen).await?;
-    may_bind(address, !config.api_tokens.is_empty(), config.under_systemd)?;
-    let listener = bind(address).await?;
-    let address = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
-    let store = Store::open(&config.database, config.mode(), Purpose::Serve).await?;
-    let shutdown = CancellationToken::new();
-    if config.sandbox {
-        let played = play(&mut config, address, &store, &shutdown).await?;
-        banner(out, address, &config, &played);
-    }
+pub async fn run(
+    mut config: Config,
+    inherited: Option<std::net::TcpListener>,
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    let (listener, address) = listen(&config, inherited).await?;
+    allow_files(&config.limits)?;
+    let shutdown = Shutdown::default();
+    tokio::spawn(signals::stop(shutdown.clone()));
+    let played = match config.sandbox {
+        true => Some(play(&mut config, address, &shutdown.asked).await?),
+        false => None,
+    };
     warn_of_missing(&config);
-    let threads = threads(&config, store)?;
-    let app = App {
+    let server = Server::new(App {
         access: Access::new(&config.api_tokens),
         verifier: Arc::new(Verifier::new(&config.public_keys)?),
-        threads: threads.clone(),
-        sandbox: config.sandbox,
-    };
-    tokio::spawn(signals::stop(shutdown.clone()));
+        limits: config.limits.clone(),
+        stop: config.stop,
+    });
+    let watched = server.clone();
+    tokio::spawn(systemd::feed_watchdog(async move || watched.is_alive().await));
+    let serving = tokio::spawn({
+        let (server, shutdown) = (server.clone(), shutdown.clone());
+        async move { server.run(listener, shutdown).await }
+    });
+    let opened = shutdown.asked.run_until_cancelled(open_store(&config, &server)).await;
+    // Told to stop before there was anything to serve.
+    let Some(store) = opened.transpose()? else { return Ok(()) };
+    if let Some(played) = &played {
+        store.note_sandbox(&played.base_url()).await?;
+        banner(out, address, &config, played);
+    }
+    let threads = threads(&config, store)?;
+    server.open(threads.clone());
+    tracing::info!(target: "convo::server", %address, sandbox = config.sandbox, "listening");
+    systemd::ready(&format!("serving on {address}"));
+    tokio::spawn(tell_the_end(server, shutdown.clone(), config.stop));
     let settling = tokio::spawn({
-        let (threads, shutdown) = (threads.clone(), shutdown.clone());
+        let (threads, shutdown) = (threads.clone(), shutdown.asked.clone());
         async move { threads.keep_settling(shutdown).await }
     });
-    let ended = server::run(listener, app, shutdown.clone(), DEADLINE).await;
-    shutdown.cancel();
-    if tokio::time::timeout(DEADLINE, settling).await.is_err() {
-        tracing::warn!("stopped while a message was being settled; its outcome is unknown");
+    let end = serving.await.map_err(|error| {
+        tracing::error!(%error, "the server ended by a fault of convo");
+        Error::internal()
+    })?;
+    close(&threads, settling, end).await;
+    Ok(())
+}
+
+/// Lets what is being settled come to its end and closes the database, within the time there is.
+async fn close(threads: &Threads, mut settling: JoinHandle<()>, end: Instant) {
+    let last = LAST_MOMENT.min(end.saturating_duration_since(Instant::now()) / 2);
+    if tokio::time::timeout_at((end - last).into(), &mut settling).await.is_err() {
+        threads.interrupt().cancel();
+        let _ = tokio::time::timeout(last / 2, settling).await;
     }
-    threads.close().await;
-    ended
+    let closed = tokio::time::timeout(last.max(LAST_MOMENT / 2), threads.close()).await;
+    if closed.is_err() {
+        tracing::warn!("stopped before the database had closed");
+    }
+}
+
+/// Opens the database, and waits for one that is away for as long as the settings say: it may be
+/// starting, too. A file is there or not, so nobody waits for that.
+async fn open_store(config: &Config, server: &Server) -> Result<Store, Error> {
+    let starting = AbortOnDropHandle::new(tokio::spawn(systemd::starting()));
+    systemd::status("opening the database");
+    let until = Instant::now() + config.start_timeout;
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let error = match Store::open(&config.database, config.mode(), Purpose::Serve).await {
+            Ok(store) => return Ok(store),
+            Err(error) => error,
+        };
+        let may_come =
+            error.code() == Code::DatabaseUnavailable && config.database.path().is_none();
+        if !may_come || Instant::now() + pause > until {
+            drop(starting);
+            return Err(error);
+        }
+        if pause == SHORTEST_PAUSE {
+            tracing::warn!(%error, "waiting for the database");
+        }
+        server.database_is_away();
+        systemd::status(&format!("waiting for the database: {error}"));
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Tells systemd how a stop goes on.
+async fn tell_the_end(server: Server, shutdown: Shutdown, stop: Stop) {
+    shutdown.asked.cancelled().await;
+    systemd::stopping(stop.deadline);
+    loop {
+        let status = match server.sends() {
+            0 => "draining".to_owned(),
+            1 => "draining, 1 send under way".to_owned(),
+            sends => format!("draining, {sends} sends under way"),
+        };
+        systemd::status(&status);
+        tokio::time::sleep(RENEWAL).await;
+    }
+}
+
+/// The socket to listen on, and its address, if one may listen there.
+async fn listen(
+    config: &Config,
+    inherited: Option<std::net::TcpListener>,
+) -> Result<(TcpListener, SocketAddr), Error> {
+    let may_bind = |address| {
+        // Play has no token and no secrets; on this machine it may be had of systemd, too.
+        let service = config.under_systemd && !config.sandbox;
+        may_bind(address, !config.api_tokens.is_empty(), service)
+    };
+    let of_no_use = |error| {
+        Error::new(Code::NotConfigured, format!("the inherited socket is of no use: {error}"))
+    };
+    if let Some(socket) = inherited {
+        let address = socket.local_addr().map_err(of_no_use)?;
+        may_bind(address)?;
+        socket.set_nonblocking(true).map_err(of_no_use)?;
+        return Ok((TcpListener::from_std(socket).map_err(of_no_use)?, address));
+    }
+    let address = resolve(&config.listen).await?;
+    may_bind(address)?;
+    let listener = bind(address).await?;
+    let address = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
+    Ok((listener, address))
+}
+
+/// Makes sure that as many files may be open as there may be connections.
+fn allow_files(limits: &Limits) -> Result<(), Error> {
+    let files = limits.connections + server::RESERVE + limits.sends + OTHER_FILES;
+    let files = u64::try_from(files).unwrap_or(u64::MAX);
+    let have = getrlimit(Resource::Nofile);
+    if have.current.is_none_or(|current| current >= files) {
+        return Ok(());
+    }
+    let raised = Rlimit { current: Some(files), maximum: have.maximum };
+    setrlimit(Resource::Nofile, raised).map_err(|_| {
+        let what = format!("CONVO_MAX_CONNECTIONS needs {files} open files, more than are allowed");
+        Error::new(Code::NotConfigured, what)
+            .hint("allow more (LimitNOFILE= in a unit, ulimit -n), or fewer connections")
+    })
 }
 
 /// The threads for one command, in the database itself.
@@ -97,12 +224,10 @@ fn point_at_sandbox(config: &mut Config, base_url: Option<String>) {
     config.numbers = PhoneNumber::parse(sandbox::OWN_NUMBER).into_iter().collect();
 }
 
-/// Starts the simulated Telnyx beside the server, and leaves its address in the database for the
-/// commands that open it directly.
+/// Starts the simulated Telnyx beside the server.
 async fn play(
     config: &mut Config,
     address: SocketAddr,
-    store: &Store,
     shutdown: &CancellationToken,
 ) -> Result<Sandbox, Error> {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -117,7 +242,6 @@ async fn play(
     let played = played.map_err(|error| no_sandbox(&error))?;
     point_at_sandbox(config, Some(played.base_url()));
     config.public_keys = vec![played.public_key().to_owned()];
-    store.note_sandbox(&played.base_url()).await?;
     Ok(played)
 }
 

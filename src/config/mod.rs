@@ -1,6 +1,7 @@
 //! Settings: flags over environment over `.env`, read here and nowhere else.
 
 mod source;
+mod values;
 
 use std::fmt;
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use crate::domain::PhoneNumber;
 use crate::error::{Code, Error};
+use crate::server::{Limits, Stop};
 use crate::store::{Location, Mode};
 use crate::threading::Policy;
 pub use source::{SECRETS, Source, VARIABLES};
@@ -19,11 +21,6 @@ const DATABASE: &str = "sqlite:///conversations.db";
 const SANDBOX_DATABASE: &str = "sqlite:///sandbox.db";
 /// Where `serve` listens by default.
 const LISTEN: &str = "127.0.0.1:5000";
-/// The longest a send may take; the contract promises its callers 30 seconds.
-const SEND_SECONDS: std::ops::RangeInclusive<u64> = 1..=30;
-/// The longest that a text may go out late by itself: Telnyx knows a repeat for a day.
-const SETTLE_SECONDS: std::ops::RangeInclusive<u64> = 0..=24 * 3_600;
-
 /// A text that must never be shown: `Debug` prints a placeholder.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -84,6 +81,12 @@ pub struct Config {
     pub sandbox: bool,
     /// How sends are made.
     pub policy: Policy,
+    /// What callers of a server may take.
+    pub limits: Limits,
+    /// How a server stops.
+    pub stop: Stop,
+    /// How long the start of a server waits for a database that is away.
+    pub start_timeout: Duration,
     /// Whether systemd started this program.
     pub under_systemd: bool,
 }
@@ -133,18 +136,20 @@ fn real(source: &Source) -> Result<Config, Error> {
         server: source.text("CONVO_SERVER")?,
         api_tokens: list(source.text("CONVO_API_TOKEN")?).into_iter().map(Secret).collect(),
         log: source.text("CONVO_LOG")?,
-        policy: Policy {
-            timeout: send_timeout(source.text("CONVO_SEND_TIMEOUT")?)?,
-            tag: switch("CONVO_TAG", source.text("CONVO_TAG")?.as_deref())?,
-            settle_window: settle_window(source.text("CONVO_SETTLE_WINDOW")?)?,
-        },
+        policy: values::policy(source)?,
+        limits: values::limits(source)?,
+        stop: values::stop(source)?,
+        start_timeout: values::start_timeout(source)?,
         ..empty(source.directory().as_path(), DATABASE)?
     })
 }
 
 /// The real configuration is ignored, so that play never mixes with real threads.
 fn sandbox(source: &Source) -> Result<Config, Error> {
-    Ok(Config { sandbox: true, ..empty(source.directory().as_path(), SANDBOX_DATABASE)? })
+    // No balancer stands before play.
+    let stop = Stop { drain: Duration::ZERO, ..Stop::default() };
+    let empty = empty(source.directory().as_path(), SANDBOX_DATABASE)?;
+    Ok(Config { sandbox: true, stop, ..empty })
 }
 
 fn empty(directory: &Path, database: &str) -> Result<Config, Error> {
@@ -160,6 +165,9 @@ fn empty(directory: &Path, database: &str) -> Result<Config, Error> {
         log: None,
         sandbox: false,
         policy: Policy::default(),
+        limits: Limits::default(),
+        stop: Stop::default(),
+        start_timeout: values::START_TIMEOUT,
         under_systemd: false,
     })
 }
@@ -198,33 +206,6 @@ fn base_url(value: &str) -> Result<String, Error> {
         return Err(refuse());
     }
     Ok(value.trim_end_matches('/').to_owned())
-}
-
-fn send_timeout(value: Option<String>) -> Result<Duration, Error> {
-    let Some(value) = value else { return Ok(Policy::default().timeout) };
-    let seconds = value.trim_end_matches('s').parse().ok();
-    seconds.filter(|s| SEND_SECONDS.contains(s)).map(Duration::from_secs).ok_or_else(|| {
-        Error::new(Code::NotConfigured, "CONVO_SEND_TIMEOUT is not a number of seconds")
-            .hint("give 1 to 30 seconds; the default is 30")
-    })
-}
-
-fn settle_window(value: Option<String>) -> Result<Duration, Error> {
-    let Some(value) = value else { return Ok(Policy::default().settle_window) };
-    let seconds = value.trim_end_matches('s').parse().ok();
-    seconds.filter(|s| SETTLE_SECONDS.contains(s)).map(Duration::from_secs).ok_or_else(|| {
-        Error::new(Code::NotConfigured, "CONVO_SETTLE_WINDOW is not a number of seconds")
-            .hint("give 0 (never) to 86400 seconds; the default is 600")
-    })
-}
-
-fn switch(name: &str, value: Option<&str>) -> Result<bool, Error> {
-    match value {
-        None | Some("on" | "true" | "1" | "yes") => Ok(true),
-        Some("off" | "false" | "0" | "no") => Ok(false),
-        Some(_) => Err(Error::new(Code::NotConfigured, format!("{name} is neither on nor off"))
-            .hint("say on or off")),
-    }
 }
 
 #[cfg(test)]
@@ -272,14 +253,46 @@ mod tests {
             ("CONVO_TAG", "maybe"),
             ("CONVO_SETTLE_WINDOW", "-1"),
             ("CONVO_SETTLE_WINDOW", "86401"),
+            ("CONVO_MAX_CONNECTIONS", "0"),
+            ("CONVO_MAX_SENDS", "many"),
+            ("CONVO_QUEUE", "-1"),
+            ("CONVO_MAX_BODY", "1 GiB"),
+            ("CONVO_MAX_BODY", "100"),
+            ("CONVO_REQUEST_TIMEOUT", "0"),
+            ("CONVO_KEEP_ALIVE", "inf"),
+            ("CONVO_WEBHOOK_TIMEOUT", "2"),
+            ("CONVO_START_TIMEOUT", "NaN"),
+            ("CONVO_DRAIN", "10"),
+            ("CONVO_SHUTDOWN_TIMEOUT", "0.5"),
             ("DATABASE_URL", "mysql://u:secret@h/d"),
         ] {
             let error = real(&[(name, value)]).expect_err(value);
             assert_eq!(error.code(), Code::NotConfigured, "{value}");
+            assert!(error.to_string().contains(name) || name == "DATABASE_URL", "{error}");
             assert!(!error.to_string().contains("secret"));
         }
         assert!(real(&[("TELNYX_BASE_URL", "http://127.0.0.1:12111/v2/")]).is_ok());
         assert!(real(&[("TELNYX_BASE_URL", "http://[::1]:12111/v2")]).is_ok());
+    }
+
+    #[test]
+    fn limits_are_read() {
+        let config = real(&[
+            ("CONVO_MAX_CONNECTIONS", "2000"),
+            ("CONVO_MAX_BODY", "256KiB"),
+            ("CONVO_WEBHOOK_TIMEOUT", "0.75"),
+            ("CONVO_KEEP_ALIVE", "90s"),
+            ("CONVO_DRAIN", "20"),
+            ("CONVO_SHUTDOWN_TIMEOUT", "40"),
+        ])
+        .expect("good values");
+        assert_eq!((config.limits.connections, config.limits.body), (2_000, 256 * 1024));
+        assert_eq!(config.limits.webhook_time, Duration::from_millis(750));
+        assert_eq!(config.limits.keep_alive, Duration::from_secs(90));
+        assert_eq!(config.limits.sends, Limits::default().sends);
+        assert_eq!(config.stop.drain, Duration::from_secs(20));
+        let short = real(&[("CONVO_SHUTDOWN_TIMEOUT", "2")]).expect("a short deadline");
+        assert!(short.stop.drain < short.stop.deadline, "the default drain gives way");
     }
 
     #[test]

@@ -21,6 +21,16 @@ pub const VARIABLES: &[&str] = &[
     "CONVO_SEND_TIMEOUT",
     "CONVO_TAG",
     "CONVO_SETTLE_WINDOW",
+    "CONVO_MAX_CONNECTIONS",
+    "CONVO_MAX_SENDS",
+    "CONVO_MAX_BODY",
+    "CONVO_QUEUE",
+    "CONVO_REQUEST_TIMEOUT",
+    "CONVO_WEBHOOK_TIMEOUT",
+    "CONVO_KEEP_ALIVE",
+    "CONVO_START_TIMEOUT",
+    "CONVO_DRAIN",
+    "CONVO_SHUTDOWN_TIMEOUT",
 ];
 /// The variables whose value may also be kept in a file: `NAME_FILE` then names it.
 pub const SECRETS: &[&str] =

@@ -3,6 +3,7 @@
 //! that happens to end here. The webhook is guarded by its signature instead.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Instant;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, FORWARDED, HOST, HeaderName, ORIGIN, VIA};
 use http::uri::Authority;
@@ -24,6 +25,8 @@ pub struct Caller {
     pub peer: SocketAddr,
     /// The host in the request line, where proxies get it instead of in `Host`.
     pub authority: Option<Authority>,
+    /// When the request began to arrive.
+    pub arrived: Instant,
 }
 
 /// The rule who may call the REST API.
@@ -202,7 +205,8 @@ mod tests {
     const HERE: &str = "127.0.0.1:40000";
 
     fn caller(peer: &str) -> Option<Caller> {
-        Some(Caller { peer: peer.parse().expect("an address"), authority: None })
+        let peer = peer.parse().expect("an address");
+        Some(Caller { peer, authority: None, arrived: Instant::now() })
     }
 
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -292,6 +296,7 @@ mod tests {
         let with = |authority: &'static str| Caller {
             peer: HERE.parse().expect("an address"),
             authority: Some(Authority::from_static(authority)),
+            arrived: Instant::now(),
         };
         let host = [("host", "localhost")];
         assert_eq!(local(&Method::GET, Some(&with("evil.com")), &host), "forbidden");

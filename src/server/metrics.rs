@@ -7,9 +7,9 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use warp::reply::Response;
 
-use super::State;
+use super::state::State;
 use crate::error::Error;
-use crate::metrics;
+use crate::metrics::{self, Live};
 
 /// Longest wait for what the database has to tell. Everything else is told without it.
 const DATABASE_TIME: Duration = Duration::from_millis(500);
@@ -19,7 +19,10 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Tells everything that is counted.
 pub(super) async fn metrics(state: Arc<State>) -> Result<Response, Error> {
-    let live = state.threads.live(DATABASE_TIME).await;
+    let live = match state.opened() {
+        Some(threads) => threads.live(DATABASE_TIME).await,
+        None => Live::default(),
+    };
     let mut response = Response::new(metrics::text(&live)?.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
     Ok(response)

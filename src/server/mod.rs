@@ -3,6 +3,8 @@
 
 pub mod access;
 mod body;
+mod limits;
+mod link;
 mod listen;
 mod metrics;
 mod observe;
@@ -13,6 +15,7 @@ mod reply;
 mod request;
 mod routes;
 mod send;
+mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -20,110 +23,119 @@ mod webhook;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::error::Error;
 use crate::telnyx::signature::Verifier;
 use crate::threading::Threads;
 use access::Access;
+pub use limits::{Limits, Shutdown, Stop};
 use listen::Connections;
+pub use listen::RESERVE;
+use state::State;
 
-/// What sends get to record that they were cut short.
+/// The last part of the deadline, in which sends record that they were cut short and the database
+/// is closed. Of a short deadline it is a quarter.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// What connections get at the end for a request or a page that is on its way. Of a short deadline
+/// it is an eighth.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What a server serves, and to whom.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct App {
-    /// The threads, and the way to Telnyx.
-    pub threads: Threads,
     /// Who may call the REST API.
     pub access: Access,
     /// Whose webhooks are believed.
     pub verifier: Arc<Verifier>,
-    /// Whether all of it is play.
-    pub sandbox: bool,
+    /// What callers may take.
+    pub limits: Limits,
+    /// How it stops.
+    pub stop: Stop,
 }
 
-/// What one caller may take of the server.
-#[derive(Clone, Debug)]
-struct Limits {
-    /// Longest wait for the head of a request, also of the next one on an open connection.
-    header_time: Duration,
-    /// Longest wait for the body of a request.
-    body_time: Duration,
-    /// Most connections at once: half of the files that a process may usually open, so that the
-    /// database gets its share.
-    connections: usize,
+/// A server. Cloning gives another handle of the same one.
+///
+/// It can run before its database is there: `/health` answers, the rest waits a moment for
+/// [`open`](Self::open) and then says 503.
+#[derive(Clone)]
+pub struct Server {
+    state: Arc<State>,
+    stop: Stop,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            header_time: Duration::from_secs(30),
-            body_time: Duration::from_secs(10),
-            connections: 512,
+impl Server {
+    /// A server that does not run yet.
+    #[must_use]
+    pub fn new(app: App) -> Self {
+        let stop = app.stop;
+        Self { state: Arc::new(State::new(app)), stop }
+    }
+
+    /// Serves these threads from now on.
+    pub fn open(&self, threads: Threads) {
+        self.state.open(threads);
+    }
+
+    /// Lets nobody wait for the database: it is away.
+    pub fn database_is_away(&self) {
+        self.state.away.store(true, Ordering::Relaxed);
+    }
+
+    /// How many messages are being sent.
+    #[must_use]
+    pub fn sends(&self) -> usize {
+        self.state.sends.len()
+    }
+
+    /// Whether the parts of the program that everything needs still turn: the runtime, and the
+    /// thread that writes. The database may be away for all this cares.
+    pub async fn is_alive(&self) -> bool {
+        let turns = tokio::spawn(std::future::ready(())).await.is_ok();
+        match self.state.opened() {
+            Some(threads) => turns && threads.is_alive().await,
+            None => turns,
         }
     }
-}
 
-/// What the handlers share.
-struct State {
-    threads: Threads,
-    access: Access,
-    verifier: Arc<Verifier>,
-    limits: Limits,
-    /// Sends under way, whether or not anybody still waits for their answer.
-    sends: TaskTracker,
-}
-
-/// Serves until `shutdown`, then finishes what is begun, sends included, for at most `deadline`.
-///
-/// # Errors
-/// `internal` when the listener is of no use.
-pub async fn run(
-    listener: TcpListener,
-    app: App,
-    shutdown: CancellationToken,
-    deadline: Duration,
-) -> Result<(), Error> {
-    run_within(Limits::default(), listener, app, shutdown, deadline).await
-}
-
-async fn run_within(
-    limits: Limits,
-    listener: TcpListener,
-    app: App,
-    shutdown: CancellationToken,
-    deadline: Duration,
-) -> Result<(), Error> {
-    let address = listener.local_addr().map_err(|error| {
-        tracing::error!(%error, "the listening socket has no address");
-        Error::internal()
-    })?;
-    tracing::info!(%address, sandbox = app.sandbox, "listening");
-    let App { threads, access, verifier, .. } = app;
-    let sends = TaskTracker::new();
-    let state = Arc::new(State { threads, access, verifier, limits, sends: sends.clone() });
-    let mut connections = Connections::new(routes::all(&state), &state.limits);
-    connections.accept(&listener, state.limits.connections, &shutdown).await;
-    // From here on nobody can connect.
-    drop(listener);
-    let mut finished = pin!(async {
-        connections.finish().await;
-        sends.close();
-        sends.wait().await;
-    });
-    if tokio::time::timeout(deadline, &mut finished).await.is_ok() {
-        return Ok(());
+    /// Serves until `shutdown`; then serves on for the drain, but is not ready, lets nobody else
+    /// in, and finishes what is begun, sends included. Returns when all of it is to be over.
+    pub async fn run(&self, listener: TcpListener, shutdown: Shutdown) -> Instant {
+        let (state, stop) = (&self.state, self.stop);
+        let closing = Arc::clone(&state.closing);
+        let mut connections =
+            Connections::new(routes::all(state), state.limits.clone(), Arc::clone(&closing));
+        let drained = async {
+            shutdown.asked.cancelled().await;
+            closing.store(true, Ordering::Relaxed);
+            let end = Instant::now() + stop.deadline;
+            let hurry = shutdown.hurry.cancelled();
+            let _ = tokio::time::timeout(stop.drain, hurry).await;
+            end
+        };
+        let end = connections.accept(listener, drained).await;
+        // From here on nobody can connect.
+        self.finish(connections, end).await;
+        end
     }
-    // Sends that Telnyx still does not answer: their callers learn that nobody knows.
-    state.threads.interrupt().cancel();
-    if tokio::time::timeout(LAST_WORDS, finished).await.is_err() {
-        tracing::warn!(sends = sends.len(), "stopped with requests still under way");
+
+    async fn finish(&self, mut connections: Connections, end: Instant) {
+        let Self { state, stop } = self;
+        let reserve = LAST_WORDS.min(stop.deadline / 4);
+        let mut finished = pin!(async {
+            connections.finish(LINGER.min(stop.deadline / 8)).await;
+            state.sends.close();
+            state.sends.wait().await;
+        });
+        if tokio::time::timeout_at((end - reserve).into(), &mut finished).await.is_ok() {
+            return;
+        }
+        // Sends that Telnyx still does not answer: their callers learn that nobody knows.
+        state.interrupt();
+        if tokio::time::timeout_at((end - reserve / 2).into(), finished).await.is_err() {
+            tracing::warn!(sends = self.sends(), "stopped with requests still under way");
+        }
     }
-    Ok(())
 }

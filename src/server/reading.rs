@@ -1,6 +1,7 @@
 //! The routes that only read: threads, one thread, one message, readiness.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -11,8 +12,9 @@ use warp::reply::Response;
 
 use super::path::Segment;
 use super::query::Query;
+use super::reply;
+use super::state::State;
 use super::stream::{self, Frame, PAGE};
-use super::{State, reply};
 use crate::domain::{Conversation, Cursor, Message, Selector, Thread, Window};
 use crate::error::{Code, Error};
 use crate::threading::Check;
@@ -27,12 +29,19 @@ pub(super) fn health() -> Response {
 
 /// `GET /health/ready`: this process can do its work, check by check.
 pub(super) async fn ready(state: Arc<State>) -> Result<Response, Error> {
-    let checks = tokio::time::timeout(READY_TIME, state.threads.ready());
-    let mut checks = checks
+    let checks = async {
+        match state.opened() {
+            Some(threads) => threads.ready().await,
+            None => vec![Check::new("database", false, "the server waits for its database")],
+        }
+    };
+    let mut checks = tokio::time::timeout(READY_TIME, checks)
         .await
         .unwrap_or_else(|_| vec![Check::new("database", false, "it does not answer in time")]);
     let has_key = !state.verifier.is_empty();
     checks.push(Check::new("public_key", has_key, "TELNYX_PUBLIC_KEY is not set"));
+    let stays = !state.closing.load(Ordering::Relaxed);
+    checks.push(Check::new("running", stays, "the server is about to stop"));
     let (status, word) = match checks.iter().all(|check| check.ok) {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
@@ -47,7 +56,7 @@ pub(super) async fn conversations(state: Arc<State>, query: String) -> Result<Re
     query.finish()?;
     let Some(limit) = limit else { return all_conversations(state, after).await };
     // One more than asked for tells whether there is a next page.
-    let mut page = state.threads.conversations(after, limit + 1).await?;
+    let mut page = state.threads().await?.conversations(after, limit + 1).await?;
     let has_more = page.len() as u64 > limit;
     page.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let mut response = reply::json(StatusCode::OK, &page)?;
@@ -60,8 +69,9 @@ pub(super) async fn conversations(state: Arc<State>, query: String) -> Result<Re
 
 async fn all_conversations(state: Arc<State>, after: Option<Cursor>) -> Result<Response, Error> {
     let frame = Frame { open: b"[".to_vec(), close: "]" };
-    stream::rows(frame, after, Conversation::cursor, move |after| {
-        let threads = state.threads.clone();
+    let (threads, listing) = (state.threads().await?.clone(), state.listing()?);
+    stream::rows(frame, listing, after, Conversation::cursor, move |after| {
+        let threads = threads.clone();
         async move { threads.conversations(after, PAGE).await }
     })
     .await
@@ -87,13 +97,14 @@ pub(super) async fn conversation(
     let history = query.flag("history")?;
     query.finish()?;
     let window = choose(limit, before, after)?;
-    let conversation = state.threads.find(&selector).await?;
+    let threads = state.threads().await?;
+    let conversation = threads.find(&selector).await?;
     match window {
         Some(window) => {
-            let messages = state.threads.messages(conversation.id, window, history).await?;
+            let messages = threads.messages(conversation.id, window, history).await?;
             reply::json(StatusCode::OK, &Thread { conversation, messages })
         }
-        None => all_messages(state, &conversation, after, history).await,
+        None => all_messages(&state, &conversation, after, history).await,
     }
 }
 
@@ -124,7 +135,7 @@ fn not_nil(id: Uuid) -> Option<Uuid> {
 }
 
 async fn all_messages(
-    state: Arc<State>,
+    state: &State,
     conversation: &Conversation,
     after: Option<Uuid>,
     history: bool,
@@ -135,8 +146,10 @@ async fn all_messages(
     open.pop();
     open.extend_from_slice(br#","messages":["#);
     let place = |message: &Message| message.id;
-    stream::rows(Frame { open, close: "]}" }, after.and_then(not_nil), place, move |after| {
-        let threads = state.threads.clone();
+    let (threads, listing) = (state.threads().await?.clone(), state.listing()?);
+    let frame = Frame { open, close: "]}" };
+    stream::rows(frame, listing, after.and_then(not_nil), place, move |after| {
+        let threads = threads.clone();
         let window = Window::Oldest { after, limit: PAGE };
         async move { threads.messages(id, window, history).await }
     })
@@ -145,7 +158,8 @@ async fn all_messages(
 
 /// `GET /messages/{id}`: one message with its history.
 pub(super) async fn message(named: Segment, state: Arc<State>) -> Result<Response, Error> {
-    reply::json(StatusCode::OK, &state.threads.message(message_id(&named)?).await?)
+    let id = message_id(&named)?;
+    reply::json(StatusCode::OK, &state.threads().await?.message(id).await?)
 }
 
 /// The message that a path names.

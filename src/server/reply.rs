@@ -56,7 +56,8 @@ pub(super) fn refuse(error: &Error) -> Response {
     let body = serde_json::to_vec(&error.body()).unwrap_or_default();
     let mut response = json_bytes(error.http_status(), body);
     let headers = response.headers_mut();
-    if let Some(seconds) = error.extra().retry_after {
+    let soon = (error.code() == Code::DatabaseUnavailable).then_some(1);
+    if let Some(seconds) = error.extra().retry_after.or(soon) {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if error.code() == Code::Unauthorized {

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderMap, Method};
 use warp::filters::BoxedFilter;
@@ -14,7 +15,8 @@ use super::access::Caller;
 use super::path::Segment;
 use super::reply::{Refused, WrongMethod, recover, respond};
 use super::request::Context;
-use super::{State, metrics, reading, send, webhook};
+use super::state::State;
+use super::{metrics, reading, send, webhook};
 
 /// Every route of the server. Whatever is asked, the answer is JSON.
 pub(super) fn all(state: &Arc<State>) -> BoxedFilter<(Response,)> {
@@ -41,6 +43,7 @@ fn receive(state: &Arc<State>) -> BoxedFilter<(Response,)> {
         .and(route("/webhooks/sms"))
         .and(post())
         .and(with(state))
+        .and(arrival())
         .and(header::headers_cloned())
         .and(body::stream())
         .then(webhook::receive)
@@ -80,6 +83,7 @@ fn send_message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
         .and(post())
         .and(allowed(state))
         .and(with(state))
+        .and(arrival())
         .and(raw_query())
         .and(header::headers_cloned())
         .and(body::stream())
@@ -140,6 +144,12 @@ fn with(
 ) -> impl Filter<Extract = (Arc<State>,), Error = Infallible> + Clone + use<> {
     let state = Arc::clone(state);
     any().map(move || Arc::clone(&state))
+}
+
+/// When the request began to arrive.
+fn arrival() -> impl Filter<Extract = (Instant,), Error = Infallible> + Copy {
+    ext::optional::<Caller>()
+        .map(|caller: Option<Caller>| caller.map_or_else(Instant::now, |who| who.arrived))
 }
 
 /// Lets a caller pass whom the access rule knows.

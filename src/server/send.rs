@@ -2,6 +2,7 @@
 //! whose outcome is unknown, once more.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Buf;
 use futures_util::Stream;
@@ -15,7 +16,8 @@ use warp::reply::Response;
 use super::path::Segment;
 use super::query::Query;
 use super::reading::message_id;
-use super::{State, access, body, reply};
+use super::state::State;
+use super::{access, reply};
 use crate::domain::send::check_idempotency_key;
 use crate::domain::{Message, SendRequest, Status};
 use crate::error::{Code, Error};
@@ -30,6 +32,7 @@ const LONGEST_REMARK: usize = 200;
 pub(super) async fn send<B: Buf, E>(
     number: Segment,
     state: Arc<State>,
+    arrived: Instant,
     query: String,
     headers: HeaderMap,
     body: impl Stream<Item = Result<B, E>>,
@@ -40,10 +43,10 @@ pub(super) async fn send<B: Buf, E>(
         return Err(access::not_json());
     }
     let key = read_key(&headers)?;
-    let raw = body::collect(body, state.limits.body_time).await?;
-    let request = read_request(&raw)?;
+    let raw = state.bodies.collect(body, arrived + state.limits.request_time).await?;
+    let request = read_request(&raw.bytes)?;
     if dry_run {
-        let plan = state.threads.plan(&to, &request).await?;
+        let plan = state.threads().await?.plan(&to, &request).await?;
         return reply::json(StatusCode::OK, &plan);
     }
     answer(&run(&state, to, request, key).await?)
@@ -57,9 +60,12 @@ async fn run(
     request: SendRequest,
     key: Option<String>,
 ) -> Result<Sent, Error> {
-    let threads = state.threads.clone();
+    let (threads, slot) = (state.threads().await?.clone(), state.slot()?);
     let repeat_under = key.clone();
-    let task = async move { threads.send(&to, &request, key.as_deref()).await };
+    let task = async move {
+        let _slot = slot;
+        threads.send(&to, &request, key.as_deref()).await
+    };
     state.sends.spawn(task.in_current_span()).await.unwrap_or_else(|error| {
         Err(failed_midway(&error).with(|extra| extra.idempotency_key = repeat_under))
     })
@@ -75,8 +81,11 @@ pub(super) async fn retry(
     let force = query.flag("force")?;
     query.finish()?;
     let id = message_id(&named)?;
-    let threads = state.threads.clone();
-    let task = async move { threads.retry(id, force).await };
+    let (threads, slot) = (state.threads().await?.clone(), state.slot()?);
+    let task = async move {
+        let _slot = slot;
+        threads.retry(id, force).await
+    };
     let message = state.sends.spawn(task.in_current_span()).await.unwrap_or_else(|error| {
         Err(failed_midway(&error).with(|extra| extra.message_id = Some(id)))
     })?;

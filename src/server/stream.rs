@@ -11,8 +11,10 @@ use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 use warp::reply::{Reply, Response};
 
+use super::link::Streamed;
 use super::reply;
 use crate::error::Error;
 use crate::metrics;
@@ -36,6 +38,7 @@ pub(super) struct Frame {
 /// What reading the first page refuses.
 pub(super) async fn rows<T, P, F, R>(
     frame: Frame,
+    listing: OwnedSemaphorePermit,
     from: Option<P>,
     place: fn(&T) -> P,
     fetch: F,
@@ -54,6 +57,8 @@ where
         return Ok(reply::json_bytes(StatusCode::OK, open));
     };
     let later = stream::try_unfold(Some(after), move |after| {
+        // Given back with the last page, or when the client is gone.
+        let _ = &listing;
         let page = after.map(|after| fetch(Some(after)));
         async move {
             let Some(page) = page else { return Ok(None) };
@@ -70,6 +75,7 @@ where
     let body = stream::iter([Ok(Bytes::from(open))]).chain(later);
     let mut response = warp::reply::stream(Exclusive::new(body)).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.extensions_mut().insert(Streamed);
     Ok(response)
 }
 
@@ -131,6 +137,11 @@ mod tests {
         Frame { open: b"[".to_vec(), close: "]" }
     }
 
+    fn listing() -> OwnedSemaphorePermit {
+        let listings = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
+        listings.try_acquire_owned().expect("a permit")
+    }
+
     /// The numbers up to `count`; the page after `broken` cannot be read.
     async fn numbers(count: u64, broken: Option<u64>) -> Result<Response, Error> {
         let fetch = move |after: Option<u64>| async move {
@@ -140,7 +151,7 @@ mod tests {
             }
             Ok((start..count.min(start + PAGE)).collect::<Vec<u64>>())
         };
-        rows(frame(), None, |row| *row, fetch).await
+        rows(frame(), listing(), None, |row| *row, fetch).await
     }
 
     #[tokio::test]
@@ -170,7 +181,8 @@ mod tests {
     #[tokio::test]
     async fn a_failure_before_the_first_row_is_an_ordinary_refusal() {
         let fetch = |_: Option<u64>| async { Err(Error::new(Code::DatabaseUnavailable, "away")) };
-        let error = rows(frame(), None, |row: &u64| *row, fetch).await.expect_err("refused");
+        let error =
+            rows(frame(), listing(), None, |row: &u64| *row, fetch).await.expect_err("refused");
         assert_eq!(error.http_status(), 503);
     }
 }

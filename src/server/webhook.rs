@@ -1,14 +1,15 @@
 //! `POST /webhooks/sms`: believed by its signature, answered once its data is safe.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use warp::reply::Response;
 
-use super::{State, body, reply};
+use super::reply;
+use super::state::State;
 use crate::clock;
 use crate::error::{Code, Error};
 use crate::metrics;
@@ -16,34 +17,37 @@ use crate::telnyx::signature::SignatureError;
 use crate::threading::Received;
 use crate::throttle::Throttle;
 
-/// Longest wait for the commit. Telnyx gives up after 2 s, and then delivers again.
-const COMMIT_TIME: Duration = Duration::from_millis(1_500);
-
 /// Takes in one webhook.
 pub(super) async fn receive<B: Buf, E>(
     state: Arc<State>,
+    arrived: Instant,
     headers: HeaderMap,
     body: impl Stream<Item = Result<B, E>>,
 ) -> Result<Response, Error> {
-    let raw = body::collect(body, state.limits.body_time).await.inspect_err(|_| {
+    let by = arrived + state.limits.webhook_time;
+    let raw = state.bodies.collect(body, by).await.inspect_err(|_| {
         metrics::webhook("unreadable");
     })?;
     let header = |name| headers.get(name).map(HeaderValue::as_bytes);
     let (timestamp, signature) = (header("telnyx-timestamp"), header("telnyx-signature-ed25519"));
     let now = clock::now().as_micros() / 1_000_000;
-    state.verifier.verify(timestamp, signature, &raw, now).map_err(|reason| {
+    state.verifier.verify(timestamp, signature, &raw.bytes, now).map_err(|reason| {
         note_refusal(reason);
         Error::new(Code::InvalidSignature, "invalid signature")
     })?;
-    let received = tokio::time::timeout(COMMIT_TIME, state.threads.receive(raw))
-        .await
-        .unwrap_or_else(|_| {
-            Err(Error::new(Code::DatabaseUnavailable, "the event could not be stored in time"))
-        })
-        .inspect_err(note_failure)?;
+    let received = store(&state, raw.bytes.clone(), by).await.inspect_err(note_failure)?;
     let (outcome, answer) = words(received);
     metrics::webhook_accepted(outcome);
     Ok(reply::json_bytes(StatusCode::OK, answer))
+}
+
+/// Stores a webhook by an instant. A job whose caller is told 503 is not written.
+async fn store(state: &State, raw: Bytes, by: Instant) -> Result<Received, Error> {
+    let _place = state.queue()?;
+    let stored = async { state.threads().await?.receive(raw).await };
+    tokio::time::timeout_at(by.into(), stored).await.unwrap_or_else(|_| {
+        Err(Error::new(Code::DatabaseUnavailable, "the event could not be stored in time"))
+    })
 }
 
 /// What became of a webhook, as a word and as the whole answer.

@@ -11,6 +11,7 @@ mod failure;
 mod inspect;
 pub mod location;
 mod messages;
+mod pulse;
 mod read;
 mod reports;
 pub mod row;

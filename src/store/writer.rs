@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::batch::write;
 use super::failure::unavailable;
+use super::pulse::{self, Pulse};
 use super::row::{Closing, NewEvent, NewSend, Opened};
 use super::settle::{Settled, Step};
 use crate::domain::Message;
@@ -20,8 +21,9 @@ use crate::metrics;
 
 /// The most jobs in one transaction.
 const BATCH: usize = 256;
-/// The most jobs that may wait; beyond it callers are told to come again.
-const QUEUE: usize = 2_048;
+/// The most jobs that may wait; beyond it callers are told to come again. A server lets far fewer
+/// in at once.
+const QUEUE: usize = 16_384;
 /// After so long of back-to-back commits the lock is left free for a moment, so that a command
 /// in another process gets its turn.
 const STRETCH: Duration = Duration::from_millis(100);
@@ -48,6 +50,7 @@ pub enum Written {
 #[derive(Clone, Debug)]
 pub struct Writer {
     jobs: mpsc::Sender<Job>,
+    pulse: Pulse,
 }
 
 /// One piece of work with the one who waits for it.
@@ -135,10 +138,12 @@ impl Writer {
     ) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (started, ready) = oneshot::channel();
+        let (pulse, heart) = pulse::pair();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|_| Error::internal())?;
         let work = move || {
             runtime.block_on(async {
+                tokio::spawn(heart);
                 match connect().await {
                     Ok(db) => {
                         let _ = started.send(Ok(()));
@@ -151,7 +156,13 @@ impl Writer {
         let thread = std::thread::Builder::new().name("writer".to_owned());
         thread.spawn(work).map_err(|_| Error::internal())?;
         ready.await.map_err(|_| Error::internal())??;
-        Ok(Self { jobs })
+        Ok(Self { jobs, pulse })
+    }
+
+    /// Whether the task's thread still turns. One that waits for its database does; one that is
+    /// gone or stuck does not, and then this may never return.
+    pub async fn is_alive(&self) -> bool {
+        self.pulse.beats().await
     }
 
     /// Stores an event with what it changes. Returns after the commit.

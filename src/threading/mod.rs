@@ -154,6 +154,14 @@ impl Threads {
         self.store.message(id).await?.ok_or_else(no_message)
     }
 
+    /// Whether the thread that writes still turns, whatever its database does.
+    pub async fn is_alive(&self) -> bool {
+        match self.store.writer() {
+            Ok(writer) => writer.is_alive().await,
+            Err(_) => true,
+        }
+    }
+
     /// What must hold to take webhooks and to send.
     pub async fn ready(&self) -> Vec<Check> {
         let writer = self.store.writer().is_ok_and(crate::store::writer::Writer::is_ready);

@@ -66,7 +66,7 @@ async fn a_webhook_without_a_good_signature_is_refused() {
 #[tokio::test]
 async fn a_body_over_1_mib_is_413() {
     let server = Server::start().await;
-    let large = "x".repeat(body::MAX_BODY + 1);
+    let large = "x".repeat(Limits::default().body + 1);
     for path in ["/webhooks/sms", "/conversations/+12125551234/send"] {
         let answer = server.post_json(path, &large).await;
         assert_eq!(answer.told(), expect(413, "payload_too_large"), "{path}");
@@ -151,63 +151,6 @@ async fn one_connection_carries_many_requests() {
     stream.read_to_string(&mut answers).await.expect("answers");
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
     assert_eq!(answers.matches("HTTP/1.1 404").count(), 1, "{answers}");
-}
-
-#[tokio::test]
-async fn half_a_request_does_not_hold_a_connection() {
-    let limits = Limits { header_time: Duration::from_millis(100), ..Limits::default() };
-    let server = Server::with(limits).await;
-    for half in ["", "GET /hea", "GET /health HTTP/1.1\r\nhost: x\r\n"] {
-        let mut stream = server.connect().await;
-        stream.write_all(half.as_bytes()).await.expect("half a request");
-        let mut answer = Vec::new();
-        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
-        ended.expect("cut off in time").expect("closed");
-    }
-}
-
-#[tokio::test]
-async fn half_a_body_does_not_hold_a_request() {
-    let limits = Limits { body_time: Duration::from_millis(100), ..Limits::default() };
-    let server = Server::with(limits).await;
-    let mut stream = server.connect().await;
-    let half = format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}content-length: 100\r\n\r\n{{");
-    stream.write_all(half.as_bytes()).await.expect("half a body");
-    assert_eq!(Answer::read(&mut stream).await.told(), expect(400, "invalid_request"));
-}
-
-#[tokio::test]
-async fn connections_over_the_limit_wait_for_their_turn() {
-    let server = Server::with(Limits { connections: 1, ..Limits::default() }).await;
-    let first = server.connect().await;
-    let second = server.get("/health");
-    tokio::pin!(second);
-    let early = tokio::time::timeout(Duration::from_millis(100), &mut second).await;
-    assert!(early.is_err(), "a second connection was served");
-    drop(first);
-    assert_eq!(second.await.status, 200);
-}
-
-#[tokio::test]
-async fn a_shutdown_ends_idle_connections_at_once_and_stuck_ones_by_its_deadline() {
-    for request in ["", "GET /health HTTP/1.1\r\nhost: x\r\n\r\n"] {
-        let server = Server::start().await;
-        let mut idle = server.connect().await;
-        idle.write_all(request.as_bytes()).await.expect("a request");
-        let mut stuck = server.connect().await;
-        let half = "POST /webhooks/sms HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
-        stuck.write_all(half.as_bytes()).await.expect("half a body");
-        assert_eq!(server.get("/health").await.status, 200);
-        server.shutdown.cancel();
-        let ended = tokio::time::timeout(PATIENCE, server.task).await.expect("ended in time");
-        ended.expect("no panic").expect("no error");
-        assert!(TcpStream::connect(server.address).await.is_err(), "still listening");
-        for mut stream in [idle, stuck] {
-            let mut rest = Vec::new();
-            let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
-            let _ = closed.expect("closed in time");
-        }
-    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod doors;
 mod flow;
+mod lives;
 
 use std::net::SocketAddr;
 
@@ -25,8 +26,8 @@ use crate::threading::Policy;
 
 /// Longer than anything here takes, shorter than a person waits.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a shutdown waits for what is under way.
-const DEADLINE: Duration = Duration::from_millis(500);
+/// How a server stops here: without a drain, and soon.
+const STOP: Stop = Stop { drain: Duration::ZERO, deadline: Duration::from_secs(1) };
 const LINES: &str = "host: localhost\r\nconnection: close\r\n";
 
 fn signing_key() -> SigningKey {
@@ -46,11 +47,19 @@ async fn threads(home: &TempDir, telnyx: Option<SocketAddr>) -> Threads {
     Threads::new(store, telnyx, numbers, policy)
 }
 
+/// A server without a database yet.
+fn app(limits: Limits, stop: Stop, token: Option<&str>) -> super::Server {
+    let tokens: Vec<_> = token.into_iter().map(Secret::new).collect();
+    let public_key = STANDARD.encode(signing_key().verifying_key().as_bytes());
+    let verifier = Arc::new(Verifier::new(&[public_key]).expect("a key"));
+    super::Server::new(App { access: Access::new(&tokens), verifier, limits, stop })
+}
+
 /// A running server on a database of its own.
 struct Server {
     address: SocketAddr,
-    shutdown: CancellationToken,
-    task: JoinHandle<Result<(), Error>>,
+    shutdown: Shutdown,
+    task: JoinHandle<Instant>,
     /// The threads it serves, to compare with what it answers.
     threads: Threads,
     _home: TempDir,
@@ -78,18 +87,20 @@ impl Server {
     async fn of(limits: Limits, token: Option<&str>, telnyx: Option<SocketAddr>) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let threads = threads(&home, telnyx).await;
-        let tokens: Vec<_> = token.into_iter().map(Secret::new).collect();
-        let public_key = STANDARD.encode(signing_key().verifying_key().as_bytes());
-        let app = App {
-            threads: threads.clone(),
-            access: Access::new(&tokens),
-            verifier: Arc::new(Verifier::new(&[public_key]).expect("a key")),
-            sandbox: true,
-        };
+        let server = app(limits, STOP, token);
+        server.open(threads.clone());
+        Self::run(server, threads, home).await
+    }
+
+    /// Runs a server, on whose threads it may have been opened or not.
+    async fn run(server: super::Server, threads: Threads, home: TempDir) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run_within(limits, listener, app, shutdown.clone(), DEADLINE));
+        let shutdown = Shutdown::default();
+        let task = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { server.run(listener, shutdown).await }
+        });
         Self { address, shutdown, task, threads, _home: home }
     }
 

@@ -79,6 +79,8 @@ impl Home {
             .env_clear()
             .env("PATH", format!("{here}:{path}"))
             .env("HOME", self.path())
+            // No balancer is there to notice that a server stops.
+            .env("CONVO_DRAIN", "0")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.path())
             .stdin(Stdio::null());
