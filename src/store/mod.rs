@@ -8,6 +8,7 @@ pub mod connect;
 mod entity;
 mod events;
 mod failure;
+mod listing;
 pub mod location;
 mod messages;
 mod read;
