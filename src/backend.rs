@@ -6,7 +6,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::domain::{Conversation, Cursor, Message, Selector, SendPlan, SendRequest, Window};
+use crate::domain::{
+    Conversation, Cursor, Listing, Message, Page, Selector, SendPlan, SendRequest, Window,
+};
 use crate::error::Error;
 use crate::threading::{Sent, Threads};
 
@@ -37,18 +39,20 @@ impl Backend {
         }
     }
 
-    /// One page of threads, most recently active first, after a place in that order.
+    /// One page of the threads that a listing asks for, after a place in its order. A page may
+    /// have fewer rows than wanted, even none, and still not be the last.
     ///
     /// # Errors
     /// The database or the server cannot be reached.
-    pub async fn conversations(
+    pub async fn list(
         &self,
+        listing: &Listing,
         after: Option<Cursor>,
         limit: u64,
-    ) -> Result<Vec<Conversation>, Error> {
+    ) -> Result<Page<Conversation>, Error> {
         match self {
-            Self::Local(threads) => threads.conversations(after, limit).await,
-            Self::Remote(client) => client.conversations(after, limit).await,
+            Self::Local(threads) => threads.list(listing, after, limit).await,
+            Self::Remote(client) => client.list(listing, after, limit).await,
         }
     }
 

@@ -3,10 +3,12 @@
 //! These types are the one definition from which the parser, `--help`, the shell completions and
 //! the manual pages are made. The environment is not read here; `config` combines both.
 
+mod filter;
 mod help;
 mod parse;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -16,6 +18,7 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::output::{ColorChoice, Format};
 
+pub use filter::{FilterArgs, Since};
 pub use help::{Page, page};
 pub use parse::{Refusal, parse};
 
@@ -123,6 +126,9 @@ impl PrintArgs {
 /// Arguments of `list`.
 #[derive(Args, Clone, Debug)]
 pub struct ListArgs {
+    /// Which threads, and in which order.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// How much, and how.
     #[command(flatten)]
     pub print: PrintArgs,
@@ -172,12 +178,28 @@ pub struct SendArgs {
     /// Tell what would be sent, and send nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Wait until it is final, or until it is sent or delivered
+    #[arg(long, value_name = "STATUS", num_args = 0..=1, require_equals = true)]
+    #[arg(conflicts_with = "dry_run", hide_possible_values = true)]
+    pub wait: Option<Option<Goal>>,
+    /// Wait no longer than this, for example 30s or 2m [default: 60s]
+    #[arg(long, value_name = "TIME", requires = "wait", value_parser = timeout)]
+    pub timeout: Option<Duration>,
     /// Offer it although the contact has opted out, and let Telnyx decide
     #[arg(long)]
     pub despite_opt_out: bool,
     /// Print the message as a JSON object; errors are told in JSON, too
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `send --wait` waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Goal {
+    /// The carrier has it
+    Sent,
+    /// It reached the recipient's phone
+    Delivered,
 }
 
 /// Arguments of `retry`.
@@ -242,6 +264,13 @@ fn instant(text: &str) -> Result<Timestamp, String> {
     let wish = "write it as RFC 3339 with its zone, for example 2026-11-22T15:00:00+02:00";
     let time = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| wish.to_owned())?;
     Ok(time.to_utc().into())
+}
+
+/// How long to wait; a number alone is seconds, as for `sleep`.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let seconds = || text.parse().ok().map(Duration::from_secs);
+    let wish = "write it with its unit, for example 30s, 2m or 1h";
+    parse::time_span(text).or_else(seconds).ok_or_else(|| wish.to_owned())
 }
 
 /// The address of a web server, without a final slash.

@@ -18,6 +18,8 @@ use crate::domain::phone::NumberError;
 pub enum Code {
     /// The request or the arguments make no sense.
     InvalidRequest,
+    /// A query parameter that the route does not have.
+    UnknownParameter,
     /// A phone number that is none, or lacks its country code.
     InvalidNumber,
     /// A text of more segments than Telnyx sends.
@@ -72,6 +74,8 @@ pub enum Code {
     ServerUnreachable,
     /// What answered is not a convo server, or not one that this program understands.
     ServerMismatch,
+    /// The message was accepted, but what was waited for did not come in time.
+    NotFinal,
     /// It may have been sent; nobody knows.
     OutcomeUnknown,
     /// A fault of convo itself, or of the machine.
@@ -84,6 +88,7 @@ impl Code {
     pub fn http_status(self) -> StatusCode {
         match self {
             Self::InvalidRequest
+            | Self::UnknownParameter
             | Self::InvalidNumber
             | Self::MessageTooLong
             | Self::AmbiguousId => StatusCode::BAD_REQUEST,
@@ -107,7 +112,7 @@ impl Code {
             | Self::DatabaseUnavailable
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerUnreachable | Self::ServerMismatch => StatusCode::BAD_GATEWAY,
-            Self::OutcomeUnknown => StatusCode::ACCEPTED,
+            Self::NotFinal | Self::OutcomeUnknown => StatusCode::ACCEPTED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -118,6 +123,7 @@ impl Code {
         match self {
             Self::Internal => 1,
             Self::InvalidRequest
+            | Self::UnknownParameter
             | Self::InvalidNumber
             | Self::MessageTooLong
             | Self::AmbiguousId
@@ -143,6 +149,7 @@ impl Code {
             | Self::ServerUnreachable => 5,
             Self::TelnyxRefused | Self::Cancelled => 6,
             Self::OptedOut => 7,
+            Self::NotFinal => 8,
             Self::OutcomeUnknown => 9,
         }
     }

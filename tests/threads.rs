@@ -249,7 +249,7 @@ async fn threads_are_paged_and_found(db: TestDatabase) {
     loop {
         let page = threads.conversations(after, 4).await.expect("a page");
         let Some(last) = page.last() else { break };
-        after = Some(convo::domain::Cursor { at: last.last_message_at, id: last.id });
+        after = Some(last.cursor());
         paged.extend(page);
     }
     assert_eq!(paged, whole);

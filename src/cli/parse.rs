@@ -1,12 +1,16 @@
 //! From the words of a command line to a [`Cli`], or to a refusal in convo's own words.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
 use super::{Cli, Command, SendArgs};
 use crate::error::Error;
+
+/// The formats of whoever reads JSON.
+const FORMS: [&str; 2] = ["json", "jsonl"];
 
 /// Why there is no command to run.
 #[derive(Debug)]
@@ -39,16 +43,41 @@ where
     }
 }
 
+/// A span of time: a number with its unit, from seconds to weeks.
+pub(super) fn time_span(text: &str) -> Option<Duration> {
+    let unit = text.chars().next_back()?;
+    let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 24 * 3_600,
+        'w' => 7 * 24 * 3_600,
+        _ => return None,
+    };
+    Some(Duration::from_secs(count.saturating_mul(seconds)))
+}
+
 fn refusal(error: clap::Error, args: &[OsString]) -> Refusal {
     match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Refusal::Show(error),
-        _ => {
-            let json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
-            Refusal::Usage { error: reworded(&error, args), json }
-        }
+        _ => Refusal::Usage { error: reworded(&error, args), json: wants_json(args) },
     }
+}
+
+/// Whether words that make no sense ask for JSON all the same.
+fn wants_json(args: &[OsString]) -> bool {
+    let words: Vec<_> = args.iter().take_while(|arg| *arg != "--").collect();
+    let is_format = |pair: &[&OsString]| {
+        pair[0] == "--format" && pair[1].to_str().is_some_and(|form| FORMS.contains(&form))
+    };
+    let in_one = |word: &OsString| {
+        let form = word.to_str().and_then(|word| word.strip_prefix("--format="));
+        word == "--json" || form.is_some_and(|form| FORMS.contains(&form))
+    };
+    words.iter().any(|word| in_one(word)) || words.windows(2).any(is_format)
 }
 
 /// clap's message without its frame: the first paragraph says what, the tips what to do.

@@ -6,10 +6,12 @@
 
 use std::error::Error as _;
 
+use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use url::{Origin, Url};
 use uuid::Uuid;
 
 use crate::error::{Code, Error, ErrorBody};
@@ -72,7 +74,7 @@ impl<'a> Exchange<'a> {
         {
             return Ok((headers, answer));
         }
-        Err(self.refusal(status, &body))
+        Err(self.refusal(status, &headers, &body))
     }
 
     /// No answer came at all.
@@ -81,9 +83,25 @@ impl<'a> Exchange<'a> {
             return Error::invalid(format!("the request cannot be made: {}", cause(error)));
         }
         if error.is_connect() {
-            return self.unreachable(&format!("cannot be reached: {}", cause(error)));
+            let what = match error.is_timeout() {
+                true => "cannot be reached: it did not answer in time".to_owned(),
+                false => format!("cannot be reached: {}", cause(error)),
+            };
+            return match hint_of_connecting(error) {
+                Some(hint) => self.unreachable(&what).hint(hint),
+                None => self.unreachable(&what),
+            };
+        }
+        if self.is_reading() && says_no_http(error) {
+            let what = format!("what answers at {} does not speak HTTP", self.server);
+            let hint = "correct CONVO_SERVER: perhaps it begins with https://";
+            return Error::new(Code::ServerMismatch, what).hint(hint);
         }
         self.broken_off(error)
+    }
+
+    fn is_reading(&self) -> bool {
+        matches!(self.aim, Aim::Read)
     }
 
     /// The request was written, at least in part, and no whole answer came back.
@@ -97,27 +115,23 @@ impl<'a> Exchange<'a> {
     }
 
     /// An answer that is not the one asked for.
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> Error {
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
         if let Ok(told) = serde_json::from_slice::<ErrorBody>(body) {
             return self.told(told);
         }
         let is_client_error = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT;
         if is_client_error && let Ok(newer) = serde_json::from_slice::<NewerErrorBody>(body) {
-            return Error::new(Code::ServerMismatch, newer.error)
-                .hint("the server speaks a newer version; update this program");
+            return self.other_version(&format!("refused it in words of its own: {}", newer.error));
         }
-        match (self.aim, status) {
-            (_, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => self.not_allowed(status),
-            (Aim::Send(_) | Aim::Retry(_), _) if !is_client_error && !status.is_redirection() => {
-                self.outcome_unknown(&format!("gave no readable answer (HTTP {})", status.as_u16()))
-            }
-            (
-                Aim::Read,
-                StatusCode::BAD_GATEWAY
-                | StatusCode::SERVICE_UNAVAILABLE
-                | StatusCode::GATEWAY_TIMEOUT,
-            ) => self.unreachable(&format!("is not available (HTTP {})", status.as_u16())),
-            _ => self.mismatch(status),
+        let unavailable = || self.unreachable(&format!("is not available (HTTP {})", code(status)));
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => self.not_allowed(status),
+            StatusCode::TOO_MANY_REQUESTS => unavailable(),
+            _ if status.is_redirection() => self.redirected(status, headers),
+            _ if self.is_reading() && status.is_server_error() => unavailable(),
+            _ if self.is_reading() && status.is_success() && is_json(body) => self.garbled(),
+            _ if self.is_reading() || is_client_error => self.mismatch(status),
+            _ => self.outcome_unknown(&format!("gave no readable answer (HTTP {})", code(status))),
         }
     }
 
@@ -125,7 +139,14 @@ impl<'a> Exchange<'a> {
     fn told(&self, body: ErrorBody) -> Error {
         let error = Error::from(body);
         match error.code() {
-            Code::Unauthorized => error.hint(SET_TOKEN),
+            Code::Unauthorized | Code::Forbidden => {
+                let what = format!("the convo server at {} refused: {error}", self.server);
+                Error::new(error.code(), what).hint(SET_TOKEN)
+            }
+            // What is asked for is right here, so it is the server that does not know it.
+            Code::NotFound | Code::MethodNotAllowed | Code::UnknownParameter => {
+                self.other_version(&format!("refused the request: {error}"))
+            }
             Code::OutcomeUnknown => match self.aim {
                 Aim::Send(key) => error.with(|extra| {
                     extra.idempotency_key.get_or_insert_with(|| key.to_owned());
@@ -170,8 +191,29 @@ impl<'a> Exchange<'a> {
             .hint(SET_TOKEN)
     }
 
+    /// A readable answer that is not the one asked for.
+    pub(super) fn garbled(&self) -> Error {
+        self.other_version("gave an answer that this program does not understand")
+    }
+
+    fn other_version(&self, what: &str) -> Error {
+        let message = format!("the convo server at {} {what}", self.server);
+        Error::new(Code::ServerMismatch, message)
+            .hint("server and program are of different versions: update the older one")
+    }
+
+    fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> Error {
+        let status = code(status);
+        let what = format!("the server at {} redirects elsewhere (HTTP {status})", self.server);
+        let hint = match elsewhere(self.server, headers) {
+            Some(address) => format!("if you trust that server, set CONVO_SERVER to {address}"),
+            None => "set CONVO_SERVER to the address where convo itself answers".to_owned(),
+        };
+        Error::new(Code::ServerMismatch, what).hint(hint)
+    }
+
     fn mismatch(&self, status: StatusCode) -> Error {
-        let status = status.as_u16();
+        let status = code(status);
         Error::new(
             Code::ServerMismatch,
             format!("what answers at {} is not a convo server (HTTP {status})", self.server),
@@ -180,14 +222,58 @@ impl<'a> Exchange<'a> {
     }
 }
 
+fn code(status: StatusCode) -> u16 {
+    status.as_u16()
+}
+
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}
+
+/// The server that a redirect points at, and nothing of what else is in its address.
+fn elsewhere(server: &str, headers: &HeaderMap) -> Option<String> {
+    let location = headers.get(LOCATION)?.to_str().ok()?;
+    let target = Url::parse(server).ok()?.join(location).ok()?;
+    Some(target.origin()).filter(Origin::is_tuple).map(|origin| origin.ascii_serialization())
+}
+
+/// What helps against a connection that cannot be made, where its failure tells.
+fn hint_of_connecting(error: &reqwest::Error) -> Option<&'static str> {
+    let causes = || causes(error);
+    // Who resolves names wraps the failure without a type of its own.
+    if causes().any(|cause| cause.to_string().starts_with("dns error")) {
+        return Some("check the name in CONVO_SERVER, and this machine's network");
+    }
+    let tls = causes().find_map(|cause| {
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        inner.and_then(|inner| inner.downcast_ref()).or_else(|| cause.downcast_ref())
+    });
+    match tls? {
+        rustls::Error::InvalidCertificate(_) => Some(
+            "its certificate is not trusted here: renew it, or add its authority to this system's \
+             CA certificates",
+        ),
+        _ => Some("no TLS there: is CONVO_SERVER right, and does the server speak https?"),
+    }
+}
+
+/// Whether what came back is no HTTP at all.
+fn says_no_http(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_parse))
+}
+
 /// The innermost reason, which is the one that says something: `Connection refused`, not
 /// `error sending request`.
 pub(super) fn cause(error: &reqwest::Error) -> String {
-    let Some(mut innermost) = error.source() else {
-        return error.to_string();
-    };
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// The reasons behind a failure, from the outermost on.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let mut next = error.source();
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
 }

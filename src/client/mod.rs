@@ -12,7 +12,7 @@ mod tests;
 
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, LINK};
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
@@ -22,7 +22,8 @@ use uuid::Uuid;
 use crate::config::Secret;
 use crate::domain::cursor::MAX_PAGE;
 use crate::domain::{
-    Conversation, Cursor, Message, PhoneNumber, Selector, SendPlan, SendRequest, Thread, Window,
+    Conversation, Cursor, Listing, Message, Page, PhoneNumber, Selector, SendPlan, SendRequest,
+    Thread, Window,
 };
 use crate::error::{Code, Error};
 use crate::threading::{Sent, no_conversation};
@@ -86,32 +87,25 @@ impl Client {
         &self.interrupt
     }
 
-    /// One page of threads, most recently active first, after a place in that order.
+    /// One page of the threads that a listing asks for, after a place in its order: as many as
+    /// the server gives at once.
     ///
     /// # Errors
     /// What the server refuses; `server_unreachable` or `server_mismatch`.
-    pub async fn conversations(
+    pub async fn list(
         &self,
+        listing: &Listing,
         after: Option<Cursor>,
         limit: u64,
-    ) -> Result<Vec<Conversation>, Error> {
-        let (mut all, mut after) = (Vec::new(), after);
-        loop {
-            let left = limit.saturating_sub(all.len() as u64);
-            if left == 0 {
-                return Ok(all);
-            }
-            let wanted = left.min(MAX_PAGE);
-            let mut query = vec![("limit", wanted.to_string())];
-            query.extend(after.map(|cursor| ("after", cursor.to_string())));
-            let page: Vec<Conversation> = self.read(&["conversations"], &query).await?;
-            let is_last = (page.len() as u64) < wanted;
-            after = page.last().map(Conversation::cursor);
-            all.extend(page);
-            if is_last {
-                return Ok(all);
-            }
-        }
+    ) -> Result<Page<Conversation>, Error> {
+        let mut query = listing.parameters();
+        query.push(("limit", limit.min(MAX_PAGE).to_string()));
+        query.extend(after.map(|cursor| ("after", cursor.to_string())));
+        let request = self.http.get(self.address.join(&["conversations"])).query(&query);
+        let exchange = Exchange::reading(self.address.as_str());
+        let (headers, rows) = exchange.run(request).await?;
+        let next = headers.get(LINK).map(|link| next_place(link).ok_or_else(|| exchange.garbled()));
+        Ok(Page { rows, next: next.transpose()? })
     }
 
     /// The thread a person named.
@@ -272,6 +266,14 @@ fn default_headers(token: Option<&Secret>) -> Result<HeaderMap, Error> {
         headers.insert(AUTHORIZATION, bearer);
     }
     Ok(headers)
+}
+
+/// The place in `<…?after=PLACE&…>; rel="next"`.
+fn next_place(link: &HeaderValue) -> Option<Cursor> {
+    let (target, _) = link.to_str().ok()?.strip_prefix('<')?.split_once('>')?;
+    let (_, query) = target.split_once('?')?;
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find_map(|(name, value)| (name == "after").then(|| value.parse().ok())?)
 }
 
 fn limit_of(window: Window) -> u64 {

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::{BRIEF, Extent, PAGE, Stop, settle};
 use crate::backend::Backend;
 use crate::cli::ListArgs;
-use crate::domain::{Conversation, Cursor};
+use crate::domain::{Conversation, Cursor, Page};
 use crate::error::Error;
 use crate::output::Look;
 use crate::output::list::List;
@@ -20,49 +20,34 @@ pub async fn run(
     out: &mut impl Write,
     look: &Look,
 ) -> Result<(), Error> {
-    let fetch = async |after, limit| backend.conversations(after, limit).await;
+    let listing = args.filter.listing(look.now, look.zone);
+    let fetch = async |after, limit| backend.list(&listing, after, limit).await;
     let extent = Extent::of(&args.print, look);
-    settle(print(fetch, extent, &mut List::new(out, look)).await)
+    settle(print(fetch, extent, &mut List::of(&listing, out, look)).await)
 }
 
 async fn print<W: Write>(
-    fetch: impl AsyncFn(Option<Cursor>, u64) -> Result<Vec<Conversation>, Error>,
+    fetch: impl AsyncFn(Option<Cursor>, u64) -> Result<Page<Conversation>, Error>,
     extent: Extent,
     list: &mut List<'_, W>,
 ) -> Result<(), Stop> {
-    match extent {
-        Extent::All => pages(fetch, u64::MAX, list).await?,
-        Extent::Newest(limit) => pages(fetch, limit, list).await?,
-        Extent::Brief => {
-            // One more than is shown tells whether there are more.
-            let mut page = fetch(None, BRIEF + 1).await?;
-            let more = page.len() as u64 > BRIEF;
-            page.truncate(BRIEF as usize);
-            list.page(&page)?;
-            return Ok(list.finish(more)?);
-        }
-    }
-    Ok(list.finish(false)?)
-}
-
-async fn pages<W: Write>(
-    fetch: impl AsyncFn(Option<Cursor>, u64) -> Result<Vec<Conversation>, Error>,
-    mut left: u64,
-    list: &mut List<'_, W>,
-) -> Result<(), Stop> {
+    let mut left = match extent {
+        Extent::All => u64::MAX,
+        Extent::Newest(limit) => limit,
+        Extent::Brief => BRIEF,
+    };
     let mut after = None;
     while left > 0 {
-        let wanted = left.min(PAGE);
-        let page = fetch(after, wanted).await?;
-        list.page(&page)?;
-        let read = page.len() as u64;
-        after = page.last().map(|thread| Cursor { at: thread.last_message_at, id: thread.id });
-        if read < wanted {
+        let page = fetch(after, left.min(PAGE)).await?;
+        list.page(&page.rows)?;
+        left = left.saturating_sub(page.rows.len() as u64);
+        after = page.next;
+        if after.is_none() {
             break;
         }
-        left -= read.min(left);
     }
-    Ok(())
+    // Whoever said how much wants no word about the rest; a person who did not is told of it.
+    Ok(list.finish(extent == Extent::Brief && after.is_some())?)
 }
 
 #[cfg(test)]
@@ -84,17 +69,31 @@ mod tests {
         (0..count).map(numbered).collect()
     }
 
-    /// What is printed of `count` threads, and the sizes of the pages that were asked for.
-    async fn printed(count: u32, extent: Extent, format: Format) -> (String, Vec<u64>) {
+    /// What is printed of `count` threads, of which a page looks at most at `stretch`, and the
+    /// sizes of the pages that were asked for.
+    async fn looked_at(
+        count: u32,
+        stretch: usize,
+        extent: Extent,
+        format: Format,
+    ) -> (String, Vec<u64>) {
         let (all, asked, mut out) = (threads(count), RefCell::new(Vec::new()), Vec::new());
         let fetch = async |after: Option<Cursor>, limit: u64| {
             asked.borrow_mut().push(limit);
             let from = after.map_or(0, |after| after.id.as_u128() as usize + 1);
-            Ok(all.iter().skip(from).take(limit as usize).cloned().collect())
+            let ahead = stretch.min(limit as usize);
+            let rows: Vec<_> = all.iter().skip(from).take(ahead).cloned().collect();
+            let is_last = from + rows.len() == all.len();
+            let next = rows.last().filter(|_| !is_last).map(Conversation::cursor);
+            Ok(Page { rows, next })
         };
         let look = look(format, 80, false);
         print(fetch, extent, &mut List::new(&mut out, &look)).await.expect("a vector takes all");
         (String::from_utf8(out).expect("UTF-8"), asked.into_inner())
+    }
+
+    async fn printed(count: u32, extent: Extent, format: Format) -> (String, Vec<u64>) {
+        looked_at(count, usize::MAX, extent, format).await
     }
 
     #[tokio::test]
@@ -115,6 +114,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn pages_that_are_not_full_are_not_the_last() {
+        let (text, asked) = looked_at(123, 20, Extent::Newest(50), Format::Ids).await;
+        assert_eq!((text.lines().count(), asked), (50, vec![50, 30, 10]));
+        let (text, _) = looked_at(123, 20, Extent::All, Format::Ids).await;
+        assert_eq!(text.lines().count(), 123);
+    }
+
+    #[tokio::test]
     async fn a_person_learns_that_there_is_more() {
         let (text, _) = printed(51, Extent::Brief, Format::Table).await;
         assert_eq!(text.lines().count(), 1 + 50 + 1);
@@ -127,7 +134,11 @@ mod tests {
     async fn a_failure_on_the_way_leaves_no_valid_json() {
         let (look, mut out) = (look(Format::Json, 80, false), Vec::new());
         let fetch = async |after: Option<Cursor>, _| match after {
-            None => Ok(threads(500)),
+            None => {
+                let rows = threads(500);
+                let next = rows.last().map(Conversation::cursor);
+                Ok(Page { rows, next })
+            }
             Some(_) => Err(Error::internal()),
         };
         let ended = print(fetch, Extent::All, &mut List::new(&mut out, &look)).await;

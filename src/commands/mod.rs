@@ -11,6 +11,7 @@ pub mod serve;
 pub mod settle;
 pub mod show;
 pub mod signals;
+mod wait;
 
 use std::io;
 

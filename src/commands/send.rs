@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 
+use super::wait::Wait;
 use super::{Stop, settle};
 use crate::backend::Backend;
 use crate::cli::SendArgs;
@@ -94,7 +95,10 @@ pub async fn run(
         return settle(output::send::plan(out, &plan, look).map_err(Stop::from));
     }
     match backend.send(&args.to, request, args.idempotency_key.as_deref()).await {
-        Ok(sent) => report(&sent, out, talk, look),
+        Ok(sent) => match Wait::of(args) {
+            None => report(&sent, out, talk, look),
+            Some(wait) => stay(wait, sent, backend, out, talk, look).await,
+        },
         Err(error) => {
             if let Some(id) = error.extra().message_id {
                 // The stored message tells more than its id, if it can still be had.
@@ -125,9 +129,31 @@ fn report(
     let printed = print_message(&sent.message, out, look);
     judge(sent)?;
     say(talk, look, &output::send::told(&sent.message, look.zone));
-    let id = sent.message.id;
-    settle(printed.map_err(Stop::from))
-        .map_err(|error| error.hint(format!("the message was accepted all the same; it is {id}")))
+    settle(printed.map_err(Stop::from)).map_err(|error| accepted(error, &sent.message))
+}
+
+/// Prints the id at once, so that a script has it whatever happens, and then waits. JSON comes
+/// when the wait is over: one object, which tells how it ended.
+async fn stay(
+    wait: Wait,
+    sent: Sent,
+    backend: &Backend,
+    out: &mut impl Write,
+    talk: &mut impl Write,
+    look: &Look,
+) -> Result<(), Error> {
+    let early =
+        if look.format.is_json() { Ok(()) } else { print_message(&sent.message, out, look) };
+    let (message, ended) = wait.run(backend, sent.message, &sent.idempotency_key).await;
+    let late = if look.format.is_json() { print_message(&message, out, look) } else { Ok(()) };
+    ended?;
+    say(talk, look, &output::send::told(&message, look.zone));
+    settle(early.and(late).map_err(Stop::from)).map_err(|error| accepted(error, &message))
+}
+
+/// That the outcome could not be printed says nothing about the message.
+fn accepted(error: Error, message: &Message) -> Error {
+    error.hint(format!("the message was accepted all the same; it is {}", message.id))
 }
 
 /// Prints the message for a program: its id, or all of it.

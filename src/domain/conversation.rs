@@ -35,7 +35,7 @@ impl Conversation {
     /// Its place among the threads, where the page after it begins.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        Cursor { at: self.last_message_at, id: self.id }
+        Cursor { at: self.last_message_at, id: self.id, until: None }
     }
 }
 

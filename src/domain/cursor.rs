@@ -17,11 +17,15 @@ pub struct Cursor {
     pub at: Timestamp,
     /// The row's id, which settles ties.
     pub id: Uuid,
+    /// Where a listing from old to new ends: what becomes active while it is read moves beyond
+    /// its end, and is not met a second time.
+    pub until: Option<Timestamp>,
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}", self.at.as_micros(), self.id.simple())
+        write!(f, "{}_{}", self.at.as_micros(), self.id.simple())?;
+        self.until.map_or(Ok(()), |until| write!(f, "_{}", until.as_micros()))
     }
 }
 
@@ -34,10 +38,17 @@ impl FromStr for Cursor {
     type Err = BadCursor;
 
     fn from_str(text: &str) -> Result<Self, BadCursor> {
-        let (micros, id) = text.split_once('_').ok_or(BadCursor)?;
-        let micros: i64 = micros.parse().map_err(|_| BadCursor)?;
-        let id = Uuid::try_parse(id).map_err(|_| BadCursor)?;
-        Ok(Self { at: Timestamp::from_micros(micros), id })
+        let instant = |micros: &str| micros.parse().map(Timestamp::from_micros);
+        let (at, rest) = text.split_once('_').ok_or(BadCursor)?;
+        let (id, until) = match rest.split_once('_') {
+            Some((id, until)) => (id, Some(until)),
+            None => (rest, None),
+        };
+        Ok(Self {
+            at: instant(at).map_err(|_| BadCursor)?,
+            id: Uuid::try_parse(id).map_err(|_| BadCursor)?,
+            until: until.map(instant).transpose().map_err(|_| BadCursor)?,
+        })
     }
 }
 
@@ -67,15 +78,29 @@ mod tests {
 
     #[test]
     fn what_is_no_cursor_is_refused() {
-        for text in ["", "_", "12", "12_", "x_00000000000000000000000000000000", "1_2_3"] {
+        for text in [
+            "",
+            "_",
+            "12",
+            "12_",
+            "x_00000000000000000000000000000000",
+            "1_2_3",
+            "1_00000000000000000000000000000000_",
+        ] {
             assert_eq!(text.parse::<Cursor>(), Err(BadCursor), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn cursors_read_back(micros in 0_i64..4_000_000_000_000_000, id: u128) {
-            let cursor = Cursor { at: Timestamp::from_micros(micros), id: Uuid::from_u128(id) };
+        fn cursors_read_back(
+            micros in 0_i64..4_000_000_000_000_000,
+            id: u128,
+            until in proptest::option::of(0_i64..4_000_000_000_000_000),
+        ) {
+            let at = Timestamp::from_micros(micros);
+            let until = until.map(Timestamp::from_micros);
+            let cursor = Cursor { at, id: Uuid::from_u128(id), until };
             prop_assert_eq!(cursor.to_string().parse::<Cursor>(), Ok(cursor));
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod conversation;
 pub mod cursor;
+pub mod listing;
 pub mod message;
 pub mod phone;
 pub mod segments;
@@ -15,6 +16,7 @@ pub mod time;
 
 pub use conversation::{Conversation, LastMessage, Selector, Thread};
 pub use cursor::{Cursor, Window};
+pub use listing::{Listing, Page};
 pub use message::{Cost, Direction, Media, Message, MessageError, StatusReport};
 pub use phone::PhoneNumber;
 pub use segments::{Encoding, Segments};

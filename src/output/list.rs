@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::style::Tone;
 use super::table::Layout;
 use super::{Format, Look, json, record};
-use crate::domain::Conversation;
+use crate::domain::{Conversation, Listing};
 
 /// Prints threads. Nothing is written before the first page is there, so that a failure to read
 /// leaves standard output empty.
@@ -16,12 +16,30 @@ pub struct List<'a, W: Write> {
     array: json::Array,
     begun: bool,
     layout: Option<Layout>,
+    /// What is said of an empty list, and of one that ends early.
+    empty: &'static str,
+    first: &'static str,
 }
 
 impl<'a, W: Write> List<'a, W> {
+    /// The list that was asked for, to be printed so.
+    pub fn of(listing: &Listing, out: &'a mut W, look: &Look) -> Self {
+        let mut list = Self::new(out, look);
+        if !listing.is_whole() {
+            list.empty = "No conversation matches.";
+        }
+        if listing.reverse {
+            list.first = "Only the least recently active are shown; --all shows every thread.";
+        }
+        list
+    }
+
     /// A list that is to be printed so.
     pub fn new(out: &'a mut W, look: &Look) -> Self {
-        Self { out, look: *look, array: json::Array::default(), begun: false, layout: None }
+        let (array, begun, layout) = (json::Array::default(), false, None);
+        let empty = "No conversations yet.";
+        let first = "Only the most recently active are shown; --all shows every thread.";
+        Self { out, look: *look, array, begun, layout, empty, first }
     }
 
     /// Prints the next page.
@@ -49,10 +67,9 @@ impl<'a, W: Write> List<'a, W> {
     pub fn finish(&mut self, more: bool) -> io::Result<()> {
         self.begin()?;
         match self.look.format {
-            Format::Table if self.layout.is_none() => writeln!(self.out, "No conversations yet.")?,
+            Format::Table if self.layout.is_none() => writeln!(self.out, "{}", self.empty)?,
             Format::Table if more => {
-                let note = "Only the most recently active are shown; --all shows every thread.";
-                for line in textwrap::wrap(note, self.look.width) {
+                for line in textwrap::wrap(self.first, self.look.width) {
                     writeln!(self.out, "{}", Tone::Quiet.paint(&line, self.look.color))?;
                 }
             }

@@ -28,6 +28,23 @@ impl Zone {
         utc.checked_add_offset(offset).unwrap_or(utc)
     }
 
+    /// The instant at which a day begins on this clock.
+    #[must_use]
+    pub fn midnight(self, day: NaiveDate) -> Timestamp {
+        let midnight = day.and_time(chrono::NaiveTime::MIN);
+        let local = match self {
+            // Where the clock jumps over midnight, the day begins when it has jumped.
+            Self::Local => (0..=24).find_map(|quarters| {
+                let time = midnight + chrono::TimeDelta::minutes(15 * quarters);
+                Local.from_local_datetime(&time).earliest().map(|time| time.to_utc())
+            }),
+            Self::Fixed(offset) => {
+                offset.from_local_datetime(&midnight).earliest().map(|time| time.to_utc())
+            }
+        };
+        local.unwrap_or_else(|| midnight.and_utc()).into()
+    }
+
     /// The day on this clock.
     #[must_use]
     pub fn day(self, time: Timestamp) -> NaiveDate {
@@ -113,6 +130,15 @@ mod tests {
         assert_eq!(heading(zone(2).day(late)), "Friday, 19 June 2026");
         assert_eq!(zone(2).day_and_clock(late), "19 Jun 2026, 01:30");
         assert_eq!(zone(-5).clock(late), "18:30");
+    }
+
+    #[test]
+    fn a_day_begins_at_its_midnight() {
+        let day = NaiveDate::from_ymd_opt(2026, 6, 19).expect("a day");
+        assert_eq!(zone(2).midnight(day), time("2026-06-18T22:00:00Z"));
+        let here = Zone::Local.midnight(day);
+        assert_eq!(Zone::Local.day(here), day);
+        assert!(Zone::Local.day(here.plus_seconds(-1)) < day);
     }
 
     proptest! {

@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use crate::domain::Cursor;
 use crate::domain::cursor::MAX_PAGE;
-use crate::error::Error;
+use crate::domain::{Cursor, Direction, Listing, PhoneNumber, Status, Timestamp};
+use crate::error::{Code, Error};
 
 /// The query of one request.
 #[derive(Debug)]
@@ -62,10 +62,55 @@ impl Query {
         }
     }
 
+    /// Which threads to list, and in which order.
+    pub(super) fn listing(&mut self) -> Result<Listing, Error> {
+        Ok(Listing {
+            since: self.instant("since")?,
+            statuses: self.statuses()?,
+            direction: self.direction()?,
+            number: self.number("number")?,
+            opted_out: self.flag("opted_out")?,
+            reverse: self.flag("reverse")?,
+        })
+    }
+
+    /// An instant that names its zone.
+    fn instant(&mut self, name: &'static str) -> Result<Option<Timestamp>, Error> {
+        let wrong = |_| {
+            Error::invalid(format!("{name} must be an RFC 3339 time with its zone"))
+                .hint("for example 2026-11-22T13:00:00Z; a plus is written %2B")
+        };
+        let read = |text: String| chrono::DateTime::parse_from_rfc3339(&text).map_err(wrong);
+        Ok(self.take(name)?.map(read).transpose()?.map(|time| time.to_utc().into()))
+    }
+
+    /// Status words, separated by commas.
+    fn statuses(&mut self) -> Result<Vec<Status>, Error> {
+        let Some(text) = self.take("status")? else { return Ok(Vec::new()) };
+        let read = |word: &str| Status::parse(word).ok_or_else(|| word.to_owned());
+        text.split(',').map(read).collect::<Result<_, _>>().map_err(|word| {
+            let shown: String = word.chars().take(40).collect();
+            let words = Status::ALL.map(Status::as_str).join(", ");
+            Error::invalid(format!("'{shown}' is no status"))
+                .hint(format!("give one or more, separated by commas: {words}"))
+        })
+    }
+
+    fn direction(&mut self) -> Result<Option<Direction>, Error> {
+        let wrong = || Error::invalid("direction must be inbound or outbound");
+        self.take("direction")?.map(|word| Direction::parse(&word).ok_or_else(wrong)).transpose()
+    }
+
+    /// A number of ours, in any usual writing.
+    fn number(&mut self, name: &'static str) -> Result<Option<PhoneNumber>, Error> {
+        let wrong = |error| Error::number(&error);
+        self.take(name)?.map(|text| PhoneNumber::parse_sender(&text).map_err(wrong)).transpose()
+    }
+
     /// Ends the reading.
     ///
     /// # Errors
-    /// `invalid_request` naming a parameter that nobody asked for.
+    /// `unknown_parameter` naming one that nobody asked for.
     pub(super) fn finish(self) -> Result<(), Error> {
         let Some((name, _)) = self.pairs.first() else { return Ok(()) };
         let shown: String = name.chars().take(40).collect();
@@ -73,7 +118,8 @@ impl Query {
             true => "it takes none".to_owned(),
             false => format!("it takes {}", self.taken.join(", ")),
         };
-        Err(Error::invalid(format!("this route has no parameter '{shown}'")).hint(hint))
+        let what = format!("this route has no parameter '{shown}'");
+        Err(Error::new(Code::UnknownParameter, what).hint(hint))
     }
 
     fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<Option<T>, Error> {

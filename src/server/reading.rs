@@ -15,7 +15,7 @@ use super::query::Query;
 use super::reply;
 use super::state::State;
 use super::stream::{self, Frame, PAGE};
-use crate::domain::{Conversation, Cursor, Message, Selector, Thread, Window};
+use crate::domain::{Conversation, Cursor, Listing, Selector, Thread, Window};
 use crate::error::{Code, Error};
 use crate::threading::Check;
 
@@ -49,37 +49,48 @@ pub(super) async fn ready(state: Arc<State>) -> Result<Response, Error> {
     reply::json(status, &json!({ "status": word, "checks": checks }))
 }
 
-/// `GET /conversations`: all threads, streamed, or with `limit` one page.
+/// `GET /conversations`: the threads that the parameters ask for, streamed, or with `limit` one
+/// page.
 pub(super) async fn conversations(state: Arc<State>, query: String) -> Result<Response, Error> {
     let mut query = Query::parse(&query)?;
     let (limit, after) = (query.limit()?, query.cursor("after")?);
+    let listing = query.listing()?;
     query.finish()?;
-    let Some(limit) = limit else { return all_conversations(state, after).await };
-    // One more than asked for tells whether there is a next page.
-    let mut page = state.threads().await?.conversations(after, limit + 1).await?;
-    let has_more = page.len() as u64 > limit;
-    page.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let mut response = reply::json(StatusCode::OK, &page)?;
-    let last = page.last().filter(|_| has_more);
-    if let Some(link) = last.and_then(|last| next_link(limit, last.cursor())) {
+    let Some(limit) = limit else { return all_conversations(state, listing, after).await };
+    let page = state.threads().await?.list(&listing, after, limit).await?;
+    let mut response = reply::json(StatusCode::OK, &page.rows)?;
+    if let Some(link) = page.next.and_then(|next| next_link(&listing, limit, next)) {
         response.headers_mut().insert(LINK, link);
     }
     Ok(response)
 }
 
-async fn all_conversations(state: Arc<State>, after: Option<Cursor>) -> Result<Response, Error> {
+async fn all_conversations(
+    state: Arc<State>,
+    listing: Listing,
+    after: Option<Cursor>,
+) -> Result<Response, Error> {
     let frame = Frame { open: b"[".to_vec(), close: "]" };
-    let (threads, listing) = (state.threads().await?.clone(), state.listing()?);
-    stream::rows(frame, listing, after, Conversation::cursor, move |after| {
-        let threads = threads.clone();
-        async move { threads.conversations(after, PAGE).await }
+    let (threads, permit) = (state.threads().await?.clone(), state.listing()?);
+    let listing = Arc::new(listing);
+    stream::rows(frame, permit, after, move |after| {
+        let (threads, listing) = (threads.clone(), Arc::clone(&listing));
+        async move {
+            let page = threads.list(&listing, after, PAGE).await?;
+            Ok((page.rows, page.next))
+        }
     })
     .await
 }
 
-fn next_link(limit: u64, after: Cursor) -> Option<HeaderValue> {
-    let link = format!("</conversations?limit={limit}&after={after}>; rel=\"next\"");
-    HeaderValue::try_from(link).ok()
+/// The link to the next page of the same listing.
+fn next_link(listing: &Listing, limit: u64, after: Cursor) -> Option<HeaderValue> {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(listing.parameters())
+        .append_pair("limit", &limit.to_string())
+        .append_pair("after", &after.to_string())
+        .finish();
+    HeaderValue::try_from(format!("</conversations?{query}>; rel=\"next\"")).ok()
 }
 
 /// `GET /conversations/{id or number}`: the thread with all its messages, streamed, or with
@@ -145,13 +156,17 @@ async fn all_messages(
     // The messages are the last field of the thread's object.
     open.pop();
     open.extend_from_slice(br#","messages":["#);
-    let place = |message: &Message| message.id;
-    let (threads, listing) = (state.threads().await?.clone(), state.listing()?);
+    let (threads, permit) = (state.threads().await?.clone(), state.listing()?);
     let frame = Frame { open, close: "]}" };
-    stream::rows(frame, listing, after.and_then(not_nil), place, move |after| {
+    stream::rows(frame, permit, after.and_then(not_nil), move |after| {
         let threads = threads.clone();
         let window = Window::Oldest { after, limit: PAGE };
-        async move { threads.messages(id, window, history).await }
+        async move {
+            let messages = threads.messages(id, window, history).await?;
+            let is_full = messages.len() as u64 >= PAGE;
+            let next = messages.last().filter(|_| is_full).map(|message| message.id);
+            Ok((messages, next))
+        }
     })
     .await
 }
@@ -175,11 +190,29 @@ mod tests {
 
     #[test]
     fn the_next_page_begins_after_the_last_row() {
-        let cursor = Cursor { at: Timestamp::from_micros(1_500), id: Uuid::from_u128(7) };
-        let link = next_link(2, cursor).expect("a header");
+        let at = Timestamp::from_micros(1_500);
+        let cursor = Cursor { at, id: Uuid::from_u128(7), until: None };
+        let link = next_link(&Listing::default(), 2, cursor).expect("a header");
         let expected = "</conversations?limit=2&after=1500_00000000000000000000000000000007>; \
                         rel=\"next\"";
         assert_eq!(link.to_str().ok(), Some(expected));
+    }
+
+    #[test]
+    fn the_next_page_is_of_the_same_listing() {
+        let asked = "number=%2B1+555+123+4567&status=queued,unknown&reverse=true&opted_out=true\
+                     &direction=outbound&since=2026-11-22T15:00:00%2B02:00";
+        let listing = Query::parse(asked).and_then(|mut query| query.listing()).expect("a listing");
+        let at = Timestamp::from_micros(1_500);
+        let cursor = Cursor { at, id: Uuid::from_u128(7), until: Some(at) };
+        let link = next_link(&listing, 2, cursor).expect("a header");
+        let link = link.to_str().expect("a text");
+        let query = link.split(['?', '>']).nth(1).expect("a query");
+        let mut query = Query::parse(query).expect("a query");
+        assert_eq!(query.listing().expect("a listing"), listing);
+        assert_eq!(query.cursor("after").expect("a cursor"), Some(cursor));
+        assert_eq!(query.limit().expect("a limit"), Some(2));
+        query.finish().expect("nothing else");
     }
 
     #[test]

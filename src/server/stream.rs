@@ -30,46 +30,49 @@ pub(super) struct Frame {
     pub(super) close: &'static str,
 }
 
-/// Answers with all rows from a place on. `fetch` reads the page of [`PAGE`] rows after a place;
-/// `place` tells where a row is. A failure of the first page is an ordinary refusal; a later one
-/// cuts the answer off, so that half a listing is never taken for a whole.
+/// Answers with all rows from a place on. `fetch` reads the page after a place and tells where the
+/// next one begins. A failure of the first page is an ordinary refusal; a later one cuts the
+/// answer off, so that half a listing is never taken for a whole.
 ///
 /// # Errors
 /// What reading the first page refuses.
 pub(super) async fn rows<T, P, F, R>(
     frame: Frame,
-    listing: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     from: Option<P>,
-    place: fn(&T) -> P,
     fetch: F,
 ) -> Result<Response, Error>
 where
     T: Serialize + Send + 'static,
     P: Send + 'static,
     F: Fn(Option<P>) -> R + Send + 'static,
-    R: Future<Output = Result<Vec<T>, Error>> + Send + 'static,
+    R: Future<Output = Result<(Vec<T>, Option<P>), Error>> + Send + 'static,
 {
     let Frame { mut open, close } = frame;
-    let first = fetch(from).await?;
+    let (first, next) = fetch(from).await?;
     append(&mut open, &first, "")?;
-    let Some(after) = next_place(&first, place) else {
+    if next.is_none() {
         open.extend_from_slice(close.as_bytes());
         return Ok(reply::json_bytes(StatusCode::OK, open));
-    };
-    let later = stream::try_unfold(Some(after), move |after| {
+    }
+    let lead = if first.is_empty() { "" } else { "," };
+    let later = stream::try_unfold((next, lead), move |(after, lead)| {
         // Given back with the last page, or when the client is gone.
-        let _ = &listing;
+        let _ = &permit;
         let page = after.map(|after| fetch(Some(after)));
         async move {
             let Some(page) = page else { return Ok(None) };
-            let rows = page.await.inspect_err(log_cut)?;
+            let (rows, next) = page.await.inspect_err(log_cut)?;
             let mut chunk = Vec::new();
-            append(&mut chunk, &rows, ",")?;
-            let after = next_place(&rows, place);
-            if after.is_none() {
+            append(&mut chunk, &rows, lead)?;
+            if next.is_none() {
                 chunk.extend_from_slice(close.as_bytes());
+            } else if rows.is_empty() {
+                // A sign of life for whoever waits while few rows are found.
+                chunk.push(b'\n');
             }
-            Ok::<_, Error>(Some((Bytes::from(chunk), after)))
+            let lead = if rows.is_empty() { lead } else { "," };
+            Ok::<_, Error>(Some((Bytes::from(chunk), (next, lead))))
         }
     });
     let body = stream::iter([Ok(Bytes::from(open))]).chain(later);
@@ -77,12 +80,6 @@ where
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.extensions_mut().insert(Streamed);
     Ok(response)
-}
-
-/// Where the page after this one begins; `None` when this one was not full.
-fn next_place<T, P>(rows: &[T], place: fn(&T) -> P) -> Option<P> {
-    let is_full = rows.len() as u64 >= PAGE;
-    rows.last().filter(|_| is_full).map(place)
 }
 
 /// Writes rows, separated by commas, after `lead` if there are any.
@@ -137,21 +134,39 @@ mod tests {
         Frame { open: b"[".to_vec(), close: "]" }
     }
 
-    fn listing() -> OwnedSemaphorePermit {
+    fn permit() -> OwnedSemaphorePermit {
         let listings = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
         listings.try_acquire_owned().expect("a permit")
     }
 
-    /// The numbers up to `count`; the page after `broken` cannot be read.
+    /// The numbers up to `count`; what comes after `broken` cannot be read.
     async fn numbers(count: u64, broken: Option<u64>) -> Result<Response, Error> {
-        let fetch = move |after: Option<u64>| async move {
-            let start = after.map_or(0, |after| after + 1);
+        let fetch = move |start: Option<u64>| async move {
+            let start = start.unwrap_or(0);
             if broken.is_some_and(|broken| start > broken) {
                 return Err(Error::new(Code::DatabaseUnavailable, "away"));
             }
-            Ok((start..count.min(start + PAGE)).collect::<Vec<u64>>())
+            let end = count.min(start + PAGE);
+            Ok(((start..end).collect::<Vec<u64>>(), (end < count).then_some(end)))
         };
-        rows(frame(), listing(), None, |row| *row, fetch).await
+        rows(frame(), permit(), None, fetch).await
+    }
+
+    #[tokio::test]
+    async fn pages_without_rows_leave_valid_json() {
+        for found in ["", "0", "3", "0 3", "1 2", "0 1 2 3"] {
+            let fetch = move |page: Option<u8>| async move {
+                let page = page.unwrap_or(0);
+                let rows: Vec<u8> = found.split(' ').filter_map(|n| n.parse().ok()).collect();
+                let rows = rows.into_iter().filter(|row| *row == page).collect::<Vec<u8>>();
+                Ok((rows, (page < 3).then_some(page + 1)))
+            };
+            let response = rows(frame(), permit(), None, fetch).await.expect("a listing");
+            let body = response.into_body().collect().await.expect("a whole body").to_bytes();
+            let read: Vec<u8> = serde_json::from_slice(&body).expect("valid JSON");
+            let shown: Vec<_> = read.iter().map(u8::to_string).collect();
+            assert_eq!(shown.join(" "), found);
+        }
     }
 
     #[tokio::test]
@@ -180,9 +195,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_before_the_first_row_is_an_ordinary_refusal() {
-        let fetch = |_: Option<u64>| async { Err(Error::new(Code::DatabaseUnavailable, "away")) };
-        let error =
-            rows(frame(), listing(), None, |row: &u64| *row, fetch).await.expect_err("refused");
+        let fetch = |_: Option<u64>| async {
+            Err::<(Vec<u64>, _), _>(Error::new(Code::DatabaseUnavailable, "away"))
+        };
+        let error = rows(frame(), permit(), None, fetch).await.expect_err("refused");
         assert_eq!(error.http_status(), 503);
     }
 }

@@ -9,6 +9,7 @@ mod entity;
 mod events;
 mod failure;
 mod inspect;
+mod listing;
 pub mod location;
 mod messages;
 mod pulse;

@@ -1,46 +1,24 @@
-//! Reading, page by page, along the indices. Nothing here grows with the tables.
+//! Reading one thread and its messages along the indices. Nothing here grows with the tables.
 
-use std::collections::HashMap;
-
-use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, Order, QueryFilter, QueryOrder,
-    QuerySelect, Select,
+    QuerySelect,
 };
 use uuid::Uuid;
 
 use super::connect::Store;
-use super::entity::{conversation, id, message, micros};
+use super::entity::{conversation, id, message};
 use super::failure::tell;
 use super::reports;
 use crate::domain::conversation::SHOWN_SUFFIX;
-use crate::domain::{
-    Conversation, Cursor, Direction, LastMessage, Message, PhoneNumber, Selector, Window,
-};
+use crate::domain::{Conversation, Direction, Message, PhoneNumber, Selector, Window};
 use crate::error::Error;
 
 /// How many candidates an ambiguous name is answered with.
 const CANDIDATES: u64 = 6;
 
 impl Store {
-    /// One page of threads, most recently active first.
-    ///
-    /// # Errors
-    /// `database_unavailable`.
-    pub async fn conversations(
-        &self,
-        after: Option<Cursor>,
-        limit: u64,
-    ) -> Result<Vec<Conversation>, Error> {
-        use conversation::Column as C;
-        let mut query = conversation::Entity::find();
-        if let Some(cursor) = after {
-            query = query.filter(beyond(C::LastMessageAt, C::Id, cursor));
-        }
-        let query = query.order_by_desc(C::LastMessageAt).order_by_desc(C::Id).limit(limit);
-        self.load(query).await.map_err(|error| tell(&error))
-    }
-
     /// The threads a person may have meant, best first: by id, by number, by a part of the id.
     ///
     /// # Errors
@@ -55,7 +33,7 @@ impl Store {
             tries.push(find().filter(self.has_fragment(&fragment)).limit(CANDIDATES));
         }
         for query in tries {
-            let found = self.load(query.order_by_desc(C::LastMessageAt)).await;
+            let found = self.with_last_messages(query.order_by_desc(C::LastMessageAt)).await;
             let found = found.map_err(|error| tell(&error))?;
             if !found.is_empty() {
                 return Ok(found);
@@ -82,51 +60,6 @@ impl Store {
             C::Id.ends_with(fragment)
         };
         Condition::any().add(begins).add(ends)
-    }
-
-    async fn load(&self, query: Select<conversation::Entity>) -> Result<Vec<Conversation>, DbErr> {
-        let rows = query.all(&self.reader).await?;
-        let mut last = self.last_messages(rows.iter().map(|row| row.id.0)).await?;
-        let with_last = |row: conversation::Model| {
-            let last_message = last.remove(&row.id.0);
-            Conversation { last_message, ..row.into() }
-        };
-        Ok(rows.into_iter().map(with_last).collect())
-    }
-
-    /// The newest message of each thread: one look into the thread's index each.
-    async fn last_messages(
-        &self,
-        threads: impl Iterator<Item = Uuid>,
-    ) -> Result<HashMap<Uuid, LastMessage>, DbErr> {
-        use message::Column as C;
-        let threads: Vec<_> = threads.map(id).collect();
-        if threads.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let newest = Query::select()
-            .column((Alias::new("newest"), C::Id))
-            .from_as(message::Entity, "newest")
-            .and_where(
-                Expr::col((Alias::new("newest"), C::ConversationId))
-                    .equals((conversation::Entity, conversation::Column::Id)),
-            )
-            .order_by((Alias::new("newest"), C::CreatedAt), Order::Desc)
-            .order_by((Alias::new("newest"), C::Id), Order::Desc)
-            .limit(1)
-            .to_owned();
-        let of_threads = Query::select()
-            .expr(SimpleExpr::from(newest))
-            .from(conversation::Entity)
-            .and_where(conversation::Column::Id.is_in(threads))
-            .to_owned();
-        let rows: Vec<message::Short> = message::Entity::find()
-            .filter(C::Id.in_subquery(of_threads))
-            .into_model()
-            .all(&self.reader)
-            .await?;
-        let read = |row: message::Short| Ok((row.conversation_id.0, row.into_domain()?));
-        rows.into_iter().map(read).collect()
     }
 
     /// Messages of a thread in chronological order; `None` when the window begins at a message
@@ -232,10 +165,4 @@ impl Store {
             .map_err(|error| tell(&error))?;
         Ok(number.map(PhoneNumber::from_stored))
     }
-}
-
-/// Rows after a place in a descending order by time and id.
-fn beyond(time: impl ColumnTrait, row_id: impl ColumnTrait, cursor: Cursor) -> SimpleExpr {
-    let at = micros(cursor.at);
-    time.lte(at).and(time.lt(at).or(row_id.lt(id(cursor.id))))
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::domain::{Conversation, Cursor, Message, PhoneNumber, Selector, Window};
+use crate::domain::{Conversation, Cursor, Listing, Message, Page, PhoneNumber, Selector, Window};
 use crate::error::{Code, Error};
 use crate::store::Store;
 use crate::telnyx::client::Client;
@@ -99,7 +99,21 @@ impl Threads {
         self.store.close().await;
     }
 
-    /// One page of threads, most recently active first, after a place in that order.
+    /// One page of the threads that a listing asks for, after a place in its order. A page may
+    /// have fewer rows than wanted, even none, and still not be the last.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub async fn list(
+        &self,
+        listing: &Listing,
+        after: Option<Cursor>,
+        limit: u64,
+    ) -> Result<Page<Conversation>, Error> {
+        self.store.list(listing, after, limit).await
+    }
+
+    /// Threads, most recently active first, after a place in that order.
     ///
     /// # Errors
     /// `database_unavailable`.
@@ -108,7 +122,7 @@ impl Threads {
         after: Option<Cursor>,
         limit: u64,
     ) -> Result<Vec<Conversation>, Error> {
-        self.store.conversations(after, limit).await
+        self.list(&Listing::default(), after, limit).await.map(|page| page.rows)
     }
 
     /// The thread a person named.

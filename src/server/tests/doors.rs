@@ -1,7 +1,7 @@
 //! What every caller gets before the threads are asked.
 
 use super::*;
-use crate::domain::Selector;
+use crate::domain::{Listing, Selector};
 use crate::error::Code;
 
 #[tokio::test]
@@ -121,7 +121,6 @@ async fn nonsense_is_400_and_says_where() {
     assert_eq!(answer.told(), expect(400, "invalid_request"));
     assert!(answer.body.contains("line 1, column 12"), "{}", answer.body);
     for path in [
-        "/conversations?limt=5",
         "/conversations?limit=0",
         "/conversations?after=here",
         "/conversations/%00",
@@ -131,6 +130,8 @@ async fn nonsense_is_400_and_says_where() {
     ] {
         assert_eq!(server.get(path).await.told(), expect(400, "invalid_request"), "{path}");
     }
+    let typo = server.get("/conversations?limt=5").await;
+    assert_eq!(typo.told(), expect(400, "unknown_parameter"));
     for path in ["/conversations/%00/send", "/conversations/1/send?dry_run=yes"] {
         let answer = server.post_json(path, "{}").await;
         assert_eq!(answer.told(), expect(400, "invalid_request"), "{path}");
@@ -161,7 +162,7 @@ async fn the_client_tells_the_servers_refusals() {
         Client::new(&format!("http://{}", server.address), token.as_ref()).expect("a client")
     };
     for token in [None, Some("other")] {
-        let error = client(token).conversations(None, 1).await.expect_err("refused");
+        let error = client(token).list(&Listing::default(), None, 1).await.expect_err("refused");
         assert_eq!((error.code(), error.exit_code()), (Code::Unauthorized, 4));
         assert!(error.hint_text().is_some_and(|hint| hint.contains("CONVO_API_TOKEN")));
     }

@@ -106,8 +106,6 @@ impl Model {
 pub struct Short {
     /// convo's id.
     pub id: TextUuid,
-    /// Its thread.
-    pub conversation_id: TextUuid,
     /// `inbound` or `outbound`.
     pub direction: String,
     /// The text.
@@ -121,6 +119,16 @@ pub struct Short {
 }
 
 impl Short {
+    /// The columns that it is made of.
+    pub const COLUMNS: [Column; 6] = [
+        Column::Id,
+        Column::Direction,
+        Column::Body,
+        Column::Media,
+        Column::Status,
+        Column::CreatedAt,
+    ];
+
     /// The message as a list of threads shows it.
     ///
     /// # Errors
