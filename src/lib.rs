@@ -14,8 +14,8 @@
 //! ```
 //!
 //! Arrows go right or down only. Each heavy crate has one home: SeaORM in [`store`] and the
-//! `migration` crate, warp in [`server`] and [`sandbox`], comfy-table in [`output`], the process
-//! environment in [`config`], the clock in [`clock`].
+//! `migration` crate, warp in [`server`] and [`sandbox`], comfy-table in [`output`], the
+//! Prometheus client in [`metrics`], the process environment in [`config`], the clock in [`clock`].
 //!
 //! # The ideas that carry it
 //!
@@ -50,6 +50,9 @@
 //!
 //! **The same commands, here or there.** [`backend::Backend`] is an enum of the database and a
 //! server; both give the same values, and the same code prints them.
+//!
+//! **What happens is counted where it happens.** [`metrics`] belong to the process, as its log does.
+//! Neither is ever given a text, a number, a path or a token.
 //!
 //! **Readers page by value.** No cursor stays open for a slow reader, no row is counted past.
 //!

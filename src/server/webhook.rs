@@ -62,29 +62,27 @@ fn words(received: Received) -> (&'static str, &'static str) {
 
 /// A webhook that was believed and yet not taken in. While the database is away there are many.
 fn note_failure(error: &Error) {
-    static LINES: [Throttle; 2] = [const { Throttle::new() }; 2];
-    let (lines, outcome) = match error.code() {
-        Code::InvalidRequest => (&LINES[0], "invalid"),
-        _ => (&LINES[1], "unavailable"),
-    };
-    metrics::webhook(outcome);
-    let code = error.code().as_str();
-    lines.pass(|left_out| tracing::warn!(code, left_out, "a signed webhook was not taken in"));
+    static LINES: Throttle = Throttle::new();
+    let code = error.code();
+    metrics::webhook(if code == Code::InvalidRequest { "invalid" } else { "unavailable" });
+    LINES.pass(code, |left_out| {
+        tracing::warn!(code = code.as_str(), left_out, "a signed webhook was not taken in");
+    });
 }
 
 /// The caller hears the same in every case; the log tells the operator which one it is. Strangers
 /// may post as much as they like, so each reason gets a line in a while.
 fn note_refusal(reason: SignatureError) {
-    static LINES: [Throttle; 5] = [const { Throttle::new() }; 5];
-    let (lines, word) = match reason {
-        SignatureError::NoKey => (&LINES[0], "no_key"),
-        SignatureError::MissingHeader => (&LINES[1], "missing_header"),
-        SignatureError::BadTimestamp => (&LINES[2], "bad_timestamp"),
-        SignatureError::BadSignature => (&LINES[3], "bad_signature"),
-        SignatureError::Stale { .. } => (&LINES[4], "stale"),
+    static LINES: Throttle = Throttle::new();
+    let word = match reason {
+        SignatureError::NoKey => "no_key",
+        SignatureError::MissingHeader => "missing_header",
+        SignatureError::BadTimestamp => "bad_timestamp",
+        SignatureError::BadSignature => "bad_signature",
+        SignatureError::Stale { .. } => "stale",
     };
     metrics::webhook_refused(word);
-    lines.pass(|left_out| match reason {
+    LINES.pass(word, |left_out| match reason {
         SignatureError::NoKey => {
             tracing::error!(left_out, "TELNYX_PUBLIC_KEY is not set: every webhook is refused");
         }

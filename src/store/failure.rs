@@ -58,12 +58,10 @@ fn code(error: &DbErr) -> Option<String> {
 /// Logs a database's words, which are nobody else's business, and tells what they mean.
 /// While it is away every request fails, so it is said once in a while.
 pub(super) fn tell(error: &DbErr) -> Error {
-    static LINES: [Throttle; 3] = [const { Throttle::new() }; 3];
-    let failure = classify(error);
-    count(failure);
-    LINES[failure as usize].pass(|left_out| {
-        tracing::error!(%error, left_out, "the database failed");
-    });
+    static LINES: Throttle = Throttle::new();
+    count(classify(error));
+    let error = error.to_string();
+    LINES.pass(&error, |left_out| tracing::error!(error, left_out, "the database failed"));
     unavailable()
 }
 

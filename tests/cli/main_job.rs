@@ -151,7 +151,7 @@ fn a_stranger_plays_without_an_account() {
         told.contains("Numbers that misbehave").then_some(told)
     });
     assert!(banner.contains("*** SANDBOX"), "{banner}");
-    assert!(server.log().contains("sandbox=true"), "{}", server.log());
+    assert!(server.log().contains("\"sandbox\":true"), "{}", server.log());
     let (there, here) = banner.split_once("or directly on its database:").expect("two ways");
     for (way, words) in [(there, "Hello there"), (here, "Hello here")] {
         let pasted: Vec<_> = way.lines().filter_map(|line| line.strip_prefix("    ")).collect();

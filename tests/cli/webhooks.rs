@@ -92,6 +92,7 @@ async fn a_signature_must_be_there_good_and_fresh() {
     let tampered = signed(&signer, now, &format!("{body} ")).1;
     let (old, old_signature) = signed(&signer, now - 600, &body);
     let (early, early_signature) = signed(&signer, now + 600, &body);
+    let mut told = std::collections::BTreeSet::new();
     for (lines, reason) in [
         (String::new(), "a signature header is missing"),
         (time.clone(), "a signature header is missing"),
@@ -108,7 +109,10 @@ async fn a_signature_must_be_there_good_and_fresh() {
         let answer = server.raw(request(&lines, &body)).await;
         assert_eq!(answer.told(), (401, "invalid_signature".into()), "{lines}");
         assert_eq!(answer.json()["error"], "invalid signature");
-        crate::harness::until(reason, || server.log()[before..].contains(reason).then_some(()));
+        // Whoever repeats it fills no log.
+        if told.insert(reason) {
+            crate::harness::until(reason, || server.log()[before..].contains(reason).then_some(()));
+        }
     }
     assert_eq!(home.run(&["list"]).silent().out, "", "nothing unsigned is stored");
     let answer = server.raw(request(&format!("{time}{}", named(&good)), &body)).await;

@@ -4,6 +4,8 @@
 //! the tests have built already, and port 5000 is a free one.
 
 mod commands;
+#[path = "../support/exposition.rs"]
+mod exposition;
 mod markdown;
 mod play;
 mod tables;

@@ -1,6 +1,6 @@
 //! The tables of the README say what the program says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Arg, CommandFactory};
 use convo::cli::Cli;
@@ -8,6 +8,7 @@ use convo::config::{SECRETS, VARIABLES};
 use convo::error::Code;
 use convo::sandbox::MAGIC_NUMBERS;
 
+use crate::exposition;
 use crate::markdown::{anchors, code, code_spans, links, path, read, table};
 use crate::play::Play;
 
@@ -131,8 +132,12 @@ fn routes_in_source() -> BTreeSet<String> {
             "Segment" => "/{}".to_owned(),
             literal => format!("/{literal}"),
         });
+        let segments = segments.collect::<String>();
+        let (_, template) = rest.split_once(".and(route(\"").expect("its template");
+        let (template, rest) = template.split_once("\"))").expect("its end");
+        assert_eq!(pattern(template), segments, "the template that logs and metrics name");
         let method = if rest.trim_start().starts_with(".and(post())") { "POST" } else { "GET" };
-        format!("{method} {}", segments.collect::<String>())
+        format!("{method} {segments}")
     });
     leaves.collect()
 }
@@ -169,5 +174,46 @@ fn links_and_paths_lead_somewhere() {
         for span in spans.filter(|span| folders.iter().any(|folder| span.starts_with(folder))) {
             assert!(path(&span).exists(), "{page}: {span}");
         }
+    }
+}
+
+/// Every metric of the page is served, and every one that is served stands there.
+#[test]
+fn metrics() {
+    let rows = table(&read("docs/observing.md"), &["metric", "type", "labels", ""]);
+    let documented: BTreeMap<_, _> = rows
+        .iter()
+        .map(|row| {
+            let labels = code_spans(&row[2]).into_iter().collect::<BTreeSet<_>>();
+            (code(&row[0]).to_owned(), (row[1].clone(), labels, row[3].clone()))
+        })
+        .collect();
+    assert_eq!(documented.len(), rows.len(), "a metric stands there twice");
+    let play = Play::start("convo serve --sandbox");
+    let server = play.pasted("In another terminal, through this server:").join("\n");
+    play.terminal(&format!("{server}\nconvo send +12125551234 Hello"));
+    // The reports come by themselves; from the first on, everything is there.
+    let served = play.until(|| {
+        let page = play.terminal("curl http://localhost:5000/metrics").out;
+        let served = exposition::parse(&page);
+        served.contains_key("convo_webhook_last_accepted_timestamp_seconds").then_some(served)
+    });
+    let served: BTreeMap<_, _> = served
+        .into_iter()
+        .map(|(name, family)| {
+            let labels = family.samples.iter().flat_map(|(_, labels, _)| labels.keys());
+            let labels = labels.filter(|label| *label != "le").cloned().collect();
+            (name, (family.kind, labels, family.help))
+        })
+        .collect();
+    // What counts only errors or settling appears with the first of them.
+    let rare = ["convo_errors_total", "convo_settled_messages_total"];
+    for (name, told) in &documented {
+        if !rare.contains(&name.as_str()) {
+            assert_eq!(served.get(name), Some(told), "{name}");
+        }
+    }
+    for name in served.keys() {
+        assert!(documented.contains_key(name), "{name} is not documented");
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "variables say where PostgreSQL is")]
 
 pub mod cluster;
+pub mod exposition;
 
 use std::path::{Path, PathBuf};
 
