@@ -45,6 +45,8 @@ pub(super) struct Families {
 impl Families {
     pub(super) fn new() -> Result<Self> {
         let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let new = Maker(&registry);
         let families = Self {
             http_requests: new.counters(

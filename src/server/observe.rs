@@ -13,6 +13,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tracing::{Instrument, Span};
 
 use super::request::{Context, REQUEST_ID};
+use crate::error::Code;
 use crate::metrics::{self, UnderWay};
 
 /// A request from its head to the last byte of its answer. Its end is told when it is dropped,
@@ -23,6 +24,7 @@ pub(super) struct Exchange {
     begun: Instant,
     span: Span,
     status: Option<StatusCode>,
+    code: Option<Code>,
     sent: u64,
     broken: bool,
     _under_way: UnderWay,
@@ -42,6 +44,7 @@ impl Exchange {
             begun: Instant::now(),
             span,
             status: None,
+            code: None,
             sent: 0,
             broken: false,
             _under_way: UnderWay::request(),
@@ -56,6 +59,7 @@ impl Exchange {
         let mut response = answer.instrument(self.span.clone()).await?;
         response.headers_mut().insert(REQUEST_ID, self.context.id().clone());
         self.status = Some(response.status());
+        self.code = response.extensions().get().copied();
         Ok(response.map(|body| Watched { body, exchange: self }))
     }
 }
@@ -67,14 +71,16 @@ impl Drop for Exchange {
         let status = self.status.map(|status| status.as_u16());
         metrics::request(route, method, class(self.status), took);
         let ms = took.as_micros() as f64 / 1e3;
-        let bytes = self.sent;
+        let (bytes, code) = (self.sent, self.code.map(Code::as_str));
         let cut = match (self.status, self.broken) {
             (Some(_), false) => None,
             (Some(_), true) => Some("the answer broke off"),
             (None, _) if std::thread::panicking() => Some("a fault of convo"),
             (None, _) => Some("the caller hung up"),
         };
-        tracing::info!(parent: &self.span, method, route, status, ms, bytes, token, cut, "request");
+        tracing::info!(
+            parent: &self.span, method, route, status, code, ms, bytes, token, cut, "request"
+        );
     }
 }
 

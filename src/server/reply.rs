@@ -55,6 +55,8 @@ pub(super) fn refuse(error: &Error) -> Response {
     metrics::error(error.code());
     let body = serde_json::to_vec(&error.body()).unwrap_or_default();
     let mut response = json_bytes(error.http_status(), body);
+    // For the line about the request.
+    response.extensions_mut().insert(error.code());
     let headers = response.headers_mut();
     let soon = (error.code() == Code::DatabaseUnavailable).then_some(1);
     if let Some(seconds) = error.extra().retry_after.or(soon) {

@@ -44,13 +44,13 @@ async fn every_request_is_one_line() {
     get("/nowhere/+12125551234", "").await;
     server.post("/webhooks/sms", "", "{}").await;
     let expected = [
-        ("POST", "/webhooks/sms", 200),
-        ("GET", "/health", 200),
-        ("GET", "/conversations/{id or number}", 200),
-        ("GET", "/messages/{id}", 404),
-        ("GET", "/conversations/{id or number}", 401),
-        ("GET", "none", 404),
-        ("POST", "/webhooks/sms", 401),
+        ("POST", "/webhooks/sms", 200, None),
+        ("GET", "/health", 200, None),
+        ("GET", "/conversations/{id or number}", 200, None),
+        ("GET", "/messages/{id}", 404, Some("message_not_found")),
+        ("GET", "/conversations/{id or number}", 401, Some("unauthorized")),
+        ("GET", "none", 404, Some("not_found")),
+        ("POST", "/webhooks/sms", 401, Some("invalid_signature")),
     ];
     let lines = requests(&server, expected.len());
     let told = lines.iter().map(|line| {
@@ -58,7 +58,7 @@ async fn every_request_is_one_line() {
         assert!(line["ms"].as_f64().is_some_and(|ms| ms > 0.0), "{line}");
         assert!(line["span"]["id"].as_str().is_some_and(|id| !id.is_empty()), "{line}");
         assert_eq!((line["level"].as_str(), line.get("cut")), (Some("INFO"), None), "{line}");
-        (method, route, line["status"].as_u64().expect("a status"))
+        (method, route, line["status"].as_u64().expect("a status"), line["code"].as_str())
     });
     assert_eq!(told.collect::<Vec<_>>(), expected);
     assert_eq!(lines[2]["bytes"], thread.body.len());

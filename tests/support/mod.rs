@@ -54,6 +54,16 @@ pub fn example(name: &str) -> Vec<u8> {
     std::fs::read(path).expect(name)
 }
 
+/// The names of the published examples.
+pub fn examples() -> Vec<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/telnyx/events");
+    let files = std::fs::read_dir(directory).expect("the examples");
+    let name = |file: std::io::Result<std::fs::DirEntry>| {
+        Some(file.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned())
+    };
+    files.filter_map(name).collect()
+}
+
 /// Runs a test on both kinds of database, as two tests.
 #[macro_export]
 macro_rules! on_both_databases {
