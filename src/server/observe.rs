@@ -76,7 +76,7 @@ impl Drop for Exchange {
             (Some(_), false) => None,
             (Some(_), true) => Some("the answer broke off"),
             (None, _) if std::thread::panicking() => Some("a fault of convo"),
-            (None, _) => Some("the caller hung up"),
+            (None, _) => Some("no answer went out"),
         };
         tracing::info!(
             parent: &self.span, method, route, status, code, ms, bytes, token, cut, "request"

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::domain::{Conversation, Cursor, Listing, Message, Page, PhoneNumber, Selector, Window};
 use crate::error::{Code, Error};
 use crate::store::Store;
+use crate::store::writer::Writer;
 use crate::telnyx::client::Client;
 
 pub use receive::Received;
@@ -176,17 +177,28 @@ impl Threads {
         }
     }
 
-    /// What must hold to take webhooks and to send.
-    pub async fn ready(&self) -> Vec<Check> {
-        let writer = self.store.writer().is_ok_and(crate::store::writer::Writer::is_ready);
+    /// What must hold to take webhooks and to send. What is not known within `patience` does not
+    /// hold.
+    pub async fn ready(&self, patience: Duration) -> Vec<Check> {
+        let (answers, is_current, turns) = tokio::join!(
+            holds(patience, self.store.answers()),
+            holds(patience, self.store.is_current()),
+            holds(patience, self.is_alive()),
+        );
+        let writes = turns && self.store.writer().is_ok_and(Writer::is_ready);
+        let outdated = if answers { "the schema is out of date" } else { "it cannot be read" };
         vec![
-            Check::new("database", self.store.answers().await, "the database does not answer"),
-            Check::new("schema", self.store.is_current().await, "the schema is out of date"),
-            Check::new("writer", writer, "the writer's queue is full"),
+            Check::new("database", answers, "the database does not answer"),
+            Check::new("schema", is_current, outdated),
+            Check::new("writer", writes, "the writer is stuck or its queue is full"),
             Check::new("api_key", self.telnyx.is_some(), "TELNYX_API_KEY is not set"),
             Check::new("numbers", !self.numbers.is_empty(), "TELNYX_PHONE_NUMBER is not set"),
         ]
     }
+}
+
+async fn holds(patience: Duration, check: impl Future<Output = bool>) -> bool {
+    tokio::time::timeout(patience, check).await.unwrap_or(false)
 }
 
 /// There is no thread by that name.

@@ -86,7 +86,7 @@ async fn a_caller_that_hangs_up_is_a_line() {
         let lines = requests(&world.server, 1);
         lines.into_iter().find(|line| line["route"] == "/conversations/{number}/send")
     });
-    assert_eq!((&line["cut"], line.get("status")), (&json!("the caller hung up"), None), "{line}");
+    assert_eq!((&line["cut"], line.get("status")), (&json!("no answer went out"), None), "{line}");
 }
 
 /// Whoever posts rubbish does not fill the log with warnings.

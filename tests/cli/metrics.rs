@@ -153,6 +153,11 @@ async fn metrics_answer_while_the_database_is_away() {
         }
         assert!(since.elapsed() < DEADLINE, "a database that is away tells nothing");
     }
+    let checks = ready(&server).await;
+    for (name, ok) in [("database", false), ("schema", false), ("writer", true)] {
+        let check = checks.iter().find(|check| check["name"] == name).expect(name);
+        assert_eq!(check["ok"], ok, "{check}");
+    }
     let restarted = tokio::task::spawn_blocking(move || {
         cluster.restart();
         cluster
@@ -165,6 +170,17 @@ async fn metrics_answer_while_the_database_is_away() {
     }
     let failures = value(&told, "convo_database_errors_total", &[("class", "unavailable")]);
     assert!(failures >= 1.0, "{failures}");
+}
+
+/// The checks of a server that is not ready, each named and soon told.
+async fn ready(server: &Server) -> Vec<serde_json::Value> {
+    let lines =
+        format!("host: localhost\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n");
+    let asked = std::time::Instant::now();
+    let answer = server.raw(format!("GET /health/ready HTTP/1.1\r\n{lines}\r\n")).await;
+    assert!(asked.elapsed().as_secs() < 4, "{:?}", asked.elapsed());
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    answer.json()["checks"].as_array().expect("checks").clone()
 }
 
 /// A log that nobody reads stops no request; what is lost of it is counted.
