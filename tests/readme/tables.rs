@@ -177,6 +177,16 @@ fn links_and_paths_lead_somewhere() {
     }
 }
 
+#[test]
+fn checks() {
+    let rows = table(&read("docs/observing.md"), &["check", "holds when"]);
+    let documented: Vec<_> = rows.iter().map(|row| code(&row[0]).to_owned()).collect();
+    let (_, ready) = Play::start("convo serve --sandbox").request("GET", "/health/ready");
+    let checks = ready["checks"].as_array().expect("checks").iter();
+    let names = checks.map(|check| check["name"].as_str().expect("a name").to_owned());
+    assert_eq!(documented, names.collect::<Vec<_>>());
+}
+
 /// Every metric of the page is served, and every one that is served stands there.
 #[test]
 fn metrics() {
@@ -198,6 +208,15 @@ fn metrics() {
         let served = exposition::parse(&page);
         served.contains_key("convo_webhook_last_accepted_timestamp_seconds").then_some(served)
     });
+    let words = code_spans(&read("docs/observing.md"));
+    for (name, family) in &served {
+        let labels = family.samples.iter().flat_map(|(_, labels, _)| labels);
+        for (_, word) in labels.filter(|(label, _)| {
+            ["outcome", "reason", "class", "state", "request"].contains(&label.as_str())
+        }) {
+            assert!(words.contains(word), "{name}: '{word}' is not explained");
+        }
+    }
     let served: BTreeMap<_, _> = served
         .into_iter()
         .map(|(name, family)| {
