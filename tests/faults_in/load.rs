@@ -14,6 +14,8 @@ use convo::store::{Location, Mode, Purpose, Store};
 use convo::threading::{Policy, Threads};
 use serde_json::json;
 
+use crate::support::listening;
+
 /// No wait in these tests may take longer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const CONNECTIONS: usize = 16;
@@ -43,9 +45,8 @@ impl Server {
         let kept = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in talk.lines().map_while(Result::ok) {
-                if let Some((_, said)) = line.split_once("listening address=") {
-                    let said = said.split_whitespace().next().unwrap_or_default();
-                    let _ = found.send(said.parse().expect("an address"));
+                if let Some(address) = listening(&line) {
+                    let _ = found.send(address);
                 }
                 let mut log = kept.lock().expect("no panic");
                 log.push_str(&line);
@@ -62,8 +63,16 @@ impl Server {
         self.child.wait().expect("gone");
     }
 
+    /// Whether something is in its log, which may come a little after its answers.
     pub fn says(&self, what: &str) -> bool {
-        self.log.lock().expect("no panic").contains(what)
+        let since = Instant::now();
+        loop {
+            let said = self.log.lock().expect("no panic").contains(what);
+            if said || since.elapsed() > PATIENCE {
+                return said;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::mpsc;
 
 use crate::bench::{CONTACT, OWN};
-use crate::support::TestDatabase;
+use crate::support::{TestDatabase, listening};
 use crate::telnyx::PATIENCE;
 
 /// How a process ended.
@@ -93,13 +93,11 @@ impl Program {
         // To the end: what it says must not fill the pipe.
         std::thread::spawn(move || {
             for line in talk.lines().map_while(Result::ok) {
-                let said = line.split_once("listening address=").map(|(_, rest)| rest.to_owned());
-                said.map(|said| found.send(said));
+                let _ = listening(&line).map(|address| found.send(address));
             }
         });
         let said = tokio::time::timeout(PATIENCE, address.recv()).await.expect("in time");
-        let said = said.expect("it listens");
-        said.split_whitespace().next().and_then(|a| a.parse().ok()).expect("an address")
+        said.expect("it listens")
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod exposition;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use sea_orm::{ConnectionTrait, Database};
@@ -52,6 +53,13 @@ pub fn example(name: &str) -> Vec<u8> {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/telnyx/events/{name}.json"));
     std::fs::read(path).expect(name)
+}
+
+/// The address in the line of a server's log that tells where it listens.
+pub fn listening(line: &str) -> Option<SocketAddr> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let address = line["address"].as_str().filter(|_| line["message"] == "listening");
+    address.and_then(|address| address.parse().ok())
 }
 
 /// The names of the published examples.

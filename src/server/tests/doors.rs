@@ -79,7 +79,7 @@ async fn a_body_over_1_mib_is_413() {
 #[tokio::test]
 async fn a_token_guards_all_but_the_webhook_and_health() {
     let server = Server::with_token("t0ken").await;
-    for path in ["/conversations", "/conversations/1", "/messages/1", "/health/ready"] {
+    for path in ["/conversations", "/conversations/1", "/messages/1", "/health/ready", "/metrics"] {
         let answer = server.get(path).await;
         assert_eq!(answer.told(), expect(401, "unauthorized"), "{path}");
         assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
