@@ -136,7 +136,10 @@ async fn a_read_only_postgresql_is_told_and_outlived() {
     let key = SigningKey::from_seed(&[7; 32]);
     let server = Server::start(serve(&db.url), &key);
     repost(server.address, &key, &[1]).await;
-    let admin = Database::connect(&db.url).await.expect("it answers");
+    // One connection, for its settings are its own.
+    let mut one = sea_orm::ConnectOptions::new(&db.url);
+    one.max_connections(1);
+    let admin = Database::connect(one).await.expect("it answers");
     let name = db.url.rsplit('/').next().expect("a name").to_owned();
     // It holds for new sessions, so those of the server are ended.
     let end_others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
