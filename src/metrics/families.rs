@@ -65,7 +65,7 @@ impl Families {
             http_connections: new.gauge("convo_http_connections", "Open HTTP connections")?,
             unauthorized: new.words(
                 "convo_http_unauthorized_total",
-                "Requests answered 401 for want of a good token or signature, by reason",
+                "Requests refused for want of a good token or signature, by reason",
                 "reason",
                 ["no_token", "wrong_token", "signature"],
             )?,
@@ -99,11 +99,7 @@ impl Families {
                 "convo_status_reports_total",
                 "New delivery reports, by the status they name, for each recipient",
                 "status",
-                Status::ALL
-                    .iter()
-                    .map(|status| status.as_str())
-                    .filter(|word| Status::from_report(word).is_some())
-                    .chain(["other"]),
+                reported().chain(["other"]),
             )?,
             sends: new.words(
                 "convo_sends_total",
@@ -111,10 +107,11 @@ impl Families {
                 "outcome",
                 ["accepted", "unknown", "repeated"],
             )?,
-            settled: new.counters(
+            settled: new.words(
                 "convo_settled_messages_total",
                 "Messages whose status was moved by settling, by the new status",
-                &["status"],
+                "status",
+                [Status::Unknown.as_str()].into_iter().chain(reported()),
             )?,
             telnyx_requests: new.counters(
                 "convo_telnyx_requests_total",
@@ -162,11 +159,27 @@ impl Families {
             )?,
             registry: registry.clone(),
         };
-        for request in ["send", "look_up"] {
-            families.telnyx_duration.with_label_values(&[request]);
-        }
+        families.begin_telnyx()?;
         Ok(families)
     }
+
+    /// The requests to Telnyx are there from the start, too.
+    fn begin_telnyx(&self) -> Result<()> {
+        let sends = ["accepted", "refused", "rate_limited", "unreachable", "ambiguous"];
+        for (request, outcomes) in [("send", &sends[..]), ("look_up", &["told", "nothing"])] {
+            self.telnyx_duration.get_metric_with_label_values(&[request])?;
+            for outcome in outcomes {
+                self.telnyx_requests.get_metric_with_label_values(&[request, outcome])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The statuses that a report may name.
+fn reported() -> impl Iterator<Item = &'static str> {
+    let words = Status::ALL.iter().map(|status| status.as_str());
+    words.filter(|word| Status::from_report(word).is_some())
 }
 
 /// Makes families and registers them.
