@@ -84,7 +84,7 @@ fn execute(cli: Cli) -> Result<(), Error> {
         Command::Serve(args) => {
             let context = Context::new(global, Flags { listen: args.listen, ..Flags::default() })?;
             let _log = logging::start_server(&context.config)?;
-            let inherited = systemd::inherited()?;
+            let inherited = if context.config.has_sockets { systemd::inherited()? } else { None };
             let runtime = server_runtime()?;
             let ended = runtime.block_on(serve::run(context.config, inherited, &mut io::stdout()));
             // What still looks up a name somewhere must not hold up the end.

@@ -25,7 +25,7 @@ const EXIT_STATUS: [(&str, &str); 10] = [
     ),
 ];
 
-const ENVIRONMENT: [(&str, &str); 13] = [
+const ENVIRONMENT: [(&str, &str); 17] = [
     ("TELNYX_API_KEY", "The key to Telnyx's API. Sending needs it."),
     (
         "TELNYX_PUBLIC_KEY",
@@ -59,6 +59,25 @@ const ENVIRONMENT: [(&str, &str); 13] = [
          unknown, under its first key. By default 600; 0 never does.",
     ),
     ("CONVO_TAG", "Whether messages are tagged with their id, so that reports name them."),
+    (
+        "CONVO_MAX_CONNECTIONS, CONVO_MAX_SENDS, CONVO_MAX_BODY, CONVO_QUEUE",
+        "What convo serve takes on at once: connections (512), messages being sent (64), the size \
+         of a body (1MiB), webhooks that wait for their commit (1024). Whatever is more is told 503.",
+    ),
+    (
+        "CONVO_REQUEST_TIMEOUT, CONVO_WEBHOOK_TIMEOUT, CONVO_KEEP_ALIVE",
+        "Seconds: for a request to arrive and an answer to be taken (30), for the answer to a \
+         webhook (1.5), for an idle connection to stay open (75).",
+    ),
+    (
+        "CONVO_START_TIMEOUT",
+        "Seconds that convo serve waits for PostgreSQL when it starts. By default 60.",
+    ),
+    (
+        "CONVO_DRAIN, CONVO_SHUTDOWN_TIMEOUT",
+        "Seconds: how long convo serve serves on after SIGTERM for balancers to notice (3), and \
+         how long the whole stop may take (10).",
+    ),
     ("NO_COLOR, CLICOLOR_FORCE", "Never, or always, use colour, unless --color says otherwise."),
 ];
 

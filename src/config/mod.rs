@@ -89,6 +89,8 @@ pub struct Config {
     pub start_timeout: Duration,
     /// Whether systemd started this program.
     pub under_systemd: bool,
+    /// Whether it passed sockets to it.
+    pub has_sockets: bool,
 }
 
 impl Config {
@@ -100,6 +102,7 @@ impl Config {
     pub fn resolve(flags: &Flags, source: &Source) -> Result<Self, Error> {
         let mut config = if flags.sandbox { sandbox(source)? } else { real(source)? };
         config.under_systemd = source.under_systemd();
+        config.has_sockets = source.has_sockets();
         if let Some(listen) = flags.listen.clone().or(source.text("CONVO_LISTEN")?) {
             config.listen = listen;
         }
@@ -169,6 +172,7 @@ fn empty(directory: &Path, database: &str) -> Result<Config, Error> {
         stop: Stop::default(),
         start_timeout: values::START_TIMEOUT,
         under_systemd: false,
+        has_sockets: false,
     })
 }
 

@@ -92,6 +92,12 @@ impl Source {
         })
     }
 
+    /// Whether systemd passed sockets to this very process, and not to one it descends from.
+    pub(super) fn has_sockets(&self) -> bool {
+        let pid = self.terminal("LISTEN_PID").and_then(|pid| pid.parse().ok());
+        pid == Some(std::process::id())
+    }
+
     /// A variable of the terminal, from the environment alone.
     #[must_use]
     pub fn terminal(&self, name: &str) -> Option<String> {

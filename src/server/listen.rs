@@ -184,7 +184,9 @@ impl Connections {
             .filter(|(since, _)| now.saturating_duration_since(*since) >= SPARE)
             .collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
-        for (_, id) in idle.into_iter().take(self.limits.connections / 8 + 1) {
+        let limit = self.limits.connections;
+        let wanted = self.open.len().saturating_sub(limit) + limit / 8 + 1;
+        for (_, id) in idle.into_iter().take(wanted) {
             if let Some(open) = self.open.remove(&id) {
                 open.task.abort();
             }

@@ -63,6 +63,14 @@ impl Server {
         self.child.wait().expect("gone");
     }
 
+    /// What it keeps in memory, in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Whether something is in its log, which may come a little after its answers.
     pub fn says(&self, what: &str) -> bool {
         let since = Instant::now();

@@ -1,9 +1,10 @@
 //! Durable when acknowledged: what was answered 200 is in the database once, whatever is killed.
 //!
-//! Bounded by default; `CONVO_TEST_LONG=N` repeats every kill N times as often.
+//! Bounded by default; `CONVO_TEST_LONG=N` repeats every kill and every crowd N times as often.
 
 #![allow(clippy::disallowed_methods, reason = "the tests' own settings")]
 
+mod crowd;
 mod kills;
 mod load;
 mod outage;

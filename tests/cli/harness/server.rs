@@ -86,6 +86,12 @@ impl Server {
     #[track_caller]
     pub fn stop(mut self) -> i32 {
         self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits for its exit code.
+    #[track_caller]
+    pub fn wait(&mut self) -> i32 {
         let since = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
