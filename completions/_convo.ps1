@@ -39,10 +39,16 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             break
         }
         'convo;list' {
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Active since: 2h, 3d, a date, or an RFC 3339 time')
+            [CompletionResult]::new('--status', '--status', [CompletionResultType]::ParameterName, 'Last message with this status; several separated by commas')
+            [CompletionResult]::new('--direction', '--direction', [CompletionResultType]::ParameterName, 'Last message inbound or outbound')
+            [CompletionResult]::new('--number', '--number', [CompletionResultType]::ParameterName, 'Last message through this number of ours')
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Print at most the N newest [on a terminal: 50]')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Print as table, json, jsonl, csv or ids')
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
+            [CompletionResult]::new('--opted-out', '--opted-out', [CompletionResultType]::ParameterName, 'Contact has opted out')
+            [CompletionResult]::new('--reverse', '--reverse', [CompletionResultType]::ParameterName, 'Least recently active first')
             [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Print all [in a pipe, or with a format: always]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'The same as --format json; errors are told in JSON, too')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
@@ -69,6 +75,8 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--subject', '--subject', [CompletionResultType]::ParameterName, 'The subject of an MMS')
             [CompletionResult]::new('--at', '--at', [CompletionResultType]::ParameterName, 'Let Telnyx send it later, 5 minutes to 5 days from now (RFC 3339)')
             [CompletionResult]::new('--idempotency-key', '--idempotency-key', [CompletionResultType]::ParameterName, 'Name this send: repeated under the same key, it goes out once')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Wait until it is final, or until it is sent or delivered')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Wait no longer than this, for example 30s or 2m [default: 60s]')
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
             [CompletionResult]::new('--no-retry', '--no-retry', [CompletionResultType]::ParameterName, 'Offer it to Telnyx only once, whatever happens')

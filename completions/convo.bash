@@ -69,12 +69,28 @@ _convo() {
             return 0
             ;;
         convo__subcmd__list)
-            opts="-h --limit --all --format --json --sandbox --server --color --help"
+            opts="-h --since --status --direction --number --opted-out --reverse --limit --all --format --json --sandbox --server --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --status)
+                    COMPREPLY=($(compgen -W "pending unknown scheduled queued sending sent delivery_unconfirmed expired cancelled sending_failed delivery_failed delivered read received" -- "${cur}"))
+                    return 0
+                    ;;
+                --direction)
+                    COMPREPLY=($(compgen -W "inbound outbound" -- "${cur}"))
+                    return 0
+                    ;;
+                --number)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -188,7 +204,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__send)
-            opts="-h --from --media --subject --at --idempotency-key --no-retry --dry-run --despite-opt-out --json --sandbox --server --color --help"
+            opts="-h --from --media --subject --at --idempotency-key --no-retry --dry-run --wait --timeout --despite-opt-out --json --sandbox --server --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -211,6 +227,14 @@ _convo() {
                     return 0
                     ;;
                 --idempotency-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -W "sent delivered" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

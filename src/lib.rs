@@ -15,7 +15,8 @@
 //!
 //! Arrows go right or down only. Each heavy crate has one home: SeaORM in [`store`] and the
 //! `migration` crate, warp in [`server`] and [`sandbox`], comfy-table in [`output`], the
-//! Prometheus client in [`metrics`], the process environment in [`config`], the clock in [`clock`].
+//! Prometheus client in [`metrics`], systemd in [`systemd`], the process environment in
+//! [`config`], the clock in [`clock`].
 //!
 //! # The ideas that carry it
 //!
@@ -44,6 +45,11 @@
 //!
 //! **A send belongs to the server, not to the connection.** Its handler runs it in a task that a
 //! client's hang-up cannot stop and a shutdown waits for.
+//!
+//! **A server bounds what it takes on, and says so.** Connections, sends, waiting webhooks and large
+//! bodies have their number; what is more is told 503 at once, and `/health` is answered beside it.
+//! [`server`] looks at its connections from outside, so that no client can hold one for ever, and a
+//! stop knows which to wait for.
 //!
 //! **One error.** A [`error::Code`] decides the HTTP status, the exit code and the word in JSON.
 //! What must not reach a stranger is logged where it happens and never put into an error.
