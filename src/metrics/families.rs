@@ -20,26 +20,46 @@ const BATCH_JOBS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0,
 
 pub(super) struct Families {
     pub(super) registry: Registry,
-    pub(super) http_requests: IntCounterVec,
-    pub(super) http_duration: HistogramVec,
-    pub(super) http_in_flight: IntGauge,
-    pub(super) http_connections: IntGauge,
+    pub(super) http: Http,
+    pub(super) webhooks: Webhooks,
+    pub(super) sending: Sending,
+    pub(super) writer: Writer,
+    pub(super) database_errors: IntCounterVec,
+}
+
+/// Requests to this server.
+pub(super) struct Http {
+    pub(super) requests: IntCounterVec,
+    pub(super) duration: HistogramVec,
+    pub(super) in_flight: IntGauge,
+    pub(super) connections: IntGauge,
     pub(super) unauthorized: IntCounterVec,
     pub(super) errors: IntCounterVec,
-    pub(super) webhooks: IntCounterVec,
-    pub(super) webhooks_refused: IntCounterVec,
-    pub(super) status_reports: IntCounterVec,
+}
+
+/// What Telnyx tells.
+pub(super) struct Webhooks {
+    pub(super) ended: IntCounterVec,
+    pub(super) refused: IntCounterVec,
+    pub(super) reports: IntCounterVec,
+}
+
+/// What Telnyx is told and asked.
+pub(super) struct Sending {
     pub(super) sends: IntCounterVec,
     pub(super) settled: IntCounterVec,
-    pub(super) telnyx_requests: IntCounterVec,
-    pub(super) telnyx_duration: HistogramVec,
-    pub(super) batch_jobs: Histogram,
-    pub(super) batch_duration: Histogram,
-    pub(super) commit_duration: Histogram,
+    pub(super) requests: IntCounterVec,
+    pub(super) duration: HistogramVec,
+}
+
+/// The task that writes.
+pub(super) struct Writer {
+    pub(super) batch: Histogram,
+    pub(super) duration: Histogram,
+    pub(super) commit: Histogram,
     pub(super) repeats: IntCounterVec,
     pub(super) turned_away: IntCounter,
     pub(super) reconnects: IntCounter,
-    pub(super) database_errors: IntCounterVec,
 }
 
 impl Families {
@@ -48,21 +68,39 @@ impl Families {
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let new = Maker(&registry);
-        let families = Self {
-            http_requests: new.counters(
+        Ok(Self {
+            http: Http::new(&new)?,
+            webhooks: Webhooks::new(&new)?,
+            sending: Sending::new(&new)?,
+            writer: Writer::new(&new)?,
+            database_errors: new.words(
+                "convo_database_errors_total",
+                "Failures of the database, by class",
+                "class",
+                ["contention", "data", "unavailable"],
+            )?,
+            registry,
+        })
+    }
+}
+
+impl Http {
+    fn new(new: &Maker<'_>) -> Result<Self> {
+        Ok(Self {
+            requests: new.counters(
                 "convo_http_requests_total",
                 "HTTP requests, by the template of their route, method and class of status",
                 &["route", "method", "status"],
             )?,
-            http_duration: new.histograms(
+            duration: new.histograms(
                 "convo_http_request_duration_seconds",
                 "Time from a request's head to the last byte of its answer",
                 &["route", "method"],
                 REQUEST_SECONDS,
             )?,
-            http_in_flight: new
+            in_flight: new
                 .gauge("convo_http_requests_in_flight", "HTTP requests being answered")?,
-            http_connections: new.gauge("convo_http_connections", "Open HTTP connections")?,
+            connections: new.gauge("convo_http_connections", "Open HTTP connections")?,
             unauthorized: new.words(
                 "convo_http_unauthorized_total",
                 "Requests refused for want of a good token or signature, by reason",
@@ -74,33 +112,40 @@ impl Families {
                 "Requests answered with an error, by the code of the answer",
                 &["code"],
             )?,
-            webhooks: new.words(
+        })
+    }
+}
+
+impl Webhooks {
+    fn new(new: &Maker<'_>) -> Result<Self> {
+        let accepted = ["stored", "updated", "duplicate", "ignored"];
+        let others = ["refused", "unreadable", "invalid", "unavailable"];
+        Ok(Self {
+            ended: new.words(
                 "convo_webhooks_total",
                 "Webhooks, by what became of them",
                 "outcome",
-                [
-                    "stored",
-                    "updated",
-                    "duplicate",
-                    "ignored",
-                    "refused",
-                    "unreadable",
-                    "invalid",
-                    "unavailable",
-                ],
+                accepted.into_iter().chain(others),
             )?,
-            webhooks_refused: new.words(
+            refused: new.words(
                 "convo_webhooks_refused_total",
                 "Webhooks that were not believed, by reason",
                 "reason",
                 ["no_key", "missing_header", "bad_timestamp", "bad_signature", "stale"],
             )?,
-            status_reports: new.words(
+            reports: new.words(
                 "convo_status_reports_total",
                 "New delivery reports, by the status they name, for each recipient",
                 "status",
                 reported().chain(["other"]),
             )?,
+        })
+    }
+}
+
+impl Sending {
+    fn new(new: &Maker<'_>) -> Result<Self> {
+        let made = Self {
             sends: new.words(
                 "convo_sends_total",
                 "Sends, by outcome: accepted, unknown, repeated under its key, or an error's code",
@@ -113,28 +158,44 @@ impl Families {
                 "status",
                 [Status::Unknown.as_str()].into_iter().chain(reported()),
             )?,
-            telnyx_requests: new.counters(
+            requests: new.counters(
                 "convo_telnyx_requests_total",
                 "Requests to Telnyx, by kind and outcome",
                 &["request", "outcome"],
             )?,
-            telnyx_duration: new.histograms(
+            duration: new.histograms(
                 "convo_telnyx_request_duration_seconds",
                 "Time until Telnyx's answer was read or given up, by kind of request",
                 &["request"],
                 REQUEST_SECONDS,
             )?,
-            batch_jobs: new.histogram(
+        };
+        // Each is there from the start, as with `words`.
+        let sends = ["accepted", "refused", "rate_limited", "unreachable", "ambiguous"];
+        for (request, outcomes) in [("send", &sends[..]), ("look_up", &["told", "nothing"])] {
+            made.duration.get_metric_with_label_values(&[request])?;
+            for outcome in outcomes {
+                made.requests.get_metric_with_label_values(&[request, outcome])?;
+            }
+        }
+        Ok(made)
+    }
+}
+
+impl Writer {
+    fn new(new: &Maker<'_>) -> Result<Self> {
+        Ok(Self {
+            batch: new.histogram(
                 "convo_writer_batch_jobs",
                 "Jobs committed together",
                 BATCH_JOBS,
             )?,
-            batch_duration: new.histogram(
+            duration: new.histogram(
                 "convo_writer_batch_duration_seconds",
                 "Time of a transaction of the writer, waiting for its lock and commit included",
                 COMMIT_SECONDS,
             )?,
-            commit_duration: new.histogram(
+            commit: new.histogram(
                 "convo_writer_commit_duration_seconds",
                 "Time of the commit alone",
                 COMMIT_SECONDS,
@@ -151,28 +212,7 @@ impl Families {
             )?,
             reconnects: new
                 .counter("convo_writer_reconnects_total", "Connections that the writer replaced")?,
-            database_errors: new.words(
-                "convo_database_errors_total",
-                "Failures of the database, by class",
-                "class",
-                ["contention", "data", "unavailable"],
-            )?,
-            registry: registry.clone(),
-        };
-        families.begin_telnyx()?;
-        Ok(families)
-    }
-
-    /// The requests to Telnyx are there from the start, too.
-    fn begin_telnyx(&self) -> Result<()> {
-        let sends = ["accepted", "refused", "rate_limited", "unreachable", "ambiguous"];
-        for (request, outcomes) in [("send", &sends[..]), ("look_up", &["told", "nothing"])] {
-            self.telnyx_duration.get_metric_with_label_values(&[request])?;
-            for outcome in outcomes {
-                self.telnyx_requests.get_metric_with_label_values(&[request, outcome])?;
-            }
-        }
-        Ok(())
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use prometheus::core::Collector;
+use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, Result, TextEncoder};
 
 use super::{FAMILIES, LAST_WEBHOOK};
@@ -64,8 +65,15 @@ fn write(live: &Live) -> Result<String> {
     }
     let mut families = FAMILIES.registry.gather();
     families.extend(now.gather());
+    families.retain(is_known);
     families.sort_by(|a, b| a.name().cmp(b.name()));
     TextEncoder::new().encode_to_string(&families)
+}
+
+/// Not the start of a process that may not see when its machine started, as under systemd.
+fn is_known(family: &MetricFamily) -> bool {
+    let never = |metric: &Metric| metric.get_gauge().get_value() <= 0.0;
+    family.name() != "process_start_time_seconds" || !family.get_metric().iter().any(never)
 }
 
 fn process(now: &Registry) -> Result<()> {

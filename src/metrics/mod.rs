@@ -42,13 +42,13 @@ impl UnderWay {
     /// An open connection.
     #[must_use]
     pub fn connection() -> Self {
-        Self::of(&FAMILIES.http_connections)
+        Self::of(&FAMILIES.http.connections)
     }
 
     /// A request that is being answered.
     #[must_use]
     pub fn request() -> Self {
-        Self::of(&FAMILIES.http_in_flight)
+        Self::of(&FAMILIES.http.in_flight)
     }
 
     fn of(gauge: &'static prometheus::IntGauge) -> Self {
@@ -66,23 +66,23 @@ impl Drop for UnderWay {
 /// A request has ended: the template of its route, its method, the class of its status, and how
 /// long it took.
 pub fn request(route: &'static str, method: &'static str, class: &'static str, took: Duration) {
-    FAMILIES.http_requests.with_label_values(&[route, method, class]).inc();
-    FAMILIES.http_duration.with_label_values(&[route, method]).observe(took.as_secs_f64());
+    FAMILIES.http.requests.with_label_values(&[route, method, class]).inc();
+    FAMILIES.http.duration.with_label_values(&[route, method]).observe(took.as_secs_f64());
 }
 
 /// A request was answered with an error.
 pub fn error(code: Code) {
-    FAMILIES.errors.with_label_values(&[code.as_str()]).inc();
+    FAMILIES.http.errors.with_label_values(&[code.as_str()]).inc();
 }
 
 /// A caller was answered 401.
 pub fn unauthorized(reason: &'static str) {
-    FAMILIES.unauthorized.with_label_values(&[reason]).inc();
+    FAMILIES.http.unauthorized.with_label_values(&[reason]).inc();
 }
 
 /// A webhook has ended, one way or the other.
 pub fn webhook(outcome: &'static str) {
-    FAMILIES.webhooks.with_label_values(&[outcome]).inc();
+    FAMILIES.webhooks.ended.with_label_values(&[outcome]).inc();
 }
 
 /// A webhook was believed and is stored.
@@ -95,36 +95,36 @@ pub fn webhook_accepted(outcome: &'static str) {
 pub fn webhook_refused(reason: &'static str) {
     webhook("refused");
     unauthorized("signature");
-    FAMILIES.webhooks_refused.with_label_values(&[reason]).inc();
+    FAMILIES.webhooks.refused.with_label_values(&[reason]).inc();
 }
 
 /// A new report named a status; `None` for a word that moves nothing.
 pub fn status_report(status: Option<Status>) {
-    FAMILIES.status_reports.with_label_values(&[status.map_or("other", Status::as_str)]).inc();
+    FAMILIES.webhooks.reports.with_label_values(&[status.map_or("other", Status::as_str)]).inc();
 }
 
 /// A send has ended: `accepted`, `unknown`, `repeated`, or with an error.
 pub fn send(outcome: Result<&'static str, Code>) {
     let outcome = outcome.map_or_else(Code::as_str, str::to_owned);
-    FAMILIES.sends.with_label_values(&[outcome]).inc();
+    FAMILIES.sending.sends.with_label_values(&[outcome]).inc();
 }
 
 /// Settling moved a message of unknown outcome to a status.
 pub fn settled(status: Status) {
-    FAMILIES.settled.with_label_values(&[status.as_str()]).inc();
+    FAMILIES.sending.settled.with_label_values(&[status.as_str()]).inc();
 }
 
 /// A request to Telnyx has ended.
 pub fn telnyx(request: &'static str, outcome: &'static str, took: Duration) {
-    FAMILIES.telnyx_requests.with_label_values(&[request, outcome]).inc();
-    FAMILIES.telnyx_duration.with_label_values(&[request]).observe(took.as_secs_f64());
+    FAMILIES.sending.requests.with_label_values(&[request, outcome]).inc();
+    FAMILIES.sending.duration.with_label_values(&[request]).observe(took.as_secs_f64());
 }
 
 /// A batch of so many jobs was committed.
 pub fn batch(jobs: usize, took: Duration, commit_took: Duration) {
-    FAMILIES.batch_jobs.observe(jobs as f64);
-    FAMILIES.batch_duration.observe(took.as_secs_f64());
-    FAMILIES.commit_duration.observe(commit_took.as_secs_f64());
+    FAMILIES.writer.batch.observe(jobs as f64);
+    FAMILIES.writer.duration.observe(took.as_secs_f64());
+    FAMILIES.writer.commit.observe(commit_took.as_secs_f64());
 }
 
 /// The writer did something once more.
@@ -134,17 +134,17 @@ pub fn repeat(reason: Repeat) {
         Repeat::Contention => "contention",
         Repeat::Data => "data",
     };
-    FAMILIES.repeats.with_label_values(&[reason]).inc();
+    FAMILIES.writer.repeats.with_label_values(&[reason]).inc();
 }
 
 /// A job found no place in the writer's queue.
 pub fn turned_away() {
-    FAMILIES.turned_away.inc();
+    FAMILIES.writer.turned_away.inc();
 }
 
 /// The writer threw a connection away that is not to be trusted.
 pub fn reconnect() {
-    FAMILIES.reconnects.inc();
+    FAMILIES.writer.reconnects.inc();
 }
 
 /// The database failed.

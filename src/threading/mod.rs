@@ -8,9 +8,11 @@ mod retry;
 mod send;
 mod settle;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -32,6 +34,8 @@ pub struct Threads {
     numbers: Vec<PhoneNumber>,
     policy: Policy,
     interrupt: CancellationToken,
+    /// Held while the database is asked for whoever watches the server.
+    watched: Arc<Mutex<()>>,
 }
 
 /// How sends are made.
@@ -85,7 +89,8 @@ impl Threads {
         numbers: Vec<PhoneNumber>,
         policy: Policy,
     ) -> Self {
-        Self { store, telnyx, numbers, policy, interrupt: CancellationToken::new() }
+        let (interrupt, watched) = (CancellationToken::new(), Arc::default());
+        Self { store, telnyx, numbers, policy, interrupt, watched }
     }
 
     /// The token that interrupts running sends: one that was not offered yet is cancelled, one

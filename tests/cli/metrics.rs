@@ -172,6 +172,32 @@ async fn metrics_answer_while_the_database_is_away() {
     assert!(failures >= 1.0, "{failures}");
 }
 
+/// A database that hangs holds up no metrics, however often they are asked for, nor the API.
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_do_not_wait_for_a_database_that_hangs() {
+    use sea_orm::{ConnectionTrait, Database, TransactionTrait};
+
+    let db = TestDatabase::postgres().await;
+    let home = Home::new().set("CONVO_API_TOKEN", TOKEN).set("DATABASE_URL", &db.url);
+    let server = Server::start(&home);
+    let other = Database::connect(&db.url).await.expect("it answers");
+    let lock = other.begin().await.expect("a transaction");
+    lock.execute_unprepared("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE").await.expect("locked");
+    for _ in 0..8 {
+        let asked = std::time::Instant::now();
+        assert!(!scrape(&server).await.contains_key("convo_unsettled_messages"));
+        assert!(asked.elapsed().as_secs() < 5, "{:?}", asked.elapsed());
+    }
+    let checks = ready(&server).await;
+    let database = checks.iter().find(|check| check["name"] == "database").expect("named");
+    assert_eq!(database["ok"], true, "there are connections left: {database}");
+    lock.rollback().await.expect("unlocked");
+    let since = std::time::Instant::now();
+    while !scrape(&server).await.contains_key("convo_unsettled_messages") {
+        assert!(since.elapsed() < DEADLINE, "it is not told again");
+    }
+}
+
 /// The checks of a server that is not ready, each named and soon told.
 async fn ready(server: &Server) -> Vec<serde_json::Value> {
     let lines =
