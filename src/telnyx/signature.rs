@@ -305,6 +305,38 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn among_others_the_same_is_believed() {
+        let time = |offset: i64| (NOW + offset).to_string();
+        let old = STANDARD.encode(SigningKey::from_bytes(&[1; 32]).verifying_key().as_bytes());
+        let new = STANDARD.encode(key().verifying_key().as_bytes());
+        let cases = [
+            (time(0), sign(&time(0), b"another body")),
+            (time(1), sign(&time(0), BODY)),
+            (time(301), sign(&time(301), BODY)),
+            (time(0), STANDARD.encode([0; 64])),
+            ("soon".to_owned(), sign("soon", BODY)),
+        ];
+        for keys in [vec![new.clone()], vec![old, new]] {
+            let verifier = Verifier::new(&keys).expect("good keys");
+            // A bad one comes among those that are all good without it.
+            for case in &cases {
+                let good = (0..10).map(|n| (time(n), sign(&time(n), BODY)));
+                let crowd: Vec<_> = good.chain([case.clone()]).collect();
+                let asked = crowd.iter().map(|(time, signature)| {
+                    let (time, signature) = (time.as_bytes(), signature.as_bytes());
+                    verifier.verify_among_others(Some(time), Some(signature), BODY, NOW)
+                });
+                let verdicts = futures_util::future::join_all(asked).await;
+                for ((time, signature), verdict) in crowd.iter().zip(verdicts) {
+                    let (time, signature) = (time.as_bytes(), signature.as_bytes());
+                    let alone = verifier.verify(Some(time), Some(signature), BODY, NOW);
+                    assert_eq!(verdict, alone);
+                }
+            }
+        }
+    }
+
     #[test]
     fn headers_and_keys_must_be_there() {
         let now = NOW.to_string();
