@@ -31,6 +31,9 @@
 //! servers that waited for each other repeat theirs. Writers of several processes share SQLite's
 //! one lock by asking often and pausing now and then.
 //!
+//! **What comes at once is checked at once.** The signatures of webhooks that wait at the same
+//! moment are checked by one sum; only where that does not hold, each by itself.
+//!
 //! **Events are recognised by their ids.** The raw event is kept first, its id unique; then its
 //! message, Telnyx's id of it unique. Whichever is known already changes nothing.
 //!

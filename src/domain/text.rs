@@ -18,8 +18,8 @@ pub fn storable(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn repair_json(raw: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(raw);
-    // Cheap refusal first: hardly any body has such an escape.
-    if !text.contains("\\ud") && !text.contains("\\uD") {
+    // Cheap refusals first: many a body has no escape at all, hardly any such a one.
+    if !text.contains('\\') || !(text.contains("\\ud") || text.contains("\\uD")) {
         return text;
     }
     let mut repaired = String::with_capacity(text.len());

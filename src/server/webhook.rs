@@ -31,7 +31,9 @@ pub(super) async fn receive<B: Buf, E>(
     let header = |name| headers.get(name).map(HeaderValue::as_bytes);
     let (timestamp, signature) = (header("telnyx-timestamp"), header("telnyx-signature-ed25519"));
     let now = clock::now().as_micros() / 1_000_000;
-    state.verifier.verify(timestamp, signature, &raw.bytes, now).map_err(|reason| {
+    let (verifier, body) = (&state.verifier, &raw.bytes);
+    let verified = verifier.verify_among_others(timestamp, signature, body, now).await;
+    verified.map_err(|reason| {
         note_refusal(reason);
         Error::new(Code::InvalidSignature, "invalid signature")
     })?;

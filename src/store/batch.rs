@@ -161,11 +161,15 @@ async fn write_events(
     }
     // In the order of their keys, so that two servers never wait for each other.
     tasks.sort_by(|a, b| a.input.id.cmp(&b.input.id));
-    let mut new = events::insert(txn, tasks.iter().map(|task| &task.input)).await?;
+    let known = events::known(txn, tasks.iter().map(|task| task.input.id.as_str())).await?;
+    // Of several copies in one batch the first is the one that counts.
+    let mut before = None;
+    let mut is_new = |id| before.replace(id) != Some(id) && !known.contains(id);
+    let first: Vec<bool> = tasks.iter().map(|task| is_new(task.input.id.as_str())).collect();
+    let new = tasks.iter().zip(&first).filter(|(_, first)| **first).map(|(task, _)| &task.input);
+    events::insert(txn, new).await?;
     let mut incoming: Vec<&NewMessage> = Vec::new();
     let mut reported: Vec<&NewReport> = Vec::new();
-    // Of several copies in one batch the first is the one that counts.
-    let first: Vec<bool> = tasks.iter().map(|task| new.remove(&task.input.id)).collect();
     for (task, first) in tasks.iter().zip(&first) {
         match &task.input.change {
             Change::Message(message, _) if *first => incoming.push(message),

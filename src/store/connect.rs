@@ -268,14 +268,23 @@ fn sqlite_options(path: &Path, mode: FileMode, role: Role) -> ConnectOptions {
 }
 
 fn postgres_options(url: &str, role: Role) -> ConnectOptions {
-    let lock_timeout = if role == Role::Writer { LOCK_TIMEOUT } else { "0" };
+    let (lock_timeout, scans) = match role {
+        Role::Writer => (LOCK_TIMEOUT, "off"),
+        Role::Readers(_) => ("0", "on"),
+    };
     let mut options = ConnectOptions::new(url);
     options
         .set_application_name("convo")
         .test_before_acquire_if_idle_for(Duration::from_secs(10))
         // A role or database may have it off; an acknowledged message must be on the disk.
         .map_sqlx_postgres_opts(move |postgres| {
-            let settings = [("synchronous_commit", "on"), ("lock_timeout", lock_timeout)];
+            let settings = [
+                ("synchronous_commit", "on"),
+                ("lock_timeout", lock_timeout),
+                // The writer finds every row by a key. A plan made while a table is small would
+                // read it whole, and be kept while it grows.
+                ("enable_seqscan", scans),
+            ];
             postgres.statement_cache_capacity(STATEMENTS).options(settings)
         });
     options

@@ -27,6 +27,8 @@ pub(super) fn classify(error: &DbErr) -> Failure {
             DbErr::Query(_) | DbErr::Exec(_) | DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => {
                 Failure::Unavailable
             }
+            // Another server stored a row after this transaction had looked for it.
+            DbErr::RecordNotInserted => Failure::Contention,
             _ => Failure::Data,
         };
     };

@@ -3,15 +3,15 @@
 //! A thread is made by an upsert on its contact, so a burst of first messages makes one; its
 //! counters move in the same transaction as its messages, so they always equal the rows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, Value};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use uuid::Uuid;
 
 use super::entity::{conversation, id, list_to_json, message, micros};
 use super::row::{NewMessage, OptOutChange};
-use super::sql::{Values, later, lock_rows, own};
+use super::sql::{self, Rows};
 use crate::domain::Timestamp;
 
 /// Stores messages, leaving out those whose Telnyx id is known. Returns convo's ids of the stored.
@@ -19,180 +19,133 @@ pub(super) async fn insert(
     db: &impl ConnectionTrait,
     messages: &[&NewMessage],
 ) -> Result<HashSet<Uuid>, DbErr> {
-    if messages.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let threads = threads(db, messages).await?;
-    let mut sorted = messages.to_vec();
-    sorted.sort_by(|a, b| (&a.telnyx_message_id, a.id).cmp(&(&b.telnyx_message_id, b.id)));
-    let stored = insert_rows(db, &sorted, &threads).await?;
-    let new: Vec<_> = messages.iter().filter(|message| stored.contains(&message.id)).collect();
-    count(db, &new, &threads).await?;
-    Ok(stored)
+    let telnyx_ids = messages.iter().filter_map(|message| message.telnyx_message_id.as_deref());
+    let known = known(db, telnyx_ids).await?;
+    let mut new: Vec<&NewMessage> = messages.to_vec();
+    new.retain(|message| {
+        message.telnyx_message_id.as_ref().is_none_or(|known_as| !known.contains(known_as))
+    });
+    // In the order of their keys, so that two servers never wait for each other.
+    new.sort_by(|a, b| (&a.telnyx_message_id, a.id).cmp(&(&b.telnyx_message_id, b.id)));
+    new.dedup_by(|a, b| {
+        a.telnyx_message_id.is_some() && a.telnyx_message_id == b.telnyx_message_id
+    });
+    count_into_threads(db, &new).await?;
+    insert_rows(db, &new).await?;
+    Ok(new.into_iter().map(|message| message.id).collect())
 }
 
-/// The threads of the messages' contacts, made where they are missing, locked in order.
-async fn threads(
+/// Which of some Telnyx ids belong to stored messages.
+pub(super) async fn known(
+    db: &impl ConnectionTrait,
+    telnyx_ids: impl Iterator<Item = &str>,
+) -> Result<HashSet<String>, DbErr> {
+    sql::known(db, ("messages", "telnyx_message_id"), telnyx_ids).await
+}
+
+/// What new messages mean for one thread.
+struct Tally {
+    count: i64,
+    first: Timestamp,
+    last: Timestamp,
+}
+
+/// Adds new messages to the counters of their threads. A thread that is missing is made. Contacts
+/// are locked in their order.
+async fn count_into_threads(
     db: &impl ConnectionTrait,
     messages: &[&NewMessage],
-) -> Result<HashMap<String, Uuid>, DbErr> {
-    let mut first: BTreeMap<&str, Timestamp> = BTreeMap::new();
+) -> Result<(), DbErr> {
+    let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
     for message in messages {
-        let at = first.entry(message.contact().as_str()).or_insert(message.created_at);
-        *at = message.created_at.min(*at);
+        let at = message.created_at;
+        let tally = tallies.entry(message.contact().as_str());
+        let tally = tally.or_insert(Tally { count: 0, first: at, last: at });
+        tally.count += 1;
+        tally.first = at.min(tally.first);
+        tally.last = at.max(tally.last);
     }
-    let mut known = find_threads(db, first.keys().copied()).await?;
-    let missing: Vec<_> =
-        first.iter().filter(|(contact, _)| !known.contains_key(**contact)).collect();
-    if !missing.is_empty() {
-        let mut insert = Query::insert();
-        insert.into_table(conversation::Entity).columns([
-            conversation::Column::Id,
-            conversation::Column::ContactNumber,
-            conversation::Column::MessageCount,
-            conversation::Column::LastMessageAt,
-            conversation::Column::CreatedAt,
-        ]);
-        for (contact, at) in &missing {
-            let row: [SimpleExpr; 5] = [
-                id(Uuid::now_v7()).into(),
-                (**contact).into(),
-                0_i64.into(),
-                micros(**at).into(),
-                micros(**at).into(),
-            ];
-            insert.values(row).map_err(|error| DbErr::Custom(error.to_string()))?;
-        }
-        insert.on_conflict(
-            OnConflict::column(conversation::Column::ContactNumber).do_nothing().to_owned(),
-        );
-        db.execute(&insert).await?;
-        known.extend(find_threads(db, missing.iter().map(|(contact, _)| **contact)).await?);
-    }
-    Ok(known)
+    let rows = tallies.into_iter().map(|(contact, tally)| -> [Value; 5] {
+        [
+            id(Uuid::now_v7()).into(),
+            contact.into(),
+            tally.count.into(),
+            micros(tally.last).into(),
+            micros(tally.first).into(),
+        ]
+    });
+    let upsert = Rows::new(rows).execute(db, |rows| {
+        format!(
+            "INSERT INTO conversations AS c \
+             (id, contact_number, message_count, last_message_at, created_at) \
+             SELECT column1, column2, column3, column4, column5 FROM {rows} \
+             WHERE column1 IS NOT NULL \
+             ON CONFLICT (contact_number) DO UPDATE SET \
+             message_count = c.message_count + excluded.message_count, \
+             last_message_at = CASE WHEN c.last_message_at < excluded.last_message_at \
+             THEN excluded.last_message_at ELSE c.last_message_at END"
+        )
+    });
+    upsert.await.map(drop)
 }
 
-async fn find_threads(
-    db: &impl ConnectionTrait,
-    contacts: impl Iterator<Item = &str>,
-) -> Result<HashMap<String, Uuid>, DbErr> {
-    let mut query = Query::select();
-    query
-        .columns([conversation::Column::ContactNumber, conversation::Column::Id])
-        .from(conversation::Entity)
-        .and_where(conversation::Column::ContactNumber.is_in(contacts))
-        .order_by(conversation::Column::ContactNumber, sea_orm::Order::Asc);
-    lock_rows(&mut query, db);
-    let rows = db.query_all(&query).await?;
-    let read = |row: &sea_orm::QueryResult| {
-        let contact: String = row.try_get_by_index(0)?;
-        let thread: sea_orm::prelude::TextUuid = row.try_get_by_index(1)?;
-        Ok((contact, thread.0))
-    };
-    rows.iter().map(read).collect()
+/// Stores messages that are not known yet, in the threads of their contacts.
+async fn insert_rows(db: &impl ConnectionTrait, messages: &[&NewMessage]) -> Result<(), DbErr> {
+    let Some(first) = messages.first() else { return Ok(()) };
+    let columns = cells(first).map(|(column, _)| column);
+    let given = (1..).map(|place| format!("column{place}"));
+    let values = columns.iter().zip(given).map(|(column, given)| match *column {
+        THREAD => format!("(SELECT id FROM conversations WHERE contact_number = v.{given})"),
+        _ => given,
+    });
+    let values = values.collect::<Vec<_>>().join(", ");
+    let rows = messages.iter().map(|message| cells(message).map(|(_, value)| value));
+    let insert = Rows::new(rows).insert(db, |rows| {
+        format!(
+            "INSERT INTO messages ({}) SELECT {values} FROM {rows} \
+             WHERE column1 IS NOT NULL ON CONFLICT (telnyx_message_id) DO NOTHING",
+            columns.join(", ")
+        )
+    });
+    insert.await
 }
 
-/// The columns a message is stored with, each beside its value: one constructor for all, since
-/// rows of one statement must have the same columns.
-fn cells(message: &NewMessage, thread: Uuid) -> Vec<(message::Column, SimpleExpr)> {
-    use message::Column as C;
+/// The column that the contact stands for when a message is stored.
+const THREAD: &str = "conversation_id";
+
+/// The columns of a message, each with its value: one constructor for all.
+fn cells(message: &NewMessage) -> [(&'static str, Value); 25] {
     let recipients: &[_] = if message.to.len() > 1 { &message.to } else { &[] };
     let facts = &message.facts;
     let offer = message.offer.as_ref();
-    vec![
-        (C::Id, id(message.id).into()),
-        (C::ConversationId, id(thread).into()),
-        (C::TelnyxMessageId, message.telnyx_message_id.clone().into()),
-        (C::Direction, message.direction.as_str().into()),
-        (C::FromNumber, message.from.as_str().into()),
-        (C::ToNumber, message.first_recipient().as_str().into()),
-        (C::Recipients, list_to_json(recipients).into()),
-        (C::Cc, list_to_json(&message.cc).into()),
-        (C::Body, message.body.clone().into()),
-        (C::Subject, message.subject.clone().into()),
-        (C::Media, list_to_json(&message.media).into()),
-        (C::Encoding, facts.encoding.clone().into()),
-        (C::Segments, facts.segments.and_then(|count| i32::try_from(count).ok()).into()),
-        (C::CostAmount, facts.cost.as_ref().map(|cost| cost.amount.clone()).into()),
-        (C::CostCurrency, facts.cost.as_ref().map(|cost| cost.currency.clone()).into()),
-        (C::Status, message.status.as_str().into()),
-        (C::StatusRank, message.status.rank().into()),
-        (C::CreatedAt, micros(message.created_at).into()),
-        (C::SendAt, message.send_at.map(micros).into()),
-        (C::SentAt, facts.sent_at.map(micros).into()),
-        (C::CompletedAt, facts.completed_at.map(micros).into()),
-        (C::RequestBody, offer.map(|offer| offer.body.clone()).into()),
-        (C::BaseUrl, offer.map(|offer| offer.base_url.clone()).into()),
-        (C::AttemptUntil, offer.map(|offer| micros(offer.until)).into()),
-        (C::RepeatsLeft, offer.and_then(|offer| offer.repeats_left).into()),
+    [
+        ("id", id(message.id).into()),
+        (THREAD, message.contact().as_str().into()),
+        ("telnyx_message_id", message.telnyx_message_id.clone().into()),
+        ("direction", message.direction.as_str().into()),
+        ("from_number", message.from.as_str().into()),
+        ("to_number", message.first_recipient().as_str().into()),
+        ("recipients", list_to_json(recipients).into()),
+        ("cc", list_to_json(&message.cc).into()),
+        ("body", message.body.as_str().into()),
+        ("subject", message.subject.clone().into()),
+        ("media", list_to_json(&message.media).into()),
+        ("encoding", facts.encoding.clone().into()),
+        ("segments", facts.segments.and_then(|count| i32::try_from(count).ok()).into()),
+        ("cost_amount", facts.cost.as_ref().map(|cost| cost.amount.clone()).into()),
+        ("cost_currency", facts.cost.as_ref().map(|cost| cost.currency.clone()).into()),
+        ("status", message.status.as_str().into()),
+        ("status_rank", message.status.rank().into()),
+        ("created_at", micros(message.created_at).into()),
+        ("send_at", message.send_at.map(micros).into()),
+        ("sent_at", facts.sent_at.map(micros).into()),
+        ("completed_at", facts.completed_at.map(micros).into()),
+        ("request_body", offer.map(|offer| offer.body.clone()).into()),
+        ("base_url", offer.map(|offer| offer.base_url.clone()).into()),
+        ("attempt_until", offer.map(|offer| micros(offer.until)).into()),
+        ("repeats_left", offer.and_then(|offer| offer.repeats_left).into()),
     ]
 }
-
-async fn insert_rows(
-    db: &impl ConnectionTrait,
-    messages: &[&NewMessage],
-    threads: &HashMap<String, Uuid>,
-) -> Result<HashSet<Uuid>, DbErr> {
-    let mut insert = Query::insert();
-    insert.into_table(message::Entity);
-    for message in messages {
-        let contact = message.contact().as_str();
-        let thread = threads.get(contact).copied().ok_or_else(|| {
-            DbErr::RecordNotFound("the thread of a contact that was just made".to_owned())
-        })?;
-        let (columns, values): (Vec<_>, Vec<_>) = cells(message, thread).into_iter().unzip();
-        insert.columns(columns);
-        insert.values(values).map_err(|error| DbErr::Custom(error.to_string()))?;
-    }
-    insert
-        .on_conflict(OnConflict::column(message::Column::TelnyxMessageId).do_nothing().to_owned());
-    insert.returning_col(message::Column::Id);
-    let rows = db.query_all(&insert).await?;
-    let read = |row: &sea_orm::QueryResult| {
-        row.try_get_by_index::<sea_orm::prelude::TextUuid>(0).map(|id| id.0)
-    };
-    rows.iter().map(read).collect()
-}
-
-/// Adds the stored messages to their threads' counters.
-async fn count(
-    db: &impl ConnectionTrait,
-    new: &[&&NewMessage],
-    threads: &HashMap<String, Uuid>,
-) -> Result<(), DbErr> {
-    let mut tally: BTreeMap<Uuid, (i64, Timestamp)> = BTreeMap::new();
-    for message in new {
-        let Some(thread) = threads.get(message.contact().as_str()) else { continue };
-        let (count, latest) = tally.entry(*thread).or_insert((0, message.created_at));
-        *count += 1;
-        *latest = message.created_at.max(*latest);
-    }
-    if tally.is_empty() {
-        return Ok(());
-    }
-    let rows = tally
-        .into_iter()
-        .map(|(thread, (count, latest))| {
-            vec![id(thread).into(), count.into(), micros(latest).into()]
-        })
-        .collect();
-    let mut update = Query::update();
-    update
-        .table(conversation::Entity)
-        .value(
-            conversation::Column::MessageCount,
-            own(conversation::Column::MessageCount).add(Values::column(2)),
-        )
-        .value(
-            conversation::Column::LastMessageAt,
-            later(conversation::Column::LastMessageAt, Values::column(3)),
-        )
-        .from(Values::table(rows))
-        .and_where(own(conversation::Column::Id).eq(Values::column(1)));
-    db.execute(&update).await?;
-    Ok(())
-}
-
 /// Marks a contact as opted out, or lifts the mark, unless something later has decided already.
 pub(super) async fn decide_opt_out(
     db: &impl ConnectionTrait,

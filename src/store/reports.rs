@@ -3,7 +3,7 @@
 //! Reports are rows first and status second: whatever came in whatever order, a message's status
 //! is the fold of all rows about it, so every order ends the same.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SimpleExpr, Value};
 use sea_orm::{
@@ -43,7 +43,8 @@ pub(super) async fn join<'a>(
     reports: &[&'a NewReport],
     now: Option<Timestamp>,
 ) -> Result<Vec<&'a NewReport>, DbErr> {
-    let known = known(db, reports.iter().map(|report| report.telnyx_message_id.as_str())).await?;
+    let ids = reports.iter().map(|report| report.telnyx_message_id.as_str());
+    let known = messages::known(db, ids).await?;
     let (mut foreign, mut waiting): (Vec<&NewMessage>, Vec<&NewReport>) = Default::default();
     for report in reports {
         if known.contains(&report.telnyx_message_id) || attach_by_tag(db, report).await? {
@@ -113,21 +114,6 @@ async fn insert_rows(db: &impl ConnectionTrait, reports: &[&NewReport]) -> Resul
         db.execute(insert.on_conflict(same)).await?;
     }
     Ok(())
-}
-
-/// Which of some Telnyx ids belong to stored messages.
-async fn known(
-    db: &impl ConnectionTrait,
-    ids: impl Iterator<Item = &str>,
-) -> Result<HashSet<String>, DbErr> {
-    let found: Vec<Option<String>> = message::Entity::find()
-        .select_only()
-        .column(message::Column::TelnyxMessageId)
-        .filter(message::Column::TelnyxMessageId.is_in(messages::distinct(ids)))
-        .into_tuple()
-        .all(db)
-        .await?;
-    Ok(found.into_iter().flatten().collect())
 }
 
 /// Gives a tagged message of ours the Telnyx id of the report, if it has none yet. A report may

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{StatusCode, redirect};
-use serde_json::Value;
+use serde_json_borrow::Value;
 
 use super::event::Payload;
 use super::read;
@@ -209,7 +209,8 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
 
 /// The first error of Telnyx's envelope; `None` when the body is none of Telnyx's.
 fn first_error(body: &[u8]) -> Option<MessageError> {
-    let body: Value = serde_json::from_str(&repair_json(body)).ok()?;
+    let text = repair_json(body);
+    let body: Value = serde_json::from_str(&text).ok()?;
     read::errors(&body).into_iter().next()
 }
 

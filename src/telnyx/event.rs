@@ -1,6 +1,6 @@
 //! What a webhook body or an answer of the API says, in convo's types.
 
-use serde_json::Value;
+use serde_json_borrow::Value;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -90,13 +90,14 @@ impl Event {
     /// [`NotAnEvent`] when it is not a JSON object with the envelope of an event. Unknown kinds of
     /// events are no error: they have [`Content::Other`].
     pub fn parse(raw: &[u8]) -> Result<Self, NotAnEvent> {
-        let body: Value = serde_json::from_str(&repair_json(raw)).map_err(|_| NotAnEvent)?;
-        let data = body.get("data").filter(|data| data.is_object()).ok_or(NotAnEvent)?;
+        let text = repair_json(raw);
+        let body: Value = serde_json::from_str(&text).map_err(|_| NotAnEvent)?;
+        let data = Some(body.get("data")).filter(|data| data.is_object()).ok_or(NotAnEvent)?;
         let event_type = read::text(data, "event_type")
             .or_else(|| read::text(data, "record_type"))
             .filter(|name| name.len() <= LONGEST_ID)
             .ok_or(NotAnEvent)?;
-        let payload = data.get("payload").and_then(Payload::read);
+        let payload = Payload::read(data.get("payload"));
         let id = read::text(data, "id").or_else(|| {
             // An event without id of its own is still one event of one message.
             payload.as_ref().map(|payload| format!("{event_type}:{}", payload.id))
@@ -104,7 +105,7 @@ impl Event {
         if id.as_ref().is_some_and(|id| id.len() > LONGEST_ID) {
             return Err(NotAnEvent);
         }
-        let inbound = data.pointer("/payload/direction").and_then(Value::as_str) == Some("inbound");
+        let inbound = data.get("payload").get("direction").as_str() == Some("inbound");
         let content = match (event_type.as_str(), payload) {
             ("message.received", Some(payload)) if payload.from.is_some() => {
                 Content::Inbound(payload)
@@ -120,10 +121,9 @@ impl Event {
 
 impl Payload {
     /// Reads a message; `None` when it has no id to know it by.
-    #[must_use]
-    pub fn read(value: &Value) -> Option<Self> {
+    fn read(value: &Value) -> Option<Self> {
         let id = read::text(value, "id").filter(|id| id.len() <= LONGEST_ID)?;
-        let segments = value.get("parts").and_then(Value::as_u64);
+        let segments = value.get("parts").as_u64();
         let tags = read::texts(value, "tags");
         Some(Self {
             id,
@@ -149,8 +149,9 @@ impl Payload {
     /// Reads the `{"data": …}` of an answer of the API.
     #[must_use]
     pub fn from_answer(body: &[u8]) -> Option<Self> {
-        let body: Value = serde_json::from_str(&repair_json(body)).ok()?;
-        Self::read(body.get("data")?)
+        let text = repair_json(body);
+        let body: Value = serde_json::from_str(&text).ok()?;
+        Self::read(body.get("data"))
     }
 }
 

@@ -4,3 +4,4 @@ pub mod client;
 pub mod event;
 mod read;
 pub mod signature;
+mod together;

@@ -4,7 +4,7 @@
 //! objects, or strings; an amount is text, or a number), so nothing here fails: what cannot be
 //! read is absent.
 
-use serde_json::Value;
+use serde_json_borrow::Value;
 
 use crate::domain::text::storable;
 use crate::domain::{Cost, Media, MessageError, PhoneNumber, Timestamp};
@@ -20,21 +20,21 @@ pub struct Address {
 
 /// A text, made storable; empty counts as absent.
 pub(super) fn text(value: &Value, field: &str) -> Option<String> {
-    let text = value.get(field)?.as_str()?;
+    let text = value.get(field).as_str()?;
     (!text.is_empty()).then(|| storable(text).into_owned())
 }
 
 /// A text or a number, as text.
 pub(super) fn scalar(value: &Value, field: &str) -> Option<String> {
-    match value.get(field)? {
-        Value::String(text) if !text.is_empty() => Some(storable(text).into_owned()),
+    match value.get(field) {
+        Value::Str(text) if !text.is_empty() => Some(storable(text).into_owned()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
 
 pub(super) fn time(value: &Value, field: &str) -> Option<Timestamp> {
-    Timestamp::parse(value.get(field)?.as_str()?)
+    Timestamp::parse(value.get(field).as_str()?)
 }
 
 /// A party: an object with a number (or an RCS agent), or the bare number.
@@ -44,30 +44,34 @@ fn address(value: &Value) -> Option<Address> {
     }
     let number = ["phone_number", "agent_id"]
         .iter()
-        .find_map(|field| PhoneNumber::from_wire(value.get(field)?.as_str()?))?;
+        .find_map(|field| PhoneNumber::from_wire(value.get(*field).as_str()?))?;
     Some(Address { number, status: text(value, "status") })
 }
 
 pub(super) fn sender(payload: &Value) -> Option<PhoneNumber> {
-    address(payload.get("from")?).map(|address| address.number)
+    address(payload.get("from")).map(|address| address.number)
 }
 
 /// A list of parties, or a single one in its place.
 pub(super) fn addresses(payload: &Value, field: &str) -> Vec<Address> {
     match payload.get(field) {
-        Some(Value::Array(list)) => list.iter().filter_map(address).collect(),
-        Some(one) => address(one).into_iter().collect(),
-        None => Vec::new(),
+        Value::Array(list) => list.iter().filter_map(address).collect(),
+        one => address(one).into_iter().collect(),
     }
+}
+
+/// The items of a list; none when it is missing or something else.
+fn items<'a>(value: &'a Value<'a>, field: &'static str) -> &'a [Value<'a>] {
+    value.get(field).as_array().unwrap_or_default()
 }
 
 /// The text of a message: SMS and MMS have it in `text`, RCS and WhatsApp within `body`.
 pub(super) fn message_text(payload: &Value) -> String {
     let in_body = || {
-        let body = payload.get("body")?;
-        text(body, "text").or_else(|| text(body.get("text")?, "body")).or_else(|| {
-            let kind = body.get("type")?.as_str()?;
-            text(body.get(kind)?, "caption")
+        let body = payload.get("body");
+        text(body, "text").or_else(|| text(body.get("text"), "body")).or_else(|| {
+            let kind = body.get("type").as_str()?;
+            text(body.get(kind), "caption")
         })
     };
     text(payload, "text").or_else(in_body).unwrap_or_default()
@@ -79,15 +83,14 @@ pub(super) fn media(payload: &Value) -> Vec<Media> {
             url: text(item, "url")?,
             content_type: text(item, "content_type"),
             sha256: text(item, "sha256").or_else(|| text(item, "hash_sha256")),
-            size: item.get("size").and_then(Value::as_u64),
+            size: item.get("size").as_u64(),
         })
     };
-    let list = payload.get("media").and_then(Value::as_array);
-    list.map(|list| list.iter().filter_map(read).collect()).unwrap_or_default()
+    items(payload, "media").iter().filter_map(read).collect()
 }
 
 pub(super) fn cost(payload: &Value) -> Option<Cost> {
-    let cost = payload.get("cost")?;
+    let cost = payload.get("cost");
     Some(Cost { amount: scalar(cost, "amount")?, currency: text(cost, "currency")? })
 }
 
@@ -98,12 +101,10 @@ pub(super) fn errors(value: &Value) -> Vec<MessageError> {
         let title = text(item, "title").or_else(|| code.clone())?;
         Some(MessageError { code, title, detail: text(item, "detail") })
     };
-    let list = value.get("errors").and_then(Value::as_array);
-    list.map(|list| list.iter().filter_map(read).collect()).unwrap_or_default()
+    items(value, "errors").iter().filter_map(read).collect()
 }
 
-pub(super) fn texts(payload: &Value, field: &str) -> Vec<String> {
-    let list = payload.get(field).and_then(Value::as_array);
-    let strings = list.into_iter().flatten().filter_map(Value::as_str);
+pub(super) fn texts(payload: &Value, field: &'static str) -> Vec<String> {
+    let strings = items(payload, field).iter().filter_map(Value::as_str);
     strings.map(|text| storable(text).into_owned()).collect()
 }

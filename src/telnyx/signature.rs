@@ -3,6 +3,7 @@
 //! Telnyx signs `<timestamp header>|<raw body>` with Ed25519 and sends the signature as standard
 //! base64, the public key being the raw 32 bytes in base64 (Telnyx: receiving webhooks).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -10,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, VerifyingKey};
 use thiserror::Error;
 
+use super::together::Crowd;
 use crate::error::{Code, Error};
 
 /// How far a webhook's clock may be from ours, both ways, as in Telnyx's own SDKs.
@@ -42,6 +44,14 @@ pub enum SignatureError {
 #[derive(Clone, Debug, Default)]
 pub struct Verifier {
     keys: Vec<VerifyingKey>,
+    /// Those who wait for the only key; while keys are rotated nobody does.
+    crowd: Option<Arc<Crowd>>,
+}
+
+/// What the headers of a webhook claim.
+struct Claim {
+    signature: Signature,
+    sent_at: i64,
 }
 
 impl Verifier {
@@ -57,7 +67,11 @@ impl Verifier {
                  of base64",
             )
         })?;
-        Ok(Self { keys })
+        let crowd = match keys.as_slice() {
+            [only] => Some(Arc::new(Crowd::new(*only))),
+            _ => None,
+        };
+        Ok(Self { keys, crowd })
     }
 
     /// Whether there is no key, in which case every webhook is refused.
@@ -78,6 +92,39 @@ impl Verifier {
         body: &[u8],
         now: i64,
     ) -> Result<(), SignatureError> {
+        let (claim, signed) = self.read(timestamp, signature, body)?;
+        self.judge(&claim, &signed)?;
+        check_time(&claim, now)
+    }
+
+    /// As [`verify`](Self::verify), at a fraction of the cost where many webhooks come at once.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub async fn verify_among_others(
+        &self,
+        timestamp: Option<&[u8]>,
+        signature: Option<&[u8]>,
+        body: &[u8],
+        now: i64,
+    ) -> Result<(), SignatureError> {
+        let (claim, signed) = self.read(timestamp, signature, body)?;
+        let good = match &self.crowd {
+            Some(crowd) => crowd.agrees(&claim.signature, &signed).await,
+            None => false,
+        };
+        if !good {
+            self.judge(&claim, &signed)?;
+        }
+        check_time(&claim, now)
+    }
+
+    fn read(
+        &self,
+        timestamp: Option<&[u8]>,
+        signature: Option<&[u8]>,
+        body: &[u8],
+    ) -> Result<(Claim, Vec<u8>), SignatureError> {
         if self.keys.is_empty() {
             return Err(SignatureError::NoKey);
         }
@@ -85,16 +132,25 @@ impl Verifier {
         let signature = signature.ok_or(SignatureError::MissingHeader)?;
         let sent_at = read_seconds(timestamp).ok_or(SignatureError::BadTimestamp)?;
         let signature = read_signature(signature).ok_or(SignatureError::BadSignature)?;
-        let signed = signed_bytes(timestamp, body);
-        if !self.keys.iter().any(|key| key.verify_strict(&signed, &signature).is_ok()) {
-            return Err(SignatureError::BadSignature);
-        }
-        let skew_seconds = now.saturating_sub(sent_at);
-        if skew_seconds.unsigned_abs() > TOLERANCE.as_secs() {
-            return Err(SignatureError::Stale { skew_seconds });
-        }
-        Ok(())
+        Ok((Claim { signature, sent_at }, signed_bytes(timestamp, body)))
     }
+
+    /// What the keys say, one signature by itself.
+    fn judge(&self, claim: &Claim, signed: &[u8]) -> Result<(), SignatureError> {
+        if self.keys.iter().any(|key| key.verify_strict(signed, &claim.signature).is_ok()) {
+            Ok(())
+        } else {
+            Err(SignatureError::BadSignature)
+        }
+    }
+}
+
+fn check_time(claim: &Claim, now: i64) -> Result<(), SignatureError> {
+    let skew_seconds = now.saturating_sub(claim.sent_at);
+    if skew_seconds.unsigned_abs() > TOLERANCE.as_secs() {
+        return Err(SignatureError::Stale { skew_seconds });
+    }
+    Ok(())
 }
 
 /// The bytes that Telnyx signs.
@@ -246,6 +302,38 @@ mod tests {
             let refused =
                 other.verify(Some(now.as_bytes()), Some(sign(&now, BODY).as_bytes()), BODY, NOW);
             assert_eq!(refused, Err(SignatureError::BadSignature));
+        }
+    }
+
+    #[tokio::test]
+    async fn among_others_the_same_is_believed() {
+        let time = |offset: i64| (NOW + offset).to_string();
+        let old = STANDARD.encode(SigningKey::from_bytes(&[1; 32]).verifying_key().as_bytes());
+        let new = STANDARD.encode(key().verifying_key().as_bytes());
+        let cases = [
+            (time(0), sign(&time(0), b"another body")),
+            (time(1), sign(&time(0), BODY)),
+            (time(301), sign(&time(301), BODY)),
+            (time(0), STANDARD.encode([0; 64])),
+            ("soon".to_owned(), sign("soon", BODY)),
+        ];
+        for keys in [vec![new.clone()], vec![old, new]] {
+            let verifier = Verifier::new(&keys).expect("good keys");
+            // A bad one comes among those that are all good without it.
+            for case in &cases {
+                let good = (0..10).map(|n| (time(n), sign(&time(n), BODY)));
+                let crowd: Vec<_> = good.chain([case.clone()]).collect();
+                let asked = crowd.iter().map(|(time, signature)| {
+                    let (time, signature) = (time.as_bytes(), signature.as_bytes());
+                    verifier.verify_among_others(Some(time), Some(signature), BODY, NOW)
+                });
+                let verdicts = futures_util::future::join_all(asked).await;
+                for ((time, signature), verdict) in crowd.iter().zip(verdicts) {
+                    let (time, signature) = (time.as_bytes(), signature.as_bytes());
+                    let alone = verifier.verify(Some(time), Some(signature), BODY, NOW);
+                    assert_eq!(verdict, alone);
+                }
+            }
         }
     }
 
