@@ -255,8 +255,7 @@ that begins with = + - or @ (a number, too) gets an apostrophe in front, so that
 runs it. JSON escapes them as \\uXXXX and loses nothing.",
 };
 
-const PAGES: [Page; 10] =
-    [PROGRAM, LIST, SHOW, SEND, RETRY, SERVE, SETTLE, MIGRATE, COPY, SANDBOX];
+const PAGES: [Page; 10] = [PROGRAM, LIST, SHOW, SEND, RETRY, SERVE, SETTLE, MIGRATE, COPY, SANDBOX];
 
 /// The page of a command; the program's own for a name that is none.
 #[must_use]

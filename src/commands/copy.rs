@@ -92,7 +92,9 @@ fn told(location: &Location, released: &Released) -> String {
     match released {
         Released::NotHeld => format!("{location} was not held"),
         Released::Unfinished(other) => {
-            format!("{location} takes changes again; what is in {other} so far is to be thrown away")
+            format!(
+                "{location} takes changes again; what is in {other} so far is to be thrown away"
+            )
         }
         Released::Copied(other) => format!(
             "{location} takes changes again, as {other} does: from now on each has what the other \

@@ -133,7 +133,8 @@ async fn agree(
     target: &Reader,
 ) -> Result<Mark, Error> {
     let mode = state.mode();
-    schema::migrate(&target.link(), mode).await.map_err(|error| cannot_open(to, &error))?;
+    let made = async { schema::migrate(&target.link()?, mode).await };
+    made.await.map_err(|error: DbErr| cannot_open(to, &error))?;
     let there = State::read(target).await.map_err(|error| tell(&error))?;
     if there.is_newer || there.pending > 0 || there.mode() != mode || marks::is_held(&there.meta) {
         let hint = "give an empty database";
@@ -194,7 +195,7 @@ async fn within(
     db: &Reader,
     work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<(), DbErr>,
 ) -> Result<(), DbErr> {
-    let txn = db.link().begin().await?;
+    let txn = db.link()?.begin().await?;
     work(&txn).await?;
     txn.commit().await
 }
@@ -257,9 +258,7 @@ async fn fill(
         }
     }
     match sandbox {
-        Some(url) => {
-            within(target, async |txn| schema::set(txn, schema::SANDBOX, url).await).await
-        }
+        Some(url) => within(target, async |txn| schema::set(txn, schema::SANDBOX, url).await).await,
         None => Ok(()),
     }
 }

@@ -53,14 +53,14 @@ const DURABLE: (&str, &str) = ("synchronous_commit", "on");
 const LOCK_TIMEOUT: (&str, &str) = ("lock_timeout", "1200ms");
 /// When PostgreSQL gives up a page that is read. Every page is along an index: longer means that
 /// somebody holds the whole table.
-const READ_TIMEOUT: (&str, &str) = ("statement_timeout", "5s");
+const READ_TIMEOUT: (&str, &str) = ("statement_timeout", "3s");
 /// When PostgreSQL ends a transaction of which nothing more is heard: the machine that began it
 /// is gone, and its rows must not stay locked for the others.
 const SILENCE_TIMEOUT: (&str, &str) = ("idle_in_transaction_session_timeout", "10s");
 
 /// How long to wait for PostgreSQL's answer before the connection counts as dead: the machine at
 /// its other end may be gone without a word. Longer than the timeouts above, which are told.
-const READ_PATIENCE: Duration = Duration::from_secs(6);
+const READ_PATIENCE: Duration = Duration::from_secs(4);
 const WRITE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What connections are for.
@@ -235,9 +235,7 @@ async fn connect_pooler(url: &str, role: Role) -> Result<Link, DbErr> {
 fn postgres_options(url: &str, role: Role) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     set_pool(&mut options, role);
-    options
-        .set_application_name("convo")
-        .test_before_acquire_if_idle_for(Duration::from_secs(10));
+    options.set_application_name("convo").test_before_acquire_if_idle_for(Duration::from_secs(10));
     options
 }
 

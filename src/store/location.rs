@@ -60,6 +60,15 @@ impl Location {
         })
     }
 
+    /// What keeps a file from being read that the URL names beside the database: a certificate
+    /// or its key.
+    pub(super) fn unreadable(&self) -> Option<String> {
+        match self {
+            Self::Sqlite { .. } => None,
+            Self::Postgres { url } => postgres::unreadable(url),
+        }
+    }
+
     /// The file, when it is one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {

@@ -4,8 +4,7 @@
 //! again. One whose other end is silent would be waited for until TCP gives up, a quarter of an
 //! hour; all of them are replaced then, and the name of the machine is looked up again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -15,6 +14,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseExecutor, DbErr, ExecResult, QueryResult, RuntimeErr,
     Statement,
 };
+use tokio::sync::watch;
 
 use super::Location;
 use super::failure::is_broken;
@@ -24,6 +24,8 @@ use super::link::{Link, Role};
 const REPEATS: u32 = 5;
 /// How long to wait before new connections are tried again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long to wait for them with a question.
+const NEW_LINK: Duration = Duration::from_millis(1_500);
 
 /// A pool to read with. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -33,15 +35,8 @@ pub(super) struct Reader(Arc<Shared>);
 struct Shared {
     location: Location,
     role: Role,
-    link: RwLock<Link>,
-    is_being_replaced: AtomicBool,
-}
-
-impl Shared {
-    fn exchange(&self, fresh: Link) -> Link {
-        let mut link = self.link.write().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *link, fresh)
-    }
+    /// The connections; `None` while there are to be new ones.
+    link: watch::Sender<Option<Link>>,
 }
 
 /// What is asked, put to a connection or within a transaction.
@@ -55,61 +50,74 @@ impl<T, F> Question<T> for F where
 impl Reader {
     /// Connects.
     pub(super) async fn connect(location: &Location, role: Role) -> Result<Self, DbErr> {
-        let link = RwLock::new(Link::connect(location, role).await?);
-        let is_being_replaced = AtomicBool::new(false);
-        Ok(Self(Arc::new(Shared { location: location.clone(), role, link, is_being_replaced })))
+        let (link, _) = watch::channel(Some(Link::connect(location, role).await?));
+        Ok(Self(Arc::new(Shared { location: location.clone(), role, link })))
     }
 
     /// The connections as they are now.
-    pub(super) fn link(&self) -> Link {
-        self.0.link.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn link(&self) -> Result<Link, DbErr> {
+        self.0.link.borrow().clone().ok_or_else(silent)
     }
 
     /// The kind of database.
     pub(super) fn get_database_backend(&self) -> DatabaseBackend {
-        self.link().db.get_database_backend()
+        match self.0.location {
+            Location::Sqlite { .. } => DatabaseBackend::Sqlite,
+            Location::Postgres { .. } => DatabaseBackend::Postgres,
+        }
     }
 
     /// Closes every connection.
     pub(super) async fn close(&self) -> Result<(), DbErr> {
-        self.link().db.close().await
+        match self.link() {
+            Ok(link) => link.db.close().await,
+            Err(_) => Ok(()),
+        }
     }
 
-    /// Asks, and asks again if `repeats` allow it and the connection was broken.
+    /// Asks, and asks again if `repeats` allow it and the connection was broken or replaced.
     async fn ask<T>(&self, mut repeats: u32, question: impl Question<T>) -> Result<T, DbErr> {
         loop {
-            let link = self.link();
+            let mut changes = self.0.link.subscribe();
+            let link = tokio::time::timeout(NEW_LINK, changes.wait_for(Option::is_some)).await;
+            let link = link.ok().and_then(|link| link.ok()?.clone()).ok_or_else(silent)?;
             let Some(patience) = link.patience() else { return put(&link, &question).await };
-            match tokio::time::timeout(patience, put(&link, &question)).await {
-                Ok(Err(error)) if repeats > 0 && is_broken(&error) => repeats -= 1,
-                Ok(answer) => return answer,
-                Err(_) => {
-                    self.replace();
-                    return Err(silent());
-                }
+            tokio::select! {
+                answer = tokio::time::timeout(patience, put(&link, &question)) => match answer {
+                    Ok(Err(error)) if repeats > 0 && is_broken(&error) => repeats -= 1,
+                    Ok(answer) => return answer,
+                    Err(_) => {
+                        self.replace();
+                        return Err(silent());
+                    }
+                },
+                _ = changes.changed(), if repeats > 0 => repeats -= 1,
             }
         }
     }
 
     /// Makes new connections in place of these, as soon as the database can be reached.
     fn replace(&self) {
-        if self.0.is_being_replaced.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        // Whoever holds the reader ends this; nobody waits for it.
+        let mut dead = None;
+        self.0.link.send_if_modified(|link| {
+            dead = link.take();
+            dead.is_some()
+        });
+        // Whoever took them away sees to the new ones.
+        let Some(dead) = dead else { return };
+        tracing::warn!("the database does not answer; asking for new connections to it");
+        // Nobody waits for the new ones when nobody holds the reader any more.
         let shared = Arc::downgrade(&self.0);
         tokio::spawn(async move {
             while let Some(reader) = shared.upgrade() {
-                if let Ok(fresh) = Link::connect(&reader.location, reader.role).await {
-                    let dead = reader.exchange(fresh);
-                    reader.is_being_replaced.store(false, Ordering::SeqCst);
-                    tracing::warn!("the database did not answer; it is read by new connections");
-                    let _ = tokio::time::timeout(PAUSE, dead.db.close()).await;
-                    return;
+                if let Ok(link) = Link::connect(&reader.location, reader.role).await {
+                    reader.link.send_replace(Some(link));
+                    break;
                 }
                 drop(reader);
                 tokio::time::sleep(PAUSE).await;
             }
+            let _ = tokio::time::timeout(PAUSE, dead.db.close()).await;
         });
     }
 }

@@ -14,7 +14,10 @@ pub(super) fn cannot_open(location: &Location, error: &DbErr) -> Error {
         let what = format!("{location} is no database of convo");
         return Error::new(Code::DatabaseNotReady, what).hint("set DATABASE_URL to another file");
     }
-    let (code, why, hint) = why(error);
+    let (code, why, hint) = match location.unreadable() {
+        Some(why) => (Code::DatabaseNotReady, why, "check the paths in DATABASE_URL"),
+        None => why(error),
+    };
     Error::new(code, format!("cannot open the database {location}: {why}")).hint(hint)
 }
 
@@ -49,6 +52,7 @@ fn insecure(error: &DbErr) -> Option<String> {
     };
     let known = [
         ("UnknownIssuer", "its certificate is not signed by an authority that is trusted"),
+        ("BadSignature", "its certificate is not signed by an authority that is trusted"),
         ("not valid for name", "its certificate is made for another host"),
         ("NotValidForName", "its certificate is made for another host"),
         ("Expired", "its certificate has expired"),

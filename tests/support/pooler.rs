@@ -63,10 +63,8 @@ impl Drop for Pooler {
     fn drop(&mut self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
         // The one that switched the user hands the signal on.
-        let asked = rustix::process::kill_process(
-            pid.expect("a process"),
-            rustix::process::Signal::TERM,
-        );
+        let asked =
+            rustix::process::kill_process(pid.expect("a process"), rustix::process::Signal::TERM);
         if asked.is_ok() {
             let _ = self.child.wait();
         }

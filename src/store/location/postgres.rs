@@ -9,16 +9,8 @@ use super::refuse;
 use crate::error::Error;
 
 /// Parameters that the driver understands as they are.
-const KNOWN: &[&str] = &[
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "application_name",
-    "options",
-];
+const KNOWN: &[&str] =
+    &["host", "hostaddr", "port", "dbname", "user", "password", "application_name", "options"];
 /// Parameters that name files.
 const FILES: &[&str] = &["sslrootcert", "sslcert", "sslkey"];
 /// The values of `sslmode`.
@@ -71,6 +63,16 @@ pub(super) fn url(rest: &str, base: &Path) -> Result<String, Error> {
         url.query_pairs_mut().extend_pairs(parameters);
     }
     Ok(url.into())
+}
+
+/// The file that a URL names and that cannot be read, with the reason.
+pub(super) fn unreadable(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    let files = url.query_pairs().filter(|(name, _)| FILES.contains(&&**name));
+    files.into_iter().find_map(|(name, path)| {
+        let error = std::fs::File::open(&*path).err()?;
+        Some(format!("{name}: cannot read {path}: {error}"))
+    })
 }
 
 fn unknown(name: &str) -> Error {
