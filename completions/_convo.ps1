@@ -35,14 +35,21 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Receive Telnyx''s webhooks and serve the REST API')
             [CompletionResult]::new('settle', 'settle', [CompletionResultType]::ParameterValue, 'Settle what dead processes and lost answers left open')
             [CompletionResult]::new('migrate', 'migrate', [CompletionResultType]::ParameterValue, 'Create the database''s tables, or bring them up to date')
+            [CompletionResult]::new('copy', 'copy', [CompletionResultType]::ParameterValue, 'Copy a whole database into another: from SQLite to PostgreSQL, or back')
             [CompletionResult]::new('sandbox', 'sandbox', [CompletionResultType]::ParameterValue, 'Run a simulated Telnyx by itself, for any program to talk to')
             break
         }
         'convo;list' {
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Active since: 2h, 3d, a date, or an RFC 3339 time')
+            [CompletionResult]::new('--status', '--status', [CompletionResultType]::ParameterName, 'Last message with this status; several separated by commas')
+            [CompletionResult]::new('--direction', '--direction', [CompletionResultType]::ParameterName, 'Last message inbound or outbound')
+            [CompletionResult]::new('--number', '--number', [CompletionResultType]::ParameterName, 'Last message through this number of ours')
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Print at most the N newest [on a terminal: 50]')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Print as table, json, jsonl, csv or ids')
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
+            [CompletionResult]::new('--opted-out', '--opted-out', [CompletionResultType]::ParameterName, 'Contact has opted out')
+            [CompletionResult]::new('--reverse', '--reverse', [CompletionResultType]::ParameterName, 'Least recently active first')
             [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Print all [in a pipe, or with a format: always]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'The same as --format json; errors are told in JSON, too')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
@@ -69,6 +76,8 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--subject', '--subject', [CompletionResultType]::ParameterName, 'The subject of an MMS')
             [CompletionResult]::new('--at', '--at', [CompletionResultType]::ParameterName, 'Let Telnyx send it later, 5 minutes to 5 days from now (RFC 3339)')
             [CompletionResult]::new('--idempotency-key', '--idempotency-key', [CompletionResultType]::ParameterName, 'Name this send: repeated under the same key, it goes out once')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Wait until it is final, or until it is sent or delivered')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Wait no longer than this, for example 30s or 2m [default: 60s]')
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
             [CompletionResult]::new('--no-retry', '--no-retry', [CompletionResultType]::ParameterName, 'Offer it to Telnyx only once, whatever happens')
@@ -110,6 +119,16 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
         'convo;migrate' {
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
+            [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'convo;copy' {
+            [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
+            [CompletionResult]::new('--release', '--release', [CompletionResultType]::ParameterName, 'Give the copy up, or the old database back: let FROM take changes again')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print a JSON object; errors are told in JSON, too')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')

@@ -16,6 +16,9 @@ _convo() {
             ",$1")
                 cmd="convo"
                 ;;
+            convo,copy)
+                cmd="convo__subcmd__copy"
+                ;;
             convo,list)
                 cmd="convo__subcmd__list"
                 ;;
@@ -47,7 +50,7 @@ _convo() {
 
     case "${cmd}" in
         convo)
-            opts="-h -V --sandbox --server --color --help --version list show send retry serve settle migrate sandbox"
+            opts="-h -V --sandbox --server --color --help --version list show send retry serve settle migrate copy sandbox"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -68,13 +71,51 @@ _convo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        convo__subcmd__list)
-            opts="-h --limit --all --format --json --sandbox --server --color --help"
+        convo__subcmd__copy)
+            opts="-h --release --json --sandbox --server --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        convo__subcmd__list)
+            opts="-h --since --status --direction --number --opted-out --reverse --limit --all --format --json --sandbox --server --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --status)
+                    COMPREPLY=($(compgen -W "pending unknown scheduled queued sending sent delivery_unconfirmed expired cancelled sending_failed delivery_failed delivered read received" -- "${cur}"))
+                    return 0
+                    ;;
+                --direction)
+                    COMPREPLY=($(compgen -W "inbound outbound" -- "${cur}"))
+                    return 0
+                    ;;
+                --number)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -188,7 +229,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__send)
-            opts="-h --from --media --subject --at --idempotency-key --no-retry --dry-run --despite-opt-out --json --sandbox --server --color --help"
+            opts="-h --from --media --subject --at --idempotency-key --no-retry --dry-run --wait --timeout --despite-opt-out --json --sandbox --server --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -211,6 +252,14 @@ _convo() {
                     return 0
                     ;;
                 --idempotency-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -W "sent delivered" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -38,7 +38,26 @@ complete -c convo -n "__fish_convo_needs_command" -f -a "retry" -d 'Send a messa
 complete -c convo -n "__fish_convo_needs_command" -f -a "serve" -d 'Receive Telnyx\'s webhooks and serve the REST API'
 complete -c convo -n "__fish_convo_needs_command" -f -a "settle" -d 'Settle what dead processes and lost answers left open'
 complete -c convo -n "__fish_convo_needs_command" -f -a "migrate" -d 'Create the database\'s tables, or bring them up to date'
+complete -c convo -n "__fish_convo_needs_command" -f -a "copy" -d 'Copy a whole database into another: from SQLite to PostgreSQL, or back'
 complete -c convo -n "__fish_convo_needs_command" -f -a "sandbox" -d 'Run a simulated Telnyx by itself, for any program to talk to'
+complete -c convo -n "__fish_convo_using_subcommand list" -l since -d 'Active since: 2h, 3d, a date, or an RFC 3339 time' -r
+complete -c convo -n "__fish_convo_using_subcommand list" -l status -d 'Last message with this status; several separated by commas' -r -f -a "pending\t''
+unknown\t''
+scheduled\t''
+queued\t''
+sending\t''
+sent\t''
+delivery_unconfirmed\t''
+expired\t''
+cancelled\t''
+sending_failed\t''
+delivery_failed\t''
+delivered\t''
+read\t''
+received\t''"
+complete -c convo -n "__fish_convo_using_subcommand list" -l direction -d 'Last message inbound or outbound' -r -f -a "inbound\t''
+outbound\t''"
+complete -c convo -n "__fish_convo_using_subcommand list" -l number -d 'Last message through this number of ours' -r
 complete -c convo -n "__fish_convo_using_subcommand list" -l limit -d 'Print at most the N newest [on a terminal: 50]' -r
 complete -c convo -n "__fish_convo_using_subcommand list" -l format -d 'Print as table, json, jsonl, csv or ids' -r -f -a "table\t'For people: a table of threads, a thread as a chat'
 json\t'One JSON document with the API\'s fields'
@@ -49,6 +68,8 @@ complete -c convo -n "__fish_convo_using_subcommand list" -l server -d 'Ask this
 complete -c convo -n "__fish_convo_using_subcommand list" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Also into a pipe'
 never\t'Never'"
+complete -c convo -n "__fish_convo_using_subcommand list" -l opted-out -d 'Contact has opted out'
+complete -c convo -n "__fish_convo_using_subcommand list" -l reverse -d 'Least recently active first'
 complete -c convo -n "__fish_convo_using_subcommand list" -l all -d 'Print all [in a pipe, or with a format: always]'
 complete -c convo -n "__fish_convo_using_subcommand list" -l json -d 'The same as --format json; errors are told in JSON, too'
 complete -c convo -n "__fish_convo_using_subcommand list" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
@@ -73,6 +94,9 @@ complete -c convo -n "__fish_convo_using_subcommand send" -l media -d 'Send a fi
 complete -c convo -n "__fish_convo_using_subcommand send" -l subject -d 'The subject of an MMS' -r
 complete -c convo -n "__fish_convo_using_subcommand send" -l at -d 'Let Telnyx send it later, 5 minutes to 5 days from now (RFC 3339)' -r
 complete -c convo -n "__fish_convo_using_subcommand send" -l idempotency-key -d 'Name this send: repeated under the same key, it goes out once' -r
+complete -c convo -n "__fish_convo_using_subcommand send" -l wait -d 'Wait until it is final, or until it is sent or delivered' -r -f -a "sent\t'The carrier has it'
+delivered\t'It reached the recipient\'s phone'"
+complete -c convo -n "__fish_convo_using_subcommand send" -l timeout -d 'Wait no longer than this, for example 30s or 2m [default: 60s]' -r
 complete -c convo -n "__fish_convo_using_subcommand send" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
 complete -c convo -n "__fish_convo_using_subcommand send" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Also into a pipe'
@@ -110,6 +134,14 @@ always\t'Also into a pipe'
 never\t'Never'"
 complete -c convo -n "__fish_convo_using_subcommand migrate" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
 complete -c convo -n "__fish_convo_using_subcommand migrate" -s h -l help -d 'Print help'
+complete -c convo -n "__fish_convo_using_subcommand copy" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
+complete -c convo -n "__fish_convo_using_subcommand copy" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
+always\t'Also into a pipe'
+never\t'Never'"
+complete -c convo -n "__fish_convo_using_subcommand copy" -l release -d 'Give the copy up, or the old database back: let FROM take changes again'
+complete -c convo -n "__fish_convo_using_subcommand copy" -l json -d 'Print a JSON object; errors are told in JSON, too'
+complete -c convo -n "__fish_convo_using_subcommand copy" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand copy" -s h -l help -d 'Print help'
 complete -c convo -n "__fish_convo_using_subcommand sandbox" -l listen -d 'Listen on this address [default: 127.0.0.1:5001]' -r
 complete -c convo -n "__fish_convo_using_subcommand sandbox" -l webhook-url -d 'Post the signed webhooks here' -r -f
 complete -c convo -n "__fish_convo_using_subcommand sandbox" -l key-file -d 'Keep the signing key in this file, so that it outlives the run' -r -F

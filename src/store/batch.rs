@@ -56,7 +56,7 @@ pub(super) async fn write(link: &Link, mut batch: Vec<Job>) -> bool {
                 batch.drain(..).for_each(|job| job.fail(Error::internal));
                 return sound;
             }
-            Failure::Contention | Failure::Unavailable => {
+            Failure::Contention | Failure::Unavailable | Failure::Held => {
                 tell(&error);
                 batch.drain(..).for_each(|job| job.fail_for_now(in_doubt));
                 return sound;

@@ -9,8 +9,10 @@ use crate::throttle::Throttle;
 /// SQLite's code for a file that it has not written.
 const NOT_A_DATABASE: &str = "26";
 
-/// SQLite's code for a change that a trigger forbids: the database is held for a copy.
+/// SQLite's code for a change that a trigger forbids, and the one that PostgreSQL's trigger gives:
+/// the database is held for a copy.
 const HELD: u32 = 1_811;
+pub(super) const HELD_STATE: &str = "CV001";
 
 /// What to do about a failed transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(super) enum Failure {
     Data,
     /// The database is away, full or read-only.
     Unavailable,
+    /// The database is held for a copy, and otherwise well.
+    Held,
 }
 
 /// Sorts an error. Only what is surely the fault of a row counts as such.
@@ -35,7 +39,7 @@ pub(super) fn classify(error: &DbErr) -> Failure {
     };
     let sqlite = code.parse::<u32>().ok().filter(|_| code.len() < 5);
     match sqlite.map(|extended| extended & 0xff) {
-        _ if sqlite == Some(HELD) => Failure::Unavailable,
+        _ if sqlite == Some(HELD) || code == HELD_STATE => Failure::Held,
         // SQLite: BUSY, LOCKED; TOOBIG, CONSTRAINT, MISMATCH, RANGE.
         Some(5 | 6) => Failure::Contention,
         Some(18 | 19 | 20 | 25) => Failure::Data,
@@ -98,6 +102,7 @@ pub(super) fn count(failure: Failure) {
         Failure::Contention => "contention",
         Failure::Data => "data",
         Failure::Unavailable => "unavailable",
+        Failure::Held => "held",
     });
 }
 

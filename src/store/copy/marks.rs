@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::table::TABLES;
 use crate::domain::Timestamp;
 use crate::error::{Code, Error};
+use crate::store::failure::HELD_STATE;
 use crate::store::schema;
 
 /// The mark of a source.
@@ -124,7 +125,7 @@ pub(super) async fn hold(db: &impl ConnectionTrait) -> Result<(), DbErr> {
                 "LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE; \
                  CREATE OR REPLACE FUNCTION convo_held() RETURNS trigger LANGUAGE plpgsql AS $$ \
                  BEGIN RAISE EXCEPTION '{WORDS}' \
-                 USING ERRCODE = 'object_not_in_prerequisite_state'; END $$"
+                 USING ERRCODE = '{HELD_STATE}'; END $$"
             ))
             .await?;
             for table in TABLES {
