@@ -35,6 +35,7 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Receive Telnyx''s webhooks and serve the REST API')
             [CompletionResult]::new('settle', 'settle', [CompletionResultType]::ParameterValue, 'Settle what dead processes and lost answers left open')
             [CompletionResult]::new('migrate', 'migrate', [CompletionResultType]::ParameterValue, 'Create the database''s tables, or bring them up to date')
+            [CompletionResult]::new('copy', 'copy', [CompletionResultType]::ParameterValue, 'Copy a whole database into another: from SQLite to PostgreSQL, or back')
             [CompletionResult]::new('sandbox', 'sandbox', [CompletionResultType]::ParameterValue, 'Run a simulated Telnyx by itself, for any program to talk to')
             break
         }
@@ -118,6 +119,16 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
         'convo;migrate' {
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
+            [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'convo;copy' {
+            [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
+            [CompletionResult]::new('--release', '--release', [CompletionResultType]::ParameterName, 'Give the copy up, or the old database back: let FROM take changes again')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print a JSON object; errors are told in JSON, too')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')

@@ -16,6 +16,9 @@ _convo() {
             ",$1")
                 cmd="convo"
                 ;;
+            convo,copy)
+                cmd="convo__subcmd__copy"
+                ;;
             convo,list)
                 cmd="convo__subcmd__list"
                 ;;
@@ -47,8 +50,30 @@ _convo() {
 
     case "${cmd}" in
         convo)
-            opts="-h -V --sandbox --server --color --help --version list show send retry serve settle migrate sandbox"
+            opts="-h -V --sandbox --server --color --help --version list show send retry serve settle migrate copy sandbox"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        convo__subcmd__copy)
+            opts="-h --release --json --sandbox --server --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

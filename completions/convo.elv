@@ -32,6 +32,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand serve 'Receive Telnyx''s webhooks and serve the REST API'
             cand settle 'Settle what dead processes and lost answers left open'
             cand migrate 'Create the database''s tables, or bring them up to date'
+            cand copy 'Copy a whole database into another: from SQLite to PostgreSQL, or back'
             cand sandbox 'Run a simulated Telnyx by itself, for any program to talk to'
         }
         &'convo;list'= {
@@ -108,6 +109,15 @@ set edit:completion:arg-completer[convo] = {|@words|
         &'convo;migrate'= {
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
+            cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'convo;copy'= {
+            cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
+            cand --color 'Use colour: auto, always or never'
+            cand --release 'Give the copy up, or the old database back: let FROM take changes again'
+            cand --json 'Print a JSON object; errors are told in JSON, too'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
             cand -h 'Print help'
             cand --help 'Print help'

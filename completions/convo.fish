@@ -38,6 +38,7 @@ complete -c convo -n "__fish_convo_needs_command" -f -a "retry" -d 'Send a messa
 complete -c convo -n "__fish_convo_needs_command" -f -a "serve" -d 'Receive Telnyx\'s webhooks and serve the REST API'
 complete -c convo -n "__fish_convo_needs_command" -f -a "settle" -d 'Settle what dead processes and lost answers left open'
 complete -c convo -n "__fish_convo_needs_command" -f -a "migrate" -d 'Create the database\'s tables, or bring them up to date'
+complete -c convo -n "__fish_convo_needs_command" -f -a "copy" -d 'Copy a whole database into another: from SQLite to PostgreSQL, or back'
 complete -c convo -n "__fish_convo_needs_command" -f -a "sandbox" -d 'Run a simulated Telnyx by itself, for any program to talk to'
 complete -c convo -n "__fish_convo_using_subcommand list" -l since -d 'Active since: 2h, 3d, a date, or an RFC 3339 time' -r
 complete -c convo -n "__fish_convo_using_subcommand list" -l status -d 'Last message with this status; several separated by commas' -r -f -a "pending\t''
@@ -133,6 +134,14 @@ always\t'Also into a pipe'
 never\t'Never'"
 complete -c convo -n "__fish_convo_using_subcommand migrate" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
 complete -c convo -n "__fish_convo_using_subcommand migrate" -s h -l help -d 'Print help'
+complete -c convo -n "__fish_convo_using_subcommand copy" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
+complete -c convo -n "__fish_convo_using_subcommand copy" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
+always\t'Also into a pipe'
+never\t'Never'"
+complete -c convo -n "__fish_convo_using_subcommand copy" -l release -d 'Give the copy up, or the old database back: let FROM take changes again'
+complete -c convo -n "__fish_convo_using_subcommand copy" -l json -d 'Print a JSON object; errors are told in JSON, too'
+complete -c convo -n "__fish_convo_using_subcommand copy" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand copy" -s h -l help -d 'Print help'
 complete -c convo -n "__fish_convo_using_subcommand sandbox" -l listen -d 'Listen on this address [default: 127.0.0.1:5001]' -r
 complete -c convo -n "__fish_convo_using_subcommand sandbox" -l webhook-url -d 'Post the signed webhooks here' -r -f
 complete -c convo -n "__fish_convo_using_subcommand sandbox" -l key-file -d 'Keep the signing key in this file, so that it outlives the run' -r -F

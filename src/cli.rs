@@ -89,6 +89,9 @@ pub enum Command {
     /// Create the database's tables, or bring them up to date
     #[command(after_help = help::MIGRATE.examples)]
     Migrate,
+    /// Copy a whole database into another: from SQLite to PostgreSQL, or back
+    #[command(after_help = help::COPY.examples)]
+    Copy(CopyArgs),
     /// Run a simulated Telnyx by itself, for any program to talk to
     #[command(after_help = help::SANDBOX.examples)]
     Sandbox(SandboxArgs),
@@ -223,6 +226,23 @@ pub struct ServeArgs {
     pub listen: Option<String>,
 }
 
+/// Arguments of `copy`.
+#[derive(Args, Clone, Debug)]
+pub struct CopyArgs {
+    /// The database to copy, as DATABASE_URL names one
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub from: String,
+    /// The empty database that gets it all [default: the one of DATABASE_URL]
+    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with = "release")]
+    pub to: Option<String>,
+    /// Give the copy up, or the old database back: let FROM take changes again
+    #[arg(long)]
+    pub release: bool,
+    /// Print a JSON object; errors are told in JSON, too
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `sandbox`.
 #[derive(Args, Clone, Debug)]
 pub struct SandboxArgs {
@@ -254,6 +274,7 @@ impl Cli {
             Command::Show(show) => show.print.asked().is_some_and(Format::is_json),
             Command::Send(send) => send.json,
             Command::Retry(retry) => retry.json,
+            Command::Copy(copy) => copy.json,
             _ => false,
         }
     }

@@ -54,6 +54,8 @@ pub enum Code {
     NotConfigured,
     /// The database is not there, not up to date, or of the other mode.
     DatabaseNotReady,
+    /// A database and its copy differ.
+    CopyMismatch,
     /// The contact has opted out.
     OptedOut,
     /// Telnyx asks to slow down; nothing was sent.
@@ -100,7 +102,7 @@ impl Code {
                 StatusCode::NOT_FOUND
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotRetryable | Self::Cancelled => StatusCode::CONFLICT,
+            Self::NotRetryable | Self::Cancelled | Self::CopyMismatch => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -147,7 +149,7 @@ impl Code {
             | Self::Overloaded
             | Self::DatabaseUnavailable
             | Self::ServerUnreachable => 5,
-            Self::TelnyxRefused | Self::Cancelled => 6,
+            Self::TelnyxRefused | Self::Cancelled | Self::CopyMismatch => 6,
             Self::OptedOut => 7,
             Self::NotFinal => 8,
             Self::OutcomeUnknown => 9,

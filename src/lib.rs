@@ -63,6 +63,13 @@
 //! **What happens is counted where it happens.** [`metrics`] belong to the process, as its log does.
 //! Neither is ever given a text, a number, a path or a token.
 //!
+//! **A session of the database may be borrowed.** What convo needs of one is set in each
+//! transaction where a pooler lends it, and once where it is our own; which of both it is shows when
+//! a connection is made. Dead connections are noticed by their silence and replaced.
+//!
+//! **A copied database is closed by itself.** While `convo copy` runs and afterwards, triggers refuse
+//! every change of the source, whichever program asks.
+//!
 //! **Readers page by value.** No cursor stays open for a slow reader, no row is counted past.
 //!
 //! **The sandbox is the stand-in for Telnyx**, over real HTTP with real signatures. The server

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
@@ -11,7 +12,7 @@ use crate::cli::{self, Cli, Command, GlobalArgs, Refusal, RetryArgs, SendArgs};
 use crate::client::Client;
 use crate::clock;
 use crate::commands::{
-    generate, list, migrate, retry, sandbox, send, serve, settle, show, signals,
+    copy, generate, list, migrate, retry, sandbox, send, serve, settle, show, signals,
 };
 use crate::config::{Config, Flags, Source};
 use crate::error::Error;
@@ -48,6 +49,8 @@ struct Context {
     config: Config,
     facts: Facts,
     global: GlobalArgs,
+    /// Where relative paths of arguments start.
+    directory: PathBuf,
 }
 
 impl Context {
@@ -59,7 +62,8 @@ impl Context {
             source.terminal("TERM"),
         );
         let flags = Flags { sandbox: global.sandbox, server: global.server.clone(), ..flags };
-        Ok(Self { config: Config::resolve(&flags, &source)?, facts, global })
+        let directory = source.directory();
+        Ok(Self { config: Config::resolve(&flags, &source)?, facts, global, directory })
     }
 
     fn look(&self, asked: Option<Format>) -> Look {
@@ -99,6 +103,12 @@ fn execute(cli: Cli) -> Result<(), Error> {
         Command::Migrate => {
             let context = command(global, Flags::default())?;
             command_runtime()?.block_on(migrate::run(&context.config, &mut io::stderr()))
+        }
+        Command::Copy(args) => {
+            let context = command(global, Flags::default())?;
+            let (config, directory) = (&context.config, &context.directory);
+            let (mut out, mut talk) = (stdout(), io::stderr());
+            command_runtime()?.block_on(copy::run(&args, config, directory, &mut out, &mut talk))
         }
         Command::List(args) => {
             let context = command(global, Flags::default())?;

@@ -24,6 +24,7 @@ pub(super) const TEMPLATE: &str = "\
   \u{1b}[1mserve\u{1b}[0m    Receive Telnyx's webhooks and serve the REST API
   \u{1b}[1msettle\u{1b}[0m   Settle what dead processes and lost answers left open
   \u{1b}[1mmigrate\u{1b}[0m  Create the database's tables, or bring them up to date
+  \u{1b}[1mcopy\u{1b}[0m     Copy a whole database into another: from SQLite to PostgreSQL, or back
   \u{1b}[1msandbox\u{1b}[0m  Run a simulated Telnyx by itself, for any program to talk to
 
 \u{1b}[1mOptions:\u{1b}[0m
@@ -190,6 +191,34 @@ for each other.",
     output: "",
 };
 
+pub(super) const COPY: Page = Page {
+    command: "copy",
+    examples: "\
+Examples:
+  convo copy sqlite:///conversations.db postgresql://convo@db.example/convo
+  DATABASE_URL_FILE=url.txt convo copy sqlite:///conversations.db
+  convo copy --release sqlite:///conversations.db",
+    description: "\
+FROM takes no changes from the beginning of the copy on: servers answer 503, so that Telnyx comes \
+again, and commands are refused. What is in it can still be read. When it broke off, run the same \
+command again: it goes on where it stopped. In the end both databases are read and compared, row \
+by row; only then may TO be opened.
+
+Afterwards FROM still takes no changes, so that nobody writes to the old one by mistake. \
+convo copy --release gives it back, or gives a copy up that is not finished. TO must be empty; \
+nothing in it is overwritten.
+
+Passwords are better not typed: leave them out of the URL and keep them in ~/.pgpass, or name TO by \
+DATABASE_URL or DATABASE_URL_FILE.",
+    output: "\
+One table a line, its fields separated by TAB:
+
+  table  rows  sha256
+
+sha256 is over every value of every row, and the same in both databases. With --json, an object \
+with from, to, rows, seconds and tables. On a terminal, standard error shows the progress.",
+};
+
 pub(super) const SANDBOX: Page = Page {
     command: "sandbox",
     examples: "\
@@ -226,7 +255,7 @@ that begins with = + - or @ (a number, too) gets an apostrophe in front, so that
 runs it. JSON escapes them as \\uXXXX and loses nothing.",
 };
 
-const PAGES: [Page; 9] = [PROGRAM, LIST, SHOW, SEND, RETRY, SERVE, SETTLE, MIGRATE, SANDBOX];
+const PAGES: [Page; 10] = [PROGRAM, LIST, SHOW, SEND, RETRY, SERVE, SETTLE, MIGRATE, COPY, SANDBOX];
 
 /// The page of a command; the program's own for a name that is none.
 #[must_use]

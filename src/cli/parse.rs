@@ -112,11 +112,16 @@ fn check(cli: &Cli, escaped: bool) -> Result<(), Error> {
         Command::Serve(_) => Some("serve"),
         Command::Settle => Some("settle"),
         Command::Migrate => Some("migrate"),
+        Command::Copy(_) => Some("copy"),
         Command::Sandbox(_) => Some("sandbox"),
         Command::Generate(_) => Some("generate"),
         Command::Send(send) if !escaped => refuse_misspelt_option(send).map(|()| None)?,
         Command::List(_) | Command::Show(_) | Command::Send(_) | Command::Retry(_) => None,
     };
+    if matches!(cli.command, Command::Copy(_)) && cli.global.sandbox {
+        return Err(Error::invalid("convo copy takes no --sandbox")
+            .hint("leave it out: a copy of a sandbox database is one, too"));
+    }
     if cli.global.server.is_none() {
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! One file per command: arguments in, the backend asked, the answer printed.
 
+pub mod copy;
 pub mod generate;
 pub mod list;
 mod man;

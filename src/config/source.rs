@@ -80,7 +80,8 @@ impl Source {
     }
 
     /// The working directory.
-    pub(super) fn directory(&self) -> PathBuf {
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
         self.directory.clone()
     }
 

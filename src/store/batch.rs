@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm::{DatabaseTransaction, DbErr};
 
 use super::failure::{Failure, classify, count, tell, unavailable};
+use super::link::Link;
+use super::reader::silent;
 use super::row::{Change, NewEvent, NewMessage, NewReport};
 use super::writer::{Job, Task, Written};
 use super::{events, messages, reports, sends, settle};
@@ -28,10 +27,10 @@ const REPEATS: u32 = 10;
 
 /// Writes a batch; if one job spoils it, writes them one by one, so that only that one fails.
 /// Returns whether the connection may be used again.
-pub(super) async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) -> bool {
+pub(super) async fn write(link: &Link, mut batch: Vec<Job>) -> bool {
     let mut repeats = 0;
     while !batch.is_empty() {
-        let Err(Broken { error, in_doubt, sound }) = transaction(db, &mut batch).await else {
+        let Err(Broken { error, in_doubt, sound }) = in_time(link, &mut batch).await else {
             batch.iter().for_each(note);
             batch.drain(..).for_each(Job::answer);
             break;
@@ -45,7 +44,7 @@ pub(super) async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) -> bool 
                 metrics::repeat(Repeat::Data);
                 let mut rest = batch.drain(..);
                 for job in rest.by_ref() {
-                    if !Box::pin(write(db, vec![job])).await {
+                    if !Box::pin(write(link, vec![job])).await {
                         rest.for_each(|job| job.fail(unavailable));
                         return false;
                     }
@@ -57,7 +56,7 @@ pub(super) async fn write(db: &DatabaseConnection, mut batch: Vec<Job>) -> bool 
                 batch.drain(..).for_each(|job| job.fail(Error::internal));
                 return sound;
             }
-            Failure::Contention | Failure::Unavailable => {
+            Failure::Contention | Failure::Unavailable | Failure::Held => {
                 tell(&error);
                 batch.drain(..).for_each(|job| job.fail_for_now(in_doubt));
                 return sound;
@@ -78,9 +77,16 @@ struct Broken {
     sound: bool,
 }
 
-async fn transaction(db: &DatabaseConnection, batch: &mut Vec<Job>) -> Result<(), Broken> {
+/// A transaction, as long as it gets answers: a machine may be gone without a word.
+async fn in_time(link: &Link, batch: &mut Vec<Job>) -> Result<(), Broken> {
+    let Some(patience) = link.patience() else { return transaction(link, batch).await };
+    let ended = tokio::time::timeout(patience, transaction(link, batch)).await;
+    ended.unwrap_or_else(|_| Err(Broken { error: silent(), in_doubt: true, sound: false }))
+}
+
+async fn transaction(link: &Link, batch: &mut Vec<Job>) -> Result<(), Broken> {
     let since = Instant::now();
-    let txn = begin(db).await.map_err(|error| {
+    let txn = begin(link).await.map_err(|error| {
         let sound = classify(&error) == Failure::Contention;
         Broken { error, in_doubt: false, sound }
     })?;
@@ -128,15 +134,11 @@ async fn fill(txn: &DatabaseTransaction, batch: &mut [Job]) -> Result<(), DbErr>
 
 /// Begins a transaction that may write at once. SQLite has one writer: who comes second asks
 /// again in short intervals, since its own way of waiting grows too patient.
-async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+async fn begin(link: &Link) -> Result<DatabaseTransaction, DbErr> {
     let since = Instant::now();
     let mut pause = LOCK_POLL;
     loop {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        match db.begin_with_options(options).await {
+        match link.begin().await {
             Err(error)
                 if classify(&error) == Failure::Contention && since.elapsed() < LOCK_WAIT =>
             {

@@ -3,40 +3,21 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DbErr};
 
-use super::failure::{Failure, classify, is_no_database};
+use super::copy::marks;
+use super::link::{Link, Role};
 use super::location::FileMode;
+use super::reader::Reader;
+use super::refusal::cannot_open;
+use super::schema::State;
 use super::writer::Writer;
 use super::{Location, schema};
 use crate::error::{Code, Error};
 
-/// How long a reader waits for SQLite's rare exclusive moments (recovery, first opening).
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often to try again to open a file in such a moment: SQLite's own waiting does not cover
-/// opening.
-const BUSY_POLL: Duration = Duration::from_millis(5);
-/// How long to wait for a connection of the pool, and for PostgreSQL to accept one.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections a server reads with.
 pub(super) const READERS: u32 = 4;
-
-/// SQLite's page cache per connection; negative means KiB. The writer touches every index.
-const READER_CACHE: &str = "-4000";
-const WRITER_CACHE: &str = "-32000";
-/// Pages in the WAL before they are copied into the file: 32 MiB.
-const CHECKPOINT_PAGES: &str = "8000";
-
-/// Prepared statements kept per connection. A statement for many rows is another one for each
-/// number of rows, and the writer's numbers vary.
-const STATEMENTS: usize = 512;
-
-/// How long PostgreSQL's writer waits for a row that somebody else holds: less than a webhook's
-/// caller waits, so that nothing is written for one who was told to come again.
-const LOCK_TIMEOUT: &str = "1200ms";
 
 /// What a database is for. One made for the one is refused by the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +55,7 @@ pub enum Purpose {
 /// An open database. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pub(super) reader: DatabaseConnection,
+    pub(super) reader: Reader,
     writer: Option<Writer>,
     mode: Mode,
 }
@@ -87,8 +68,12 @@ impl Store {
     /// `database_unavailable` when it cannot be reached.
     pub async fn open(location: &Location, mode: Mode, purpose: Purpose) -> Result<Self, Error> {
         prepare_file(location, purpose)?;
-        let readers = if purpose == Purpose::Serve { READERS } else { 1 };
-        let reader = connect(location, Role::Readers(readers)).await?;
+        let role = match purpose {
+            Purpose::Serve => Role::Readers(READERS),
+            _ => Role::Reader,
+        };
+        let reader = Reader::connect(location, role).await;
+        let reader = reader.map_err(|error| cannot_open(location, &error))?;
         if let Err(error) = make_ready(location, mode, purpose, &reader).await {
             let _ = reader.close().await;
             return Err(error);
@@ -97,7 +82,10 @@ impl Store {
             Purpose::Read => None,
             _ => {
                 let location = location.clone();
-                let own = async move || connect(&location, Role::Writer).await;
+                let own = async move || {
+                    let link = Link::connect(&location, Role::Writer).await;
+                    link.map_err(|error| cannot_open(&location, &error))
+                };
                 Some(Writer::start(own).await?)
             }
         };
@@ -110,11 +98,14 @@ impl Store {
     /// As [`open`](Self::open).
     pub async fn migrate(location: &Location, mode: Mode) -> Result<usize, Error> {
         prepare_file(location, Purpose::Serve)?;
-        let db = connect(location, Role::Readers(1)).await?;
-        let ran =
-            schema::migrate(&db, mode).await.map_err(|error| cannot_open(location, &error))?;
-        schema::check(&db, mode).await?;
-        db.close().await.map_err(|error| cannot_open(location, &error))?;
+        let refuse = |error| cannot_open(location, &error);
+        let link = Link::connect(location, Role::Work).await.map_err(refuse)?;
+        let ran = schema::migrate(&link, mode).await.map_err(refuse)?;
+        let txn = link.begin().await.map_err(refuse)?;
+        let checked = schema::check(&txn, mode).await;
+        txn.rollback().await.map_err(refuse)?;
+        link.db.close().await.map_err(refuse)?;
+        marks::refuse_held(&checked?.meta)?;
         Ok(ran)
     }
 
@@ -124,7 +115,7 @@ impl Store {
         if let Some(writer) = &self.writer {
             writer.end().await;
         }
-        if let Err(error) = self.reader.clone().close().await {
+        if let Err(error) = self.reader.close().await {
             tracing::warn!(%error, "the database did not close");
         }
     }
@@ -142,15 +133,20 @@ impl Store {
         self.reader.execute_unprepared("SELECT 1").await.is_ok()
     }
 
-    /// Whether the schema is the one this program needs.
+    /// Whether the schema is one that this program understands, of a database that is all there.
     pub async fn is_current(&self) -> bool {
         schema::check(&self.reader, self.mode).await.is_ok()
+    }
+
+    /// Whether the database takes changes: it does not while it is copied, nor afterwards.
+    pub async fn takes_changes(&self) -> bool {
+        State::read(&self.reader).await.is_ok_and(|state| !marks::is_held(&state.meta))
     }
 }
 
 /// Makes the file if it may be made, readable by its owner alone; SQLite gives its side files the
 /// same rights.
-fn prepare_file(location: &Location, purpose: Purpose) -> Result<(), Error> {
+pub(super) fn prepare_file(location: &Location, purpose: Purpose) -> Result<(), Error> {
     let Location::Sqlite { path, mode } = location else { return Ok(()) };
     if *mode == FileMode::Read && purpose != Purpose::Read {
         let what = "DATABASE_URL says mode=ro, so nothing can be written";
@@ -175,12 +171,17 @@ async fn make_ready(
     location: &Location,
     mode: Mode,
     purpose: Purpose,
-    db: &DatabaseConnection,
+    reader: &Reader,
 ) -> Result<(), Error> {
-    if is_to_be_made(location, purpose, db).await? {
-        schema::migrate(db, mode).await.map_err(|error| cannot_open(location, &error))?;
+    let refuse = |error| cannot_open(location, &error);
+    if is_to_be_made(location, purpose, reader).await.map_err(refuse)? {
+        let link = Link::connect(location, Role::Work).await.map_err(refuse)?;
+        let made = schema::migrate(&link, mode).await;
+        link.db.close().await.map_err(refuse)?;
+        made.map_err(refuse)?;
     }
-    schema::check(db, mode).await
+    let state = schema::check(reader, mode).await?;
+    if purpose == Purpose::Read { Ok(()) } else { marks::refuse_held(&state.meta) }
 }
 
 /// Whether the schema is to be made or renewed: a server sees to that, and a command that writes
@@ -189,12 +190,12 @@ async fn make_ready(
 async fn is_to_be_made(
     location: &Location,
     purpose: Purpose,
-    db: &DatabaseConnection,
-) -> Result<bool, Error> {
+    reader: &Reader,
+) -> Result<bool, DbErr> {
     match (purpose, location) {
         (Purpose::Serve, _) => Ok(true),
         (Purpose::Write, Location::Sqlite { mode: FileMode::Create, .. }) => {
-            schema::is_blank(db).await.map_err(|error| cannot_open(location, &error))
+            schema::is_blank(reader).await
         }
         _ => Ok(false),
     }
@@ -206,101 +207,4 @@ fn cannot_make(path: &Path, error: &std::io::Error) -> Error {
         format!("cannot make a database at {}: {error}", path.display()),
     )
     .hint("check the directory and its rights, or set DATABASE_URL")
-}
-
-/// What connections are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// To read, so many at once.
-    Readers(u32),
-    /// To write: one, whose task asks for SQLite's lock itself, in short intervals.
-    Writer,
-}
-
-async fn connect(location: &Location, role: Role) -> Result<DatabaseConnection, Error> {
-    let connections = match role {
-        Role::Readers(count) => count,
-        Role::Writer => 1,
-    };
-    let since = Instant::now();
-    loop {
-        let mut options = match location {
-            Location::Sqlite { path, mode } => sqlite_options(path, *mode, role),
-            Location::Postgres { url } => postgres_options(url, role),
-        };
-        options.max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
-        match Database::connect(options).await {
-            Err(error)
-                if classify(&error) == Failure::Contention && since.elapsed() < BUSY_TIMEOUT =>
-            {
-                tokio::time::sleep(BUSY_POLL).await;
-            }
-            result => return result.map_err(|error| cannot_open(location, &error)),
-        }
-    }
-}
-
-fn sqlite_options(path: &Path, mode: FileMode, role: Role) -> ConnectOptions {
-    let path = path.to_owned();
-    let (busy_timeout, cache) = match role {
-        Role::Readers(_) => (BUSY_TIMEOUT, READER_CACHE),
-        Role::Writer => (Duration::ZERO, WRITER_CACHE),
-    };
-    let mut options = ConnectOptions::new("sqlite:file");
-    options.test_before_acquire(false).map_sqlx_sqlite_opts(move |sqlite| {
-        let sqlite = sqlite
-            .filename(&path)
-            .create_if_missing(false)
-            .statement_cache_capacity(STATEMENTS)
-            .read_only(mode == FileMode::Read)
-            .busy_timeout(busy_timeout)
-            .foreign_keys(true)
-            // Statement journals stay in memory, as do the pages of the indices.
-            .pragma("temp_store", "memory")
-            .pragma("cache_size", cache)
-            // A page that is written often is copied into the file once per checkpoint.
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-            // FULL: a commit is on the disk before it is acknowledged, also in WAL mode.
-            .synchronous(SqliteSynchronous::Full);
-        if mode == FileMode::Read { sqlite } else { sqlite.journal_mode(SqliteJournalMode::Wal) }
-    });
-    options
-}
-
-fn postgres_options(url: &str, role: Role) -> ConnectOptions {
-    let (lock_timeout, scans) = match role {
-        Role::Writer => (LOCK_TIMEOUT, "off"),
-        Role::Readers(_) => ("0", "on"),
-    };
-    let mut options = ConnectOptions::new(url);
-    options
-        .set_application_name("convo")
-        .test_before_acquire_if_idle_for(Duration::from_secs(10))
-        // A role or database may have it off; an acknowledged message must be on the disk.
-        .map_sqlx_postgres_opts(move |postgres| {
-            let settings = [
-                ("synchronous_commit", "on"),
-                ("lock_timeout", lock_timeout),
-                // The writer finds every row by a key. A plan made while a table is small would
-                // read it whole, and be kept while it grows.
-                ("enable_seqscan", scans),
-            ];
-            postgres.statement_cache_capacity(STATEMENTS).options(settings)
-        });
-    options
-}
-
-/// What a user is told when the database cannot be opened. It is their own database, so they are
-/// told why; a password is never part of it.
-fn cannot_open(location: &Location, error: &DbErr) -> Error {
-    if is_no_database(error) {
-        let what = format!("{location} is no database of convo");
-        return Error::new(Code::DatabaseNotReady, what).hint("set DATABASE_URL to another file");
-    }
-    let why = match error {
-        DbErr::Conn(cause) => cause.to_string(),
-        other => other.to_string(),
-    };
-    Error::new(Code::DatabaseUnavailable, format!("cannot open the database {location}: {why}"))
-        .hint("check DATABASE_URL and that the database is running")
 }

@@ -1,6 +1,6 @@
 //! What a database's error means for the one who waits.
 
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::{DbErr, RuntimeErr, sqlx};
 
 use crate::error::{Code, Error};
 use crate::metrics;
@@ -8,6 +8,11 @@ use crate::throttle::Throttle;
 
 /// SQLite's code for a file that it has not written.
 const NOT_A_DATABASE: &str = "26";
+
+/// SQLite's code for a change that a trigger forbids, and the one that PostgreSQL's trigger gives:
+/// the database is held for a copy.
+const HELD: u32 = 1_811;
+pub(super) const HELD_STATE: &str = "CV001";
 
 /// What to do about a failed transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +23,8 @@ pub(super) enum Failure {
     Data,
     /// The database is away, full or read-only.
     Unavailable,
+    /// The database is held for a copy, and otherwise well.
+    Held,
 }
 
 /// Sorts an error. Only what is surely the fault of a row counts as such.
@@ -32,7 +39,9 @@ pub(super) fn classify(error: &DbErr) -> Failure {
             _ => Failure::Data,
         };
     };
-    match code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|extended| extended & 0xff) {
+    let sqlite = code.parse::<u32>().ok().filter(|_| code.len() < 5);
+    match sqlite.map(|extended| extended & 0xff) {
+        _ if sqlite == Some(HELD) || code == HELD_STATE => Failure::Held,
         // SQLite: BUSY, LOCKED; TOOBIG, CONSTRAINT, MISMATCH, RANGE.
         Some(5 | 6) => Failure::Contention,
         Some(18 | 19 | 20 | 25) => Failure::Data,
@@ -49,12 +58,34 @@ pub(super) fn is_no_database(error: &DbErr) -> bool {
     code(error).as_deref() == Some(NOT_A_DATABASE)
 }
 
-fn code(error: &DbErr) -> Option<String> {
-    let (DbErr::Query(cause) | DbErr::Exec(cause) | DbErr::Conn(cause)) = error else {
-        return None;
-    };
-    let RuntimeErr::SqlxError(cause) = cause else { return None };
-    Some(cause.as_database_error()?.code()?.into_owned())
+/// Whether PostgreSQL, or what stands in its place, takes no settings at the beginning of a
+/// session: a protocol violation to PgBouncer, a feature that others do not have.
+pub(super) fn is_refused_setting(error: &DbErr) -> bool {
+    matches!(code(error).as_deref(), Some("08P01" | "0A000"))
+}
+
+/// Whether the connection was lost, and with it what was asked; another may be sound.
+pub(super) fn is_broken(error: &DbErr) -> bool {
+    match code(error) {
+        // PostgreSQL was stopped, or its connection to a pooler broke.
+        Some(code) => ["08", "57P"].iter().any(|class| code.starts_with(class)),
+        None => matches!(cause(error), Some(sqlx::Error::Io(_))),
+    }
+}
+
+/// The database's word for what is wrong.
+pub(super) fn code(error: &DbErr) -> Option<String> {
+    Some(cause(error)?.as_database_error()?.code()?.into_owned())
+}
+
+/// What the driver says.
+pub(super) fn cause(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Query(RuntimeErr::SqlxError(cause))
+        | DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Conn(RuntimeErr::SqlxError(cause)) => Some(cause),
+        _ => None,
+    }
 }
 
 /// Logs a database's words, which are nobody else's business, and tells what they mean.
@@ -73,6 +104,7 @@ pub(super) fn count(failure: Failure) {
         Failure::Contention => "contention",
         Failure::Data => "data",
         Failure::Unavailable => "unavailable",
+        Failure::Held => "held",
     });
 }
 

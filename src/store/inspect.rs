@@ -14,15 +14,17 @@ impl Store {
     /// The connections that the server reads with.
     #[must_use]
     pub fn connections(&self) -> Connections {
-        let (size, idle) = match self.reader.get_database_backend() {
-            DatabaseBackend::Postgres => {
-                let pool = self.reader.get_postgres_connection_pool();
+        let (size, idle) = match self.reader.link() {
+            Ok(link) if self.reader.get_database_backend() == DatabaseBackend::Postgres => {
+                let pool = link.db.get_postgres_connection_pool();
                 (pool.size(), pool.num_idle())
             }
-            _ => {
-                let pool = self.reader.get_sqlite_connection_pool();
+            Ok(link) => {
+                let pool = link.db.get_sqlite_connection_pool();
                 (pool.size(), pool.num_idle())
             }
+            // They are being replaced.
+            Err(_) => (0, 0),
         };
         let size = size as usize;
         // The two numbers are read one after the other.

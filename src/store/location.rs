@@ -1,5 +1,7 @@
 //! Where the database is, from the URL forms people know from SQLAlchemy and from libpq.
 
+mod postgres;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -44,11 +46,7 @@ impl Location {
         }
         let postgres = ["postgresql+psycopg2://", "postgresql://", "postgres://"];
         if let Some(rest) = postgres.iter().find_map(|scheme| url.strip_prefix(scheme)) {
-            let url = format!("postgres://{rest}");
-            return match url::Url::parse(&url) {
-                Ok(_) => Ok(Self::Postgres { url }),
-                Err(_) => Err(refuse("DATABASE_URL is not a valid PostgreSQL URL")),
-            };
+            return Ok(Self::Postgres { url: postgres::url(rest, base)? });
         }
         // Only the scheme is repeated: the rest may hold a password.
         let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
@@ -60,6 +58,15 @@ impl Location {
             }
             _ => refuse("DATABASE_URL names no kind of database that convo knows"),
         })
+    }
+
+    /// What keeps a file from being read that the URL names beside the database: a certificate
+    /// or its key.
+    pub(super) fn unreadable(&self) -> Option<String> {
+        match self {
+            Self::Sqlite { .. } => None,
+            Self::Postgres { url } => postgres::unreadable(url),
+        }
     }
 
     /// The file, when it is one.

@@ -5,15 +5,19 @@
 
 mod batch;
 pub mod connect;
+pub mod copy;
 mod entity;
 mod events;
 mod failure;
 mod inspect;
+mod link;
 mod listing;
 pub mod location;
 mod messages;
 mod pulse;
 mod read;
+mod reader;
+mod refusal;
 mod reports;
 pub mod row;
 mod schema;

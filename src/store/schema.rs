@@ -1,86 +1,167 @@
 //! Bringing the schema up to date, and knowing whether it is.
+//!
+//! While servers are renewed one after the other, old ones work beside new ones on a schema that
+//! is newer than they know. Migrations only add, so that is well, unless one of them says in the
+//! database that programs without it do not understand what they find.
+
+use std::collections::{HashMap, HashSet};
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, EntityTrait,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, Statement};
 
 use super::connect::{Mode, Store};
+use super::copy::marks;
 use super::entity::meta;
 use super::failure::tell;
+use super::link::Link;
 use crate::error::{Code, Error};
 
 /// The advisory lock that servers starting together take in turn. Any number will do, as long as
 /// every release uses the same: these are the letters "convo".
 const LOCK: i64 = 0x63_6f_6e_76_6f;
 
-/// Applies what is missing and marks a new database with its mode. Safe when several processes
-/// start at once: the others wait, then find nothing to do. Returns how many migrations ran.
-pub(super) async fn migrate(db: &DatabaseConnection, mode: Mode) -> Result<usize, DbErr> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..Default::default()
+/// `real` or `sandbox`.
+const MODE: &str = "mode";
+/// The name of the last migration without which a program does not understand the database.
+const NEEDS: &str = "needs";
+/// Where the simulated Telnyx last answered.
+pub(super) const SANDBOX: &str = "sandbox_base_url";
+
+/// What a database tells about itself.
+#[derive(Debug)]
+pub(super) struct State {
+    /// How many migrations of this program it lacks.
+    pub(super) pending: usize,
+    /// Whether it has migrations that this program does not know.
+    pub(super) is_newer: bool,
+    /// Its facts.
+    pub(super) meta: HashMap<String, String>,
+}
+
+impl State {
+    /// Looks at a database.
+    pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
+        let ours: HashSet<String> =
+            Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+        let applied = applied(db).await?;
+        let pending = ours.difference(&applied).count();
+        let is_newer = applied.iter().any(|name| !ours.contains(name));
+        let meta = match applied.is_empty() {
+            true => HashMap::new(),
+            false => {
+                let rows = meta::Entity::find().all(db).await?;
+                rows.into_iter().map(|row| (row.key, row.value)).collect()
+            }
+        };
+        Ok(Self { pending, is_newer, meta })
+    }
+
+    /// Whether this program understands it: nothing is missing, and nothing needs to be known
+    /// that it does not know.
+    fn is_understood(&self) -> bool {
+        let is_known = |needed: &String| {
+            Migrator::migrations().iter().any(|migration| migration.name() == needed)
+        };
+        self.pending == 0 && (!self.is_newer || self.meta.get(NEEDS).is_none_or(is_known))
+    }
+
+    /// Refuses a database that this program cannot work on, or that is of the other mode.
+    fn check(&self, mode: Mode) -> Result<(), Error> {
+        if !self.is_understood() {
+            return Err(match self.is_newer {
+                true => refuse(
+                    "the database was made by a newer convo",
+                    "upgrade this convo to the version that made it",
+                ),
+                false => refuse("the database's schema is out of date", "run `convo migrate`"),
+            });
+        }
+        if let Some(found) = self.meta.get(MODE).filter(|found| *found != mode.as_str()) {
+            return Err(refuse(
+                &format!("this is a {found} database"),
+                match mode {
+                    Mode::Real => {
+                        "it was made with --sandbox: use that flag, or another DATABASE_URL"
+                    }
+                    Mode::Sandbox => "it holds real threads: --sandbox will not touch it",
+                },
+            ));
+        }
+        marks::refuse_unfinished(&self.meta)
+    }
+
+    /// The mode it was made for.
+    pub(super) fn mode(&self) -> Mode {
+        match self.meta.get(MODE).map(String::as_str) {
+            Some("sandbox") => Mode::Sandbox,
+            _ => Mode::Real,
+        }
+    }
+}
+
+fn refuse(what: &str, hint: &str) -> Error {
+    Error::new(Code::DatabaseNotReady, what).hint(hint)
+}
+
+/// The names of the migrations that a database has.
+async fn applied(db: &impl ConnectionTrait) -> Result<HashSet<String>, DbErr> {
+    let backend = db.get_database_backend();
+    let exists = match backend {
+        DatabaseBackend::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = 'seaql_migrations'",
+        _ => "SELECT 1 WHERE to_regclass('seaql_migrations') IS NOT NULL",
     };
-    let txn = db.begin_with_options(options).await?;
+    if db.query_one_raw(Statement::from_string(backend, exists)).await?.is_none() {
+        return Ok(HashSet::new());
+    }
+    let names = Statement::from_string(backend, "SELECT version FROM seaql_migrations");
+    db.query_all_raw(names).await?.iter().map(|row| row.try_get_by_index(0)).collect()
+}
+
+/// Applies what is missing and marks a new database with its mode. Safe when several processes
+/// start at once: the others wait, then find nothing to do. Returns how many migrations ran. A
+/// database that [`check`] would refuse is left as it is.
+pub(super) async fn migrate(link: &Link, mode: Mode) -> Result<usize, DbErr> {
+    let txn = link.begin().await?;
     if txn.get_database_backend() == DatabaseBackend::Postgres {
         txn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     }
-    let before = Migrator::get_pending_migrations_read_only(&txn).await?.len();
-    if before > 0 {
+    let state = State::read(&txn).await?;
+    let is_ours = !state.is_newer && !marks::is_held(&state.meta);
+    if state.pending > 0 && is_ours {
         Migrator::up(&txn, None).await?;
     }
-    if meta::Entity::find_by_id(MODE).one(&txn).await?.is_none() {
-        let row = meta::ActiveModel {
-            key: sea_orm::Set(MODE.to_owned()),
-            value: sea_orm::Set(mode.as_str().to_owned()),
-        };
-        meta::Entity::insert(row).exec_without_returning(&txn).await?;
+    if is_ours && !state.meta.contains_key(MODE) {
+        set(&txn, MODE, mode.as_str()).await?;
     }
     txn.commit().await?;
-    Ok(before)
+    Ok(if is_ours { state.pending } else { 0 })
 }
 
-const MODE: &str = "mode";
+/// Notes a fact about the database.
+pub(super) async fn set(db: &impl ConnectionTrait, key: &str, value: &str) -> Result<(), DbErr> {
+    let row = meta::ActiveModel {
+        key: sea_orm::Set(key.to_owned()),
+        value: sea_orm::Set(value.to_owned()),
+    };
+    let newest =
+        OnConflict::column(meta::Column::Key).update_column(meta::Column::Value).to_owned();
+    meta::Entity::insert(row).on_conflict(newest).exec_without_returning(db).await.map(drop)
+}
 
 /// Whether there is nothing at all in a SQLite file.
-pub(super) async fn is_blank(db: &DatabaseConnection) -> Result<bool, DbErr> {
+pub(super) async fn is_blank(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
     let statement =
         Statement::from_string(db.get_database_backend(), "SELECT 1 FROM sqlite_master");
     Ok(db.query_one_raw(statement).await?.is_none())
 }
 
-/// Refuses a database that is not up to date, newer than this program, or of the other mode.
-pub(super) async fn check(db: &DatabaseConnection, mode: Mode) -> Result<(), Error> {
-    let stale = |what: &str, hint: &str| Err(Error::new(Code::DatabaseNotReady, what).hint(hint));
-    match Migrator::get_pending_migrations_read_only(db).await {
-        Ok(pending) if pending.is_empty() => {}
-        Ok(_) => {
-            return stale("the database's schema is out of date", "run `convo migrate`");
-        }
-        Err(DbErr::Custom(what)) if what.contains("missing") => {
-            return stale(
-                "the database was made by a newer convo",
-                "upgrade this convo to the version that made it",
-            );
-        }
-        Err(error) => return Err(tell(&error)),
-    }
-    let found = meta::Entity::find_by_id(MODE).one(db).await.map_err(|e| tell(&e))?;
-    match found {
-        Some(found) if found.value != mode.as_str() => stale(
-            &format!("this is a {} database", found.value),
-            match mode {
-                Mode::Real => "it was made with --sandbox: use that flag, or another DATABASE_URL",
-                Mode::Sandbox => "it holds real threads: --sandbox will not touch it",
-            },
-        ),
-        _ => Ok(()),
-    }
+/// Refuses a database that is not up to date, too new for this program, of the other mode, or
+/// half copied.
+pub(super) async fn check(db: &impl ConnectionTrait, mode: Mode) -> Result<State, Error> {
+    let state = State::read(db).await.map_err(|error| tell(&error))?;
+    state.check(mode).map(|()| state)
 }
-
-const SANDBOX: &str = "sandbox_base_url";
 
 impl Store {
     /// Leaves the address of the simulated Telnyx for commands that open the database directly.
@@ -88,14 +169,7 @@ impl Store {
     /// # Errors
     /// `database_unavailable`.
     pub async fn note_sandbox(&self, base_url: &str) -> Result<(), Error> {
-        let row = meta::ActiveModel {
-            key: sea_orm::Set(SANDBOX.to_owned()),
-            value: sea_orm::Set(base_url.to_owned()),
-        };
-        let newest =
-            OnConflict::column(meta::Column::Key).update_column(meta::Column::Value).to_owned();
-        let insert = meta::Entity::insert(row).on_conflict(newest);
-        insert.exec_without_returning(&self.reader).await.map(drop).map_err(|error| tell(&error))
+        set(&self.reader, SANDBOX, base_url).await.map_err(|error| tell(&error))
     }
 
     /// The address of the simulated Telnyx that last served this database.

@@ -7,11 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::{DatabaseBackend, DatabaseConnection};
+use sea_orm::DatabaseBackend;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::write;
 use super::failure::unavailable;
+use super::link::Link;
 use super::pulse::{self, Pulse};
 use super::row::{Closing, NewEvent, NewSend, Opened};
 use super::settle::{Settled, Step};
@@ -133,8 +134,8 @@ impl Writer {
     ///
     /// # Errors
     /// When the connection cannot be made.
-    pub async fn start(
-        connect: impl AsyncFn() -> Result<DatabaseConnection, Error> + Send + 'static,
+    pub(super) async fn start(
+        connect: impl AsyncFn() -> Result<Link, Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (started, ready) = oneshot::channel();
@@ -145,9 +146,9 @@ impl Writer {
             runtime.block_on(async {
                 tokio::spawn(heart);
                 match connect().await {
-                    Ok(db) => {
+                    Ok(link) => {
                         let _ = started.send(Ok(()));
-                        run(connect, db, queue).await;
+                        run(connect, link, queue).await;
                     }
                     Err(error) => drop(started.send(Err(error))),
                 }
@@ -236,26 +237,27 @@ impl Writer {
 }
 
 async fn run(
-    connect: impl AsyncFn() -> Result<DatabaseConnection, Error>,
-    mut db: DatabaseConnection,
+    connect: impl AsyncFn() -> Result<Link, Error>,
+    mut link: Link,
     mut queue: mpsc::Receiver<Job>,
 ) {
     let mut jobs = Vec::with_capacity(BATCH);
     let mut stretch = Instant::now();
-    let shared_file = db.get_database_backend() == DatabaseBackend::Sqlite;
+    let shared_file = link.db.get_database_backend() == DatabaseBackend::Sqlite;
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
         let end = take_end(&mut jobs);
-        let sound = write(&db, std::mem::take(&mut jobs)).await;
+        let sound = write(&link, std::mem::take(&mut jobs)).await;
         if let Some(ended) = end {
-            close(db).await;
+            close(link).await;
             let _ = ended.send(());
             return;
         }
         if !sound {
             metrics::reconnect();
-            close(db).await;
+            // Beside the rest: a dead connection takes its time to close.
+            tokio::spawn(close(link));
             match replace(&connect, &mut queue).await {
-                Some(fresh) => db = fresh,
+                Some(fresh) => link = fresh,
                 None => return,
             }
         }
@@ -271,12 +273,12 @@ async fn run(
 /// Makes a new connection in place of one that is not to be trusted. Whoever asks meanwhile is
 /// told to come again. `None` when the task is to end.
 async fn replace(
-    connect: &impl AsyncFn() -> Result<DatabaseConnection, Error>,
+    connect: &impl AsyncFn() -> Result<Link, Error>,
     queue: &mut mpsc::Receiver<Job>,
-) -> Option<DatabaseConnection> {
+) -> Option<Link> {
     loop {
-        if let Ok(db) = connect().await {
-            return Some(db);
+        if let Ok(link) = connect().await {
+            return Some(link);
         }
         loop {
             match queue.try_recv() {
@@ -293,8 +295,8 @@ async fn replace(
     }
 }
 
-async fn close(db: DatabaseConnection) {
-    match tokio::time::timeout(CLOSE_TIME, db.close()).await {
+async fn close(link: Link) {
+    match tokio::time::timeout(CLOSE_TIME, link.db.close()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the database did not close"),
         Err(_) => tracing::warn!("the database did not close in time"),

@@ -5,8 +5,10 @@
 #![allow(clippy::disallowed_methods, reason = "the tests' own settings")]
 
 mod crowd;
+mod failover;
 mod kills;
 mod load;
 mod outage;
+mod pooled;
 #[path = "../support/mod.rs"]
 mod support;

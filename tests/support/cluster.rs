@@ -1,4 +1,4 @@
-//! A PostgreSQL cluster that a test may kill.
+//! A PostgreSQL cluster that a test may kill, replicate and promote.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,8 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A throwaway cluster, killed and removed on drop.
 pub struct Cluster {
     dir: tempfile::TempDir,
-    bin: PathBuf,
-    owner: String,
+    owner: Owner,
     port: u16,
 }
 
@@ -19,27 +18,74 @@ impl Cluster {
     /// Makes and starts a cluster. `scripts/test` tells where PostgreSQL's programs are and which
     /// user may run them.
     pub fn start() -> Self {
-        let told =
-            |name| std::env::var(name).unwrap_or_else(|_| panic!("{name}: run scripts/test"));
-        let bin = PathBuf::from(told("CONVO_TEST_POSTGRES_BIN"));
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("an address").port();
-        let cluster = Self { dir, bin, owner: told("CONVO_TEST_POSTGRES_OWNER"), port };
-        drop(free);
-        if !cluster.owner.is_empty() {
-            let status = Command::new("chown").arg(&cluster.owner).arg(cluster.path()).status();
-            assert!(status.expect("chown runs").success());
-        }
+        Self::with(|_| String::new())
+    }
+
+    /// A cluster with further lines in its `postgresql.conf`, which may name files that are put
+    /// into its directory.
+    pub fn with(settings: impl FnOnce(&Cluster) -> String) -> Self {
+        let cluster = Self::empty();
         let data = cluster.data();
         assert!(cluster.run("initdb", &["-D", &data, "-U", "convo", "-A", "trust", "--no-sync"]));
+        let settings = settings(&cluster);
+        let conf = cluster.path().join("data/postgresql.conf");
+        let text = std::fs::read_to_string(&conf).expect("the settings are there");
+        std::fs::write(&conf, text + &settings).expect("written");
         cluster.restart();
         cluster
+    }
+
+    fn empty() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let cluster = Self { dir, owner: Owner::told(), port: free_port() };
+        cluster.owner.own(cluster.path());
+        cluster
+    }
+
+    /// A streaming replica of this cluster, running.
+    pub fn standby(&self) -> Self {
+        let standby = Self::empty();
+        let (data, port) = (standby.data(), self.port.to_string());
+        let from = ["-h", "127.0.0.1", "-p", &port, "-U", "convo", "--no-sync", "-c", "fast"];
+        assert!(standby.run("pg_basebackup", &[&from[..], &["-R", "-D", &data]].concat()));
+        standby.restart();
+        standby
+    }
+
+    /// Makes a standby the primary.
+    pub fn promote(&self) {
+        assert!(self.run("pg_ctl", &["promote", "-w", "-s", "-D", &self.data()]));
+    }
+
+    /// Stops it: `fast` or `immediate`.
+    pub fn stop(&self, mode: &str) {
+        assert!(self.run("pg_ctl", &["stop", "-w", "-s", "-m", mode, "-D", &self.data()]));
+    }
+
+    /// Reads its settings anew.
+    pub fn reload(&self) {
+        assert!(self.run("pg_ctl", &["reload", "-s", "-D", &self.data()]));
     }
 
     /// The URL of its first database.
     pub fn url(&self) -> String {
         format!("postgres://convo@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Puts a file into its directory that only it may read.
+    pub fn put(&self, name: &str, text: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, private).expect("private");
+        self.owner.own(&path);
+        path
     }
 
     /// Kills it as a power cut would, as far as its processes can tell.
@@ -73,14 +119,8 @@ impl Cluster {
     }
 
     fn run(&self, program: &str, args: &[&str]) -> bool {
-        let program = self.bin.join(program);
-        let mut command = if self.owner.is_empty() {
-            Command::new(program)
-        } else {
-            let mut command = Command::new("runuser");
-            command.args(["-u", &self.owner, "--"]).arg(program);
-            command
-        };
+        let program = PathBuf::from(told("CONVO_TEST_POSTGRES_BIN")).join(program);
+        let mut command = self.owner.command(&program);
         command.args(args).current_dir(self.path()).env("LC_ALL", "C");
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.status().expect("PostgreSQL's programs run").success()
@@ -92,4 +132,41 @@ impl Drop for Cluster {
         let data = self.data();
         self.run("pg_ctl", &["stop", "-s", "-m", "immediate", "-D", &data]);
     }
+}
+
+/// The user that runs servers which refuse to be root; empty for this one.
+pub struct Owner(String);
+
+impl Owner {
+    pub fn told() -> Self {
+        Self(told("CONVO_TEST_POSTGRES_OWNER"))
+    }
+
+    /// Gives it a file or directory.
+    pub fn own(&self, path: &Path) {
+        if !self.0.is_empty() {
+            let status = Command::new("chown").arg(&self.0).arg(path).status();
+            assert!(status.expect("chown runs").success());
+        }
+    }
+
+    /// A program run by it.
+    pub fn command(&self, program: &Path) -> Command {
+        if self.0.is_empty() {
+            return Command::new(program);
+        }
+        let mut command = Command::new("runuser");
+        command.args(["-u", &self.0, "--"]).arg(program);
+        command
+    }
+}
+
+/// What `scripts/test` says.
+pub fn told(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name}: run scripts/test"))
+}
+
+pub fn free_port() -> u16 {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    free.local_addr().expect("an address").port()
 }

@@ -5,6 +5,8 @@
 
 pub mod cluster;
 pub mod exposition;
+pub mod pooler;
+pub mod proxy;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
