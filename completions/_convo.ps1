@@ -24,6 +24,7 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times to people in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
@@ -39,18 +40,27 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             break
         }
         'convo;list' {
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Active since: 2h, 3d, a date, or an RFC 3339 time')
+            [CompletionResult]::new('--status', '--status', [CompletionResultType]::ParameterName, 'Last message with this status; several separated by commas')
+            [CompletionResult]::new('--direction', '--direction', [CompletionResultType]::ParameterName, 'Last message inbound or outbound')
+            [CompletionResult]::new('--number', '--number', [CompletionResultType]::ParameterName, 'Last message through this number of ours')
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Print at most the N newest [on a terminal: 50]')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Print as table, json, jsonl, csv or ids')
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
+            [CompletionResult]::new('--opted-out', '--opted-out', [CompletionResultType]::ParameterName, 'Contact has opted out')
+            [CompletionResult]::new('--reverse', '--reverse', [CompletionResultType]::ParameterName, 'Least recently active first')
             [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Print all [in a pipe, or with a format: always]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'The same as --format json; errors are told in JSON, too')
+            [CompletionResult]::new('--no-pager', '--no-pager', [CompletionResultType]::ParameterName, 'Never start a pager, however long the table or chat is')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times to people in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'convo;show' {
+            [CompletionResult]::new('--before', '--before', [CompletionResultType]::ParameterName, 'Only what came before this message (its id) or time (2h, 3d, a date, RFC 3339)')
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Print at most the N newest [on a terminal: 50]')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'Print as table, json, jsonl, csv or ids')
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
@@ -58,7 +68,9 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--history', '--history', [CompletionResultType]::ParameterName, 'Also show what was reported about each message, and when')
             [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Print all [in a pipe, or with a format: always]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'The same as --format json; errors are told in JSON, too')
+            [CompletionResult]::new('--no-pager', '--no-pager', [CompletionResultType]::ParameterName, 'Never start a pager, however long the table or chat is')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times to people in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -69,6 +81,8 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--subject', '--subject', [CompletionResultType]::ParameterName, 'The subject of an MMS')
             [CompletionResult]::new('--at', '--at', [CompletionResultType]::ParameterName, 'Let Telnyx send it later, 5 minutes to 5 days from now (RFC 3339)')
             [CompletionResult]::new('--idempotency-key', '--idempotency-key', [CompletionResultType]::ParameterName, 'Name this send: repeated under the same key, it goes out once')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Wait until it is final, or until it is sent or delivered')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Wait no longer than this, for example 30s or 2m [default: 60s]')
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
             [CompletionResult]::new('--no-retry', '--no-retry', [CompletionResultType]::ParameterName, 'Offer it to Telnyx only once, whatever happens')
@@ -76,6 +90,7 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--despite-opt-out', '--despite-opt-out', [CompletionResultType]::ParameterName, 'Offer it although the contact has opted out, and let Telnyx decide')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print the message as a JSON object; errors are told in JSON, too')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times to people in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -86,6 +101,7 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Also after 24 hours, when Telnyx no longer knows it: if it was sent, it is sent twice')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print the message as a JSON object; errors are told in JSON, too')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times to people in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -95,6 +111,7 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times to people in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -103,6 +120,7 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times to people in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -111,6 +129,7 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times to people in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -122,6 +141,7 @@ Register-ArgumentCompleter -Native -CommandName 'convo' -ScriptBlock {
             [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'Ask this convo server instead of opening the database [env: CONVO_SERVER]')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Use colour: auto, always or never')
             [CompletionResult]::new('--sandbox', '--sandbox', [CompletionResultType]::ParameterName, 'Play with a simulated Telnyx and a database of its own, sandbox.db')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times to people in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break

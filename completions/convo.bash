@@ -47,7 +47,7 @@ _convo() {
 
     case "${cmd}" in
         convo)
-            opts="-h -V --sandbox --server --color --help --version list show send retry serve settle migrate sandbox"
+            opts="-h -V --sandbox --server --color --utc --help --version list show send retry serve settle migrate sandbox"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -69,12 +69,28 @@ _convo() {
             return 0
             ;;
         convo__subcmd__list)
-            opts="-h --limit --all --format --json --sandbox --server --color --help"
+            opts="-h --since --status --direction --number --opted-out --reverse --limit --all --format --json --no-pager --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --status)
+                    COMPREPLY=($(compgen -W "pending unknown scheduled queued sending sent delivery_unconfirmed expired cancelled sending_failed delivery_failed delivered read received" -- "${cur}"))
+                    return 0
+                    ;;
+                --direction)
+                    COMPREPLY=($(compgen -W "inbound outbound" -- "${cur}"))
+                    return 0
+                    ;;
+                --number)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -99,7 +115,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__migrate)
-            opts="-h --sandbox --server --color --help"
+            opts="-h --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -121,7 +137,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__retry)
-            opts="-h --force --json --sandbox --server --color --help"
+            opts="-h --force --json --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -143,7 +159,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__sandbox)
-            opts="-h --listen --webhook-url --key-file --sandbox --server --color --help"
+            opts="-h --listen --webhook-url --key-file --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -188,7 +204,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__send)
-            opts="-h --from --media --subject --at --idempotency-key --no-retry --dry-run --despite-opt-out --json --sandbox --server --color --help"
+            opts="-h --from --media --subject --at --idempotency-key --no-retry --dry-run --wait --timeout --despite-opt-out --json --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -214,6 +230,14 @@ _convo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --wait)
+                    COMPREPLY=($(compgen -W "sent delivered" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --server)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -230,7 +254,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__serve)
-            opts="-h --listen --sandbox --server --color --help"
+            opts="-h --listen --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -256,7 +280,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__settle)
-            opts="-h --sandbox --server --color --help"
+            opts="-h --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -278,12 +302,16 @@ _convo() {
             return 0
             ;;
         convo__subcmd__show)
-            opts="-h --history --limit --all --format --json --sandbox --server --color --help"
+            opts="-h --before --history --limit --all --format --json --no-pager --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -21,6 +21,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
             cand -V 'Print version'
@@ -35,17 +36,26 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand sandbox 'Run a simulated Telnyx by itself, for any program to talk to'
         }
         &'convo;list'= {
+            cand --since 'Active since: 2h, 3d, a date, or an RFC 3339 time'
+            cand --status 'Last message with this status; several separated by commas'
+            cand --direction 'Last message inbound or outbound'
+            cand --number 'Last message through this number of ours'
             cand --limit 'Print at most the N newest [on a terminal: 50]'
             cand --format 'Print as table, json, jsonl, csv or ids'
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
+            cand --opted-out 'Contact has opted out'
+            cand --reverse 'Least recently active first'
             cand --all 'Print all [in a pipe, or with a format: always]'
             cand --json 'The same as --format json; errors are told in JSON, too'
+            cand --no-pager 'Never start a pager, however long the table or chat is'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'convo;show'= {
+            cand --before 'Only what came before this message (its id) or time (2h, 3d, a date, RFC 3339)'
             cand --limit 'Print at most the N newest [on a terminal: 50]'
             cand --format 'Print as table, json, jsonl, csv or ids'
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
@@ -53,7 +63,9 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --history 'Also show what was reported about each message, and when'
             cand --all 'Print all [in a pipe, or with a format: always]'
             cand --json 'The same as --format json; errors are told in JSON, too'
+            cand --no-pager 'Never start a pager, however long the table or chat is'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -63,6 +75,8 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --subject 'The subject of an MMS'
             cand --at 'Let Telnyx send it later, 5 minutes to 5 days from now (RFC 3339)'
             cand --idempotency-key 'Name this send: repeated under the same key, it goes out once'
+            cand --wait 'Wait until it is final, or until it is sent or delivered'
+            cand --timeout 'Wait no longer than this, for example 30s or 2m [default: 60s]'
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --no-retry 'Offer it to Telnyx only once, whatever happens'
@@ -70,6 +84,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --despite-opt-out 'Offer it although the contact has opted out, and let Telnyx decide'
             cand --json 'Print the message as a JSON object; errors are told in JSON, too'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -79,6 +94,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --force 'Also after 24 hours, when Telnyx no longer knows it: if it was sent, it is sent twice'
             cand --json 'Print the message as a JSON object; errors are told in JSON, too'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -87,6 +103,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -94,6 +111,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -101,6 +119,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -111,6 +130,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
