@@ -16,9 +16,6 @@ _convo() {
             ",$1")
                 cmd="convo"
                 ;;
-            convo,copy)
-                cmd="convo__subcmd__copy"
-                ;;
             convo,list)
                 cmd="convo__subcmd__list"
                 ;;
@@ -50,7 +47,7 @@ _convo() {
 
     case "${cmd}" in
         convo)
-            opts="-h -V --sandbox --server --color --help --version list show send retry serve settle migrate copy sandbox"
+            opts="-h -V --sandbox --server --color --utc --help --version list show send retry serve settle migrate sandbox"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -71,30 +68,8 @@ _convo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        convo__subcmd__copy)
-            opts="-h --release --json --sandbox --server --color --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --server)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         convo__subcmd__list)
-            opts="-h --since --status --direction --number --opted-out --reverse --limit --all --format --json --sandbox --server --color --help"
+            opts="-h --since --status --direction --number --opted-out --reverse --limit --all --format --json --no-pager --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -140,7 +115,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__migrate)
-            opts="-h --sandbox --server --color --help"
+            opts="-h --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -162,7 +137,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__retry)
-            opts="-h --force --json --sandbox --server --color --help"
+            opts="-h --force --json --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -184,7 +159,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__sandbox)
-            opts="-h --listen --webhook-url --key-file --sandbox --server --color --help"
+            opts="-h --listen --webhook-url --key-file --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -229,7 +204,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__send)
-            opts="-h --from --media --subject --at --idempotency-key --no-retry --dry-run --wait --timeout --despite-opt-out --json --sandbox --server --color --help"
+            opts="-h --from --media --subject --at --idempotency-key --no-retry --dry-run --wait --timeout --despite-opt-out --json --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -279,7 +254,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__serve)
-            opts="-h --listen --sandbox --server --color --help"
+            opts="-h --listen --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -305,7 +280,7 @@ _convo() {
             return 0
             ;;
         convo__subcmd__settle)
-            opts="-h --sandbox --server --color --help"
+            opts="-h --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -327,12 +302,16 @@ _convo() {
             return 0
             ;;
         convo__subcmd__show)
-            opts="-h --history --limit --all --format --json --sandbox --server --color --help"
+            opts="-h --before --history --limit --all --format --json --no-pager --sandbox --server --color --utc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

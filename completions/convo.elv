@@ -21,6 +21,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
             cand -V 'Print version'
@@ -48,11 +49,14 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --reverse 'Least recently active first'
             cand --all 'Print all [in a pipe, or with a format: always]'
             cand --json 'The same as --format json; errors are told in JSON, too'
+            cand --no-pager 'Never start a pager, however long the table or chat is'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
         &'convo;show'= {
+            cand --before 'Only what came before this message (its id) or time (2h, 3d, a date, RFC 3339)'
             cand --limit 'Print at most the N newest [on a terminal: 50]'
             cand --format 'Print as table, json, jsonl, csv or ids'
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
@@ -60,7 +64,9 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --history 'Also show what was reported about each message, and when'
             cand --all 'Print all [in a pipe, or with a format: always]'
             cand --json 'The same as --format json; errors are told in JSON, too'
+            cand --no-pager 'Never start a pager, however long the table or chat is'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -79,6 +85,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --despite-opt-out 'Offer it although the contact has opted out, and let Telnyx decide'
             cand --json 'Print the message as a JSON object; errors are told in JSON, too'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -88,6 +95,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --force 'Also after 24 hours, when Telnyx no longer knows it: if it was sent, it is sent twice'
             cand --json 'Print the message as a JSON object; errors are told in JSON, too'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -96,6 +104,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -103,6 +112,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -110,6 +120,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -129,6 +140,7 @@ set edit:completion:arg-completer[convo] = {|@words|
             cand --server 'Ask this convo server instead of opening the database [env: CONVO_SERVER]'
             cand --color 'Use colour: auto, always or never'
             cand --sandbox 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+            cand --utc 'Show times to people in UTC, not in the local time zone'
             cand -h 'Print help'
             cand --help 'Print help'
         }

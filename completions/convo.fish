@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_convo_global_optspecs
-    string join \n sandbox server= color= h/help V/version
+    string join \n sandbox server= color= utc h/help V/version
 end
 
 function __fish_convo_needs_command
@@ -29,6 +29,7 @@ complete -c convo -n "__fish_convo_needs_command" -l color -d 'Use colour: auto,
 always\t'Also into a pipe'
 never\t'Never'"
 complete -c convo -n "__fish_convo_needs_command" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_needs_command" -l utc -d 'Show times to people in UTC, not in the local time zone'
 complete -c convo -n "__fish_convo_needs_command" -s h -l help -d 'Print help'
 complete -c convo -n "__fish_convo_needs_command" -s V -l version -d 'Print version'
 complete -c convo -n "__fish_convo_needs_command" -f -a "list" -d 'List the threads, most recently active first'
@@ -72,8 +73,11 @@ complete -c convo -n "__fish_convo_using_subcommand list" -l opted-out -d 'Conta
 complete -c convo -n "__fish_convo_using_subcommand list" -l reverse -d 'Least recently active first'
 complete -c convo -n "__fish_convo_using_subcommand list" -l all -d 'Print all [in a pipe, or with a format: always]'
 complete -c convo -n "__fish_convo_using_subcommand list" -l json -d 'The same as --format json; errors are told in JSON, too'
+complete -c convo -n "__fish_convo_using_subcommand list" -l no-pager -d 'Never start a pager, however long the table or chat is'
 complete -c convo -n "__fish_convo_using_subcommand list" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand list" -l utc -d 'Show times to people in UTC, not in the local time zone'
 complete -c convo -n "__fish_convo_using_subcommand list" -s h -l help -d 'Print help'
+complete -c convo -n "__fish_convo_using_subcommand show" -l before -d 'Only what came before this message (its id) or time (2h, 3d, a date, RFC 3339)' -r
 complete -c convo -n "__fish_convo_using_subcommand show" -l limit -d 'Print at most the N newest [on a terminal: 50]' -r
 complete -c convo -n "__fish_convo_using_subcommand show" -l format -d 'Print as table, json, jsonl, csv or ids' -r -f -a "table\t'For people: a table of threads, a thread as a chat'
 json\t'One JSON document with the API\'s fields'
@@ -87,7 +91,9 @@ never\t'Never'"
 complete -c convo -n "__fish_convo_using_subcommand show" -l history -d 'Also show what was reported about each message, and when'
 complete -c convo -n "__fish_convo_using_subcommand show" -l all -d 'Print all [in a pipe, or with a format: always]'
 complete -c convo -n "__fish_convo_using_subcommand show" -l json -d 'The same as --format json; errors are told in JSON, too'
+complete -c convo -n "__fish_convo_using_subcommand show" -l no-pager -d 'Never start a pager, however long the table or chat is'
 complete -c convo -n "__fish_convo_using_subcommand show" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand show" -l utc -d 'Show times to people in UTC, not in the local time zone'
 complete -c convo -n "__fish_convo_using_subcommand show" -s h -l help -d 'Print help'
 complete -c convo -n "__fish_convo_using_subcommand send" -l from -d 'Send from this one of our numbers' -r
 complete -c convo -n "__fish_convo_using_subcommand send" -l media -d 'Send a file along, which makes it an MMS (may be repeated)' -r -f
@@ -106,6 +112,7 @@ complete -c convo -n "__fish_convo_using_subcommand send" -l dry-run -d 'Tell wh
 complete -c convo -n "__fish_convo_using_subcommand send" -l despite-opt-out -d 'Offer it although the contact has opted out, and let Telnyx decide'
 complete -c convo -n "__fish_convo_using_subcommand send" -l json -d 'Print the message as a JSON object; errors are told in JSON, too'
 complete -c convo -n "__fish_convo_using_subcommand send" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand send" -l utc -d 'Show times to people in UTC, not in the local time zone'
 complete -c convo -n "__fish_convo_using_subcommand send" -s h -l help -d 'Print help'
 complete -c convo -n "__fish_convo_using_subcommand retry" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
 complete -c convo -n "__fish_convo_using_subcommand retry" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
@@ -114,6 +121,7 @@ never\t'Never'"
 complete -c convo -n "__fish_convo_using_subcommand retry" -l force -d 'Also after 24 hours, when Telnyx no longer knows it: if it was sent, it is sent twice'
 complete -c convo -n "__fish_convo_using_subcommand retry" -l json -d 'Print the message as a JSON object; errors are told in JSON, too'
 complete -c convo -n "__fish_convo_using_subcommand retry" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand retry" -l utc -d 'Show times to people in UTC, not in the local time zone'
 complete -c convo -n "__fish_convo_using_subcommand retry" -s h -l help -d 'Print help'
 complete -c convo -n "__fish_convo_using_subcommand serve" -l listen -d 'Listen on this address [default: 127.0.0.1:5000] [env: CONVO_LISTEN]' -r
 complete -c convo -n "__fish_convo_using_subcommand serve" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
@@ -121,18 +129,21 @@ complete -c convo -n "__fish_convo_using_subcommand serve" -l color -d 'Use colo
 always\t'Also into a pipe'
 never\t'Never'"
 complete -c convo -n "__fish_convo_using_subcommand serve" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand serve" -l utc -d 'Show times to people in UTC, not in the local time zone'
 complete -c convo -n "__fish_convo_using_subcommand serve" -s h -l help -d 'Print help'
 complete -c convo -n "__fish_convo_using_subcommand settle" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
 complete -c convo -n "__fish_convo_using_subcommand settle" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Also into a pipe'
 never\t'Never'"
 complete -c convo -n "__fish_convo_using_subcommand settle" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand settle" -l utc -d 'Show times to people in UTC, not in the local time zone'
 complete -c convo -n "__fish_convo_using_subcommand settle" -s h -l help -d 'Print help'
 complete -c convo -n "__fish_convo_using_subcommand migrate" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
 complete -c convo -n "__fish_convo_using_subcommand migrate" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Also into a pipe'
 never\t'Never'"
 complete -c convo -n "__fish_convo_using_subcommand migrate" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand migrate" -l utc -d 'Show times to people in UTC, not in the local time zone'
 complete -c convo -n "__fish_convo_using_subcommand migrate" -s h -l help -d 'Print help'
 complete -c convo -n "__fish_convo_using_subcommand copy" -l server -d 'Ask this convo server instead of opening the database [env: CONVO_SERVER]' -r -f
 complete -c convo -n "__fish_convo_using_subcommand copy" -l color -d 'Use colour: auto, always or never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
@@ -150,4 +161,5 @@ complete -c convo -n "__fish_convo_using_subcommand sandbox" -l color -d 'Use co
 always\t'Also into a pipe'
 never\t'Never'"
 complete -c convo -n "__fish_convo_using_subcommand sandbox" -l sandbox -d 'Play with a simulated Telnyx and a database of its own, sandbox.db'
+complete -c convo -n "__fish_convo_using_subcommand sandbox" -l utc -d 'Show times to people in UTC, not in the local time zone'
 complete -c convo -n "__fish_convo_using_subcommand sandbox" -s h -l help -d 'Print help'

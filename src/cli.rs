@@ -5,6 +5,7 @@
 
 mod filter;
 mod help;
+mod moment;
 mod parse;
 
 use std::path::PathBuf;
@@ -18,8 +19,9 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::output::{ColorChoice, Format};
 
-pub use filter::{FilterArgs, Since};
+pub use filter::FilterArgs;
 pub use help::{Page, page};
+pub use moment::{Before, Moment};
 pub use parse::{Refusal, parse};
 
 /// The whole command line.
@@ -30,7 +32,6 @@ pub use parse::{Refusal, parse};
     version,
     about = "SMS threads over the Telnyx Messaging API",
     help_template = help::TEMPLATE,
-    after_help = help::AFTER,
     styles = help::STYLES,
     max_term_width = 100,
     disable_help_subcommand = true,
@@ -63,6 +64,9 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     #[arg(hide_possible_values = true, hide_default_value = true)]
     pub color: ColorChoice,
+    /// Show times to people in UTC, not in the local time zone
+    #[arg(long, global = true)]
+    pub utc: bool,
 }
 
 /// The commands.
@@ -116,6 +120,9 @@ pub struct PrintArgs {
     /// The same as --format json; errors are told in JSON, too
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
+    /// Never start a pager, however long the table or chat is
+    #[arg(long)]
+    pub no_pager: bool,
 }
 
 impl PrintArgs {
@@ -143,6 +150,9 @@ pub struct ShowArgs {
     /// The contact's number, or the thread's id, its beginning or its end
     #[arg(value_name = "CONTACT|ID", value_parser = NonEmptyStringValueParser::new())]
     pub thread: String,
+    /// Only what came before this message (its id) or time (2h, 3d, a date, RFC 3339)
+    #[arg(long, value_name = "ID|TIME", value_parser = moment::before)]
+    pub before: Option<Before>,
     /// Also show what was reported about each message, and when
     #[arg(long)]
     pub history: bool,

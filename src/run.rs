@@ -8,16 +8,17 @@ use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::backend::Backend;
-use crate::cli::{self, Cli, Command, GlobalArgs, Refusal, RetryArgs, SendArgs};
+use crate::cli::{self, Cli, Command, GlobalArgs, PrintArgs, Refusal, RetryArgs, SendArgs};
 use crate::client::Client;
 use crate::clock;
 use crate::commands::{
-    copy, generate, list, migrate, retry, sandbox, send, serve, settle, show, signals,
+    self, copy, generate, list, migrate, retry, sandbox, send, serve, settle, show, signals,
 };
 use crate::config::{Config, Flags, Source};
 use crate::error::Error;
 use crate::logging;
-use crate::output::{self, Facts, Format, Look};
+use crate::output::pager::{Pager, Screen, Start};
+use crate::output::{self, Facts, Format, Look, Zone};
 use crate::store::Purpose;
 use crate::systemd;
 
@@ -56,18 +57,20 @@ struct Context {
 impl Context {
     fn new(global: GlobalArgs, flags: Flags) -> Result<Self, Error> {
         let source = Source::read()?;
-        let facts = Facts::gather(
-            source.terminal("NO_COLOR").is_some(),
-            source.terminal("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
-            source.terminal("TERM"),
-        );
+        let facts = Facts::gather(|name| source.terminal(name));
         let flags = Flags { sandbox: global.sandbox, server: global.server.clone(), ..flags };
         let directory = source.directory();
         Ok(Self { config: Config::resolve(&flags, &source)?, facts, global, directory })
     }
 
     fn look(&self, asked: Option<Format>) -> Look {
-        self.facts.look(asked, self.global.color, clock::now())
+        let zone = if self.global.utc { Zone::UTC } else { Zone::Local };
+        self.facts.look(asked, self.global.color, zone, clock::now())
+    }
+
+    /// The pager for what is printed so, unless it is not wanted.
+    fn pager(&self, args: &PrintArgs, look: &Look) -> Option<Pager> {
+        self.facts.pager(look).filter(|_| !args.no_pager)
     }
 
     /// The threads, where the settings say they are.
@@ -113,22 +116,18 @@ fn execute(cli: Cli) -> Result<(), Error> {
         Command::List(args) => {
             let context = command(global, Flags::default())?;
             let look = context.look(args.print.asked());
-            command_runtime()?.block_on(async {
-                let backend = context.backend(Purpose::Read).await?;
-                let ended = list::run(&args, &backend, &mut stdout(), &look).await;
-                backend.close().await;
-                ended
-            })
+            let pager = context.pager(&args.print, &look);
+            command_runtime()?.block_on(reading(&context, pager, Start::Top, async |from, to| {
+                list::run(&args, from, to, &look).await
+            }))
         }
         Command::Show(args) => {
             let context = command(global, Flags::default())?;
             let look = context.look(args.print.asked());
-            command_runtime()?.block_on(async {
-                let backend = context.backend(Purpose::Read).await?;
-                let ended = show::run(&args, &backend, &mut stdout(), &look).await;
-                backend.close().await;
-                ended
-            })
+            let pager = context.pager(&args.print, &look);
+            command_runtime()?.block_on(reading(&context, pager, Start::End, async |from, to| {
+                show::run(&args, from, to, &look).await
+            }))
         }
         Command::Send(args) => send(global, &args),
         Command::Retry(args) => retry(global, &args),
@@ -142,6 +141,22 @@ fn execute(cli: Cli) -> Result<(), Error> {
             })
         }
     }
+}
+
+/// Runs a command that reads threads and prints them for whoever looks.
+async fn reading(
+    context: &Context,
+    pager: Option<Pager>,
+    start: Start,
+    command: impl AsyncFnOnce(&Backend, &mut Screen) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let backend = context.backend(Purpose::Read).await?;
+    let mut screen = Screen::new(pager, start);
+    let ended = command(&backend, &mut screen).await;
+    // Nobody's database stays open while a person reads.
+    backend.close().await;
+    let closed = commands::printed(screen.close());
+    ended.and(closed)
 }
 
 fn send(global: GlobalArgs, args: &SendArgs) -> Result<(), Error> {

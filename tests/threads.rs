@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use convo::domain::{Selector, Status, Window};
+use convo::domain::{Place, Selector, Status, Window};
 use convo::store::{Location, Mode, Purpose, Store};
 use convo::threading::{Policy, Received, Threads};
 use serde_json::{Value, json};
@@ -280,7 +280,10 @@ async fn a_thread_is_read_in_windows(db: TestDatabase) {
     assert_eq!(all.len(), 9);
     let newest = read(Window::Newest { before: None, limit: 4 }).await;
     assert_eq!(newest, all[5..]);
-    assert_eq!(read(Window::Newest { before: Some(newest[0].id), limit: 4 }).await, all[1..5]);
+    let before = Some(Place::Message(newest[0].id));
+    assert_eq!(read(Window::Newest { before, limit: 4 }).await, all[1..5]);
+    let before = Some(Place::Time(all[2].created_at));
+    assert_eq!(read(Window::Newest { before, limit: 4 }).await, all[..2]);
     assert_eq!(read(Window::Oldest { after: Some(all[2].id), limit: 3 }).await, all[3..6]);
     let other = Window::Oldest { after: Some(Uuid::now_v7()), limit: 3 };
     assert!(threads.messages(id, other, false).await.is_err());

@@ -9,31 +9,33 @@ pub(super) const STYLES: Styles = Styles::styled()
     .usage(Style::new().bold())
     .literal(Style::new().bold());
 
-/// The first screen. clap cannot group commands; a test holds this list against them.
+/// The first screen: it leaves a row of a usual window to the shell. clap cannot group commands,
+/// and would spend two rows on an option; a test holds these lists against the definition.
 pub(super) const TEMPLATE: &str = "\
 {name} - {about}
 {usage-heading} {usage}
 
-\u{1b}[1mThreads:\u{1b}[0m
+\u{1b}[1mRead:\u{1b}[0m
   \u{1b}[1mlist\u{1b}[0m     List the threads, most recently active first
   \u{1b}[1mshow\u{1b}[0m     Show the thread with a contact
+\u{1b}[1mSend:\u{1b}[0m
   \u{1b}[1msend\u{1b}[0m     Send a text message
   \u{1b}[1mretry\u{1b}[0m    Send a message again whose outcome is unknown
-
-\u{1b}[1mService:\u{1b}[0m
+\u{1b}[1mRun:\u{1b}[0m
   \u{1b}[1mserve\u{1b}[0m    Receive Telnyx's webhooks and serve the REST API
   \u{1b}[1msettle\u{1b}[0m   Settle what dead processes and lost answers left open
   \u{1b}[1mmigrate\u{1b}[0m  Create the database's tables, or bring them up to date
   \u{1b}[1mcopy\u{1b}[0m     Copy a whole database into another: from SQLite to PostgreSQL, or back
   \u{1b}[1msandbox\u{1b}[0m  Run a simulated Telnyx by itself, for any program to talk to
 
-\u{1b}[1mOptions:\u{1b}[0m
-{options}{after-help}
+\u{1b}[1mOptions of every command:\u{1b}[0m
+  \u{1b}[1m--sandbox\u{1b}[0m       Play with a simulated Telnyx; first: convo serve --sandbox
+  \u{1b}[1m--server\u{1b}[0m <URL>  Ask this convo server, not the database [env: CONVO_SERVER]
+  \u{1b}[1m--color\u{1b}[0m <WHEN>  Use colour: auto, always or never
+  \u{1b}[1m--utc\u{1b}[0m           Show times to people in UTC, not in the local time zone
+  \u{1b}[1m-h, --help\u{1b}[0m      Print help; after a command, its options and examples
+  \u{1b}[1m-V, --version\u{1b}[0m   Print version
 ";
-
-pub(super) const AFTER: &str = "\
-Try it without an account: convo serve --sandbox
-'convo COMMAND --help' shows options and examples.";
 
 /// What a manual page says beyond the options.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +61,8 @@ Examples:
 On a terminal, a table of the 50 threads that were active last. In a pipe, or when a format is \
 given, all threads, written while they are read.
 
+A table that outgrows the screen is shown in a pager.
+
 In the table, an arrow to the left marks what the contact wrote and one to the right what we \
 wrote; the status is that of the last message. The id is shown by its last 8 digits, which name \
 the thread to convo show.",
@@ -77,11 +81,21 @@ pub(super) const SHOW: Page = Page {
     examples: "\
 Examples:
   convo show +12125551234
-  convo show e6f70819 --all
+  convo show e6f70819 --before 2026-06-18 --limit 20
   convo show '+1 (212) 555-1234' --format csv > thread.csv",
     description: "\
-On a terminal, the newest 50 messages as a chat, the newest at the bottom. In a pipe, or when a \
-format is given, all messages in chronological order, written while they are read.
+On a terminal, the newest 50 messages as a chat, the newest at the bottom; the line above the \
+oldest has the command that shows the ones before. In a pipe, or when a format is given, all \
+messages in chronological order, written while they are read.
+
+--before takes the id of a message, a span such as 2h or 3d ago, a day of the local time zone (with \
+--utc, of UTC), or a time in RFC 3339. With it, too, the newest of what remains are shown, or all \
+of it in a pipe.
+
+A chat that outgrows the screen is shown in a pager, its end first where the pager is less.
+
+An arrow to the left marks what the contact wrote and one to the right what we wrote. A status \
+that is a failure or unknown has its reason and a hint.
 
 A thread is named by the contact's number in any usual writing, by its id, or by at least 4 \
 digits from the beginning or end of the id that no other thread has.",
@@ -245,7 +259,11 @@ convo groups inbound and outbound SMS by contact into lasting threads. convo ser
 Telnyx reports and serves a REST API; the other commands read and write the same threads, directly \
 in the database or through a server that --server names.",
     output: "\
-Data goes to standard output, talk to standard error. On a terminal, people get tables and chats. \
+Data goes to standard output, talk to standard error. On a terminal, people get tables and chats \
+that fit its width, with times in the local time zone. What someone else wrote is shown, never \
+executed: a character that would drive the terminal stands there as \\u{HEX}. The parts of an \
+emoji stand side by side, because terminals disagree on their width.
+
 In a pipe, each record is one line, its fields separated by TAB, times in RFC 3339 and UTC, nothing \
 cut, no header. In a field, \\\\ is a backslash, \\t a TAB, \\n and \\r line breaks, and \\u{HEX} \
 any other control or text-direction character.
@@ -269,7 +287,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_first_screen_names_every_command_as_it_names_itself() {
+    fn the_first_screen_fits_and_names_what_there_is() {
         let mut cli = Cli::command();
         let screen = cli.render_help().to_string();
         for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
@@ -278,7 +296,19 @@ mod tests {
             assert!(screen.contains(&line), "{line} is missing in {screen}");
             assert_eq!(super::page(command.get_name()).command, command.get_name());
         }
-        assert!(screen.lines().count() <= 24, "{screen}");
+        for option in cli.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(screen.contains(&format!("--{option} ")), "{option} is missing in {screen}");
+        }
+        assert!(screen.lines().count() < 24, "{screen}");
+        assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+    }
+
+    #[test]
+    fn every_command_has_two_to_four_examples() {
+        for page in super::PAGES {
+            let count = page.examples.lines().skip(1).count();
+            assert!((2..=4).contains(&count), "{}", page.examples);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{Cli, Command, SendArgs};
 use crate::error::Error;
@@ -88,8 +88,23 @@ fn reworded(error: &clap::Error, args: &[OsString]) -> Error {
     let what: Vec<_> = lines().take_while(|line| !is_end(line) && !is_tip(line)).collect();
     let tips: Vec<_> = lines().filter_map(|line| line.strip_prefix("tip: ")).collect();
     let what = what.join(" ");
-    let hint = if tips.is_empty() { see_help(args) } else { tips.join("; ") };
+    let hint = suggestion(error).unwrap_or_else(|| match tips.is_empty() {
+        true => see_help(args),
+        false => tips.join("; "),
+    });
     Error::invalid(what.strip_prefix("error: ").unwrap_or(&what)).hint(hint)
+}
+
+/// What was probably meant. clap names the likeliest last.
+fn suggestion(error: &clap::Error) -> Option<String> {
+    use ContextKind::{SuggestedArg, SuggestedSubcommand, SuggestedValue};
+    let kinds = [SuggestedSubcommand, SuggestedArg, SuggestedValue];
+    let meant = match kinds.into_iter().find_map(|kind| error.get(kind))? {
+        ContextValue::String(meant) => meant,
+        ContextValue::Strings(several) => several.last()?,
+        _ => return None,
+    };
+    Some(format!("did you mean '{meant}'?"))
 }
 
 fn is_tip(line: &str) -> bool {
@@ -355,8 +370,16 @@ mod tests {
     fn mistakes_get_a_suggestion_in_our_own_words() {
         let (error, json) = refused(&["sned", TO, "--json"]);
         assert_eq!(error.to_string(), "unrecognized subcommand 'sned'");
-        assert!(error.hint_text().is_some_and(|hint| hint.contains("'send'")), "{error:?}");
+        assert_eq!(error.hint_text(), Some("did you mean 'send'?"));
         assert!(json);
+        for (line, meant) in [
+            (&["shwo", TO][..], "'show'"),
+            (&["list", "--limt", "3"], "'--limit'"),
+            (&["list", "--format", "jsonn"], "'json'"),
+        ] {
+            let hint = refused(line).0.hint_text().map(str::to_owned);
+            assert_eq!(hint, Some(format!("did you mean {meant}?")), "{line:?}");
+        }
         let (error, json) = refused(&["send"]);
         assert_eq!(error.to_string(), "the following required arguments were not provided: <TO>");
         assert_eq!(error.hint_text(), Some("'convo send --help' shows how it is used"));

@@ -22,8 +22,8 @@ use uuid::Uuid;
 use crate::config::Secret;
 use crate::domain::cursor::MAX_PAGE;
 use crate::domain::{
-    Conversation, Cursor, Listing, Message, Page, PhoneNumber, Selector, SendPlan, SendRequest,
-    Thread, Window,
+    Conversation, Cursor, Listing, Message, Page, PhoneNumber, Place, Selector, SendPlan,
+    SendRequest, Thread, Window,
 };
 use crate::error::{Code, Error};
 use crate::threading::{Sent, no_conversation};
@@ -287,7 +287,8 @@ fn beyond(window: Window, page: &[Message]) -> Window {
     let limit = limit_of(window).saturating_sub(page.len() as u64);
     match window {
         Window::Newest { before, .. } => {
-            Window::Newest { before: page.first().map(|message| message.id).or(before), limit }
+            let first = page.first().map(|message| Place::Message(message.id));
+            Window::Newest { before: first.or(before), limit }
         }
         Window::Oldest { after, .. } => {
             Window::Oldest { after: page.last().map(|message| message.id).or(after), limit }
@@ -299,7 +300,9 @@ fn beyond(window: Window, page: &[Message]) -> Window {
 fn window_query(window: Window, limit: u64) -> Vec<(&'static str, String)> {
     let mut query = vec![("limit", limit.to_string())];
     match window {
-        Window::Newest { before, .. } => query.extend(before.map(|id| ("before", id.to_string()))),
+        Window::Newest { before, .. } => {
+            query.extend(before.map(|place| ("before", place.to_string())));
+        }
         Window::Oldest { after, .. } => {
             query.push(("after", after.unwrap_or_default().to_string()));
         }

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::domain::Timestamp;
 
 const KEY: &str = "order-17";
 const NUMBER: &str = "+12125551234";
@@ -213,7 +214,11 @@ async fn windows_travel_as_parameters() {
     };
     assert_eq!(query(Window::Newest { before: None, limit: 10 }), "limit=10");
     let before = "limit=10&before=00000000-0000-0000-0000-000000000007";
-    assert_eq!(query(Window::Newest { before: Some(id), limit: 10 }), before);
+    let place = Some(Place::Message(id));
+    assert_eq!(query(Window::Newest { before: place, limit: 10 }), before);
+    let time = Some(Place::Time(Timestamp::from_micros(0)));
+    let before = "limit=10&before=1970-01-01T00:00:00.000000Z";
+    assert_eq!(query(Window::Newest { before: time, limit: 10 }), before);
     let beginning = "limit=10&after=00000000-0000-0000-0000-000000000000";
     assert_eq!(query(Window::Oldest { after: None, limit: 10 }), beginning);
 }

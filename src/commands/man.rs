@@ -25,7 +25,7 @@ const EXIT_STATUS: [(&str, &str); 10] = [
     ),
 ];
 
-const ENVIRONMENT: [(&str, &str); 17] = [
+const ENVIRONMENT: &[(&str, &str)] = &[
     ("TELNYX_API_KEY", "The key to Telnyx's API. Sending needs it."),
     (
         "TELNYX_PUBLIC_KEY",
@@ -78,13 +78,26 @@ const ENVIRONMENT: [(&str, &str); 17] = [
         "Seconds: how long convo serve serves on after SIGTERM for balancers to notice (3), and \
          how long the whole stop may take (10).",
     ),
+];
+
+/// Variables that are read from the environment alone, never from `.env`.
+const TERMINAL: &[(&str, &str)] = &[
     ("NO_COLOR, CLICOLOR_FORCE", "Never, or always, use colour, unless --color says otherwise."),
+    ("TERM", "With dumb, no colour, no pager, and no signs beyond ASCII."),
+    (
+        "CONVO_PAGER, PAGER",
+        "The pager for tables and chats that outgrow the screen; the first goes before the second, \
+         and less before none. An empty one, or cat, is none.",
+    ),
+    ("LESS", "Options of less; by default FRX. convo adds -R, and +G for a chat."),
+    ("TZ", "The local time zone, such as Europe/Berlin, if not the system's own."),
+    ("COLUMNS", "How wide a table is that goes to no terminal. By default 80."),
 ];
 
 const FILES: [(&str, &str); 3] = [
     (
         ".env",
-        "Variables as above, one NAME=VALUE a line; looked for from the working directory upwards. \
+        "Variables of the first list above, one NAME=VALUE a line; looked for from the working directory upwards. \
          The environment goes before it.",
     ),
     ("conversations.db", "The default database, in the working directory."),
@@ -128,11 +141,13 @@ fn closing(command: &clap::Command, own: &cli::Page) -> Roff {
     let mut roff = Roff::new();
     section(&mut roff, "OUTPUT", own.output);
     definitions(&mut roff, "EXIT STATUS", &EXIT_STATUS);
-    definitions(&mut roff, "ENVIRONMENT", &ENVIRONMENT);
+    definitions(&mut roff, "ENVIRONMENT", ENVIRONMENT);
     roff.control("PP", []).text([roman(
         "An empty variable counts as unset. A secret may be given as a file: NAME_FILE holds its \
          path.",
     )]);
+    roff.control("PP", []).text([roman("From the environment alone, not from .env:")]);
+    entries(&mut roff, TERMINAL);
     definitions(&mut roff, "FILES", &FILES);
     let examples = own.examples.strip_prefix("Examples:\n").unwrap_or(own.examples);
     section(&mut roff, "EXAMPLES", examples);
@@ -159,9 +174,13 @@ fn section(roff: &mut Roff, title: &str, text: &str) {
     }
 }
 
-fn definitions(roff: &mut Roff, title: &str, entries: &[(&str, &str)]) {
+fn definitions(roff: &mut Roff, title: &str, terms: &[(&str, &str)]) {
     roff.control("SH", [title]);
-    for (term, meaning) in entries {
+    entries(roff, terms);
+}
+
+fn entries(roff: &mut Roff, terms: &[(&str, &str)]) {
+    for (term, meaning) in terms {
         roff.control("TP", []).text([bold(*term)]).text([roman(*meaning)]);
     }
 }

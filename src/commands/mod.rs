@@ -67,6 +67,14 @@ impl From<io::Error> for Stop {
     }
 }
 
+/// What it means for a command that its output could not be written to the end.
+///
+/// # Errors
+/// `internal`, unless whoever reads it has enough.
+pub fn printed(written: io::Result<()>) -> Result<(), Error> {
+    settle(written.map_err(Stop::from))
+}
+
 /// A closed pipe is success: whoever read it has enough.
 fn settle(ended: Result<(), Stop>) -> Result<(), Error> {
     match ended {
@@ -84,14 +92,14 @@ fn settle(ended: Result<(), Stop>) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::domain::Timestamp;
-    use crate::output::{ColorChoice, Facts, Format};
+    use crate::output::{ColorChoice, Facts, Format, Zone};
 
     #[test]
     fn a_person_gets_a_few_unless_told_otherwise() {
         let terminal = Facts { stdout_is_terminal: true, ..Facts::default() };
         let extent = |facts: &Facts, args: &PrintArgs| {
             let now = Timestamp::from_micros(0);
-            Extent::of(args, &facts.look(args.asked(), ColorChoice::Auto, now))
+            Extent::of(args, &facts.look(args.asked(), ColorChoice::Auto, Zone::UTC, now))
         };
         let (pipe, bare) = (Facts::default(), PrintArgs::default());
         let json = PrintArgs { json: true, ..bare.clone() };

@@ -35,6 +35,8 @@ pub const VARIABLES: &[&str] = &[
 /// The variables whose value may also be kept in a file: `NAME_FILE` then names it.
 pub const SECRETS: &[&str] =
     &["TELNYX_API_KEY", "TELNYX_PUBLIC_KEY", "DATABASE_URL", "CONVO_API_TOKEN"];
+/// Variables of the terminal that say something when they are empty, too: no pager at all.
+const MAY_BE_EMPTY: &[&str] = &["CONVO_PAGER", "PAGER"];
 /// The largest file a secret is read from.
 const SECRET_LIMIT: u64 = 64 * 1024;
 
@@ -134,7 +136,7 @@ fn environment() -> Result<HashMap<String, String>, Error> {
     for (name, value) in std::env::vars_os() {
         let Some(name) = name.to_str() else { continue };
         match value.into_string() {
-            Ok(value) if value.is_empty() => {}
+            Ok(value) if value.is_empty() && !MAY_BE_EMPTY.contains(&name) => {}
             Ok(value) => drop(values.insert(name.to_owned(), value)),
             Err(_) if is_ours(name) => {
                 return Err(Error::new(Code::NotConfigured, format!("{name} is not valid UTF-8")));

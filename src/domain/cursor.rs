@@ -52,13 +52,46 @@ impl FromStr for Cursor {
     }
 }
 
+/// A place among the messages of a thread. Its text form is the id, or the time in RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// That of a message.
+    Message(Uuid),
+    /// That of a time, whether there is a message or not.
+    Time(Timestamp),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(id) => id.fmt(f),
+            Self::Time(time) => time.fmt(f),
+        }
+    }
+}
+
+/// A text that is no place among messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither the id of a message nor a time in RFC 3339, such as 2026-11-22T15:00:00Z")]
+pub struct BadPlace;
+
+impl FromStr for Place {
+    type Err = BadPlace;
+
+    fn from_str(text: &str) -> Result<Self, BadPlace> {
+        let id = Uuid::try_parse(text).map(Self::Message);
+        let time = || chrono::DateTime::parse_from_rfc3339(text).map(|time| time.to_utc().into());
+        id.or_else(|_| time().map(Self::Time)).map_err(|_| BadPlace)
+    }
+}
+
 /// Which messages of a thread to read. Whatever is chosen comes in chronological order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// The newest messages, or the newest before a given one: paging backwards.
+    /// The newest messages, or the newest before a place: paging backwards.
     Newest {
-        /// Only messages before this one.
-        before: Option<Uuid>,
+        /// Only messages before this place.
+        before: Option<Place>,
         /// At most so many.
         limit: u64,
     },
@@ -88,6 +121,19 @@ mod tests {
             "1_00000000000000000000000000000000_",
         ] {
             assert_eq!(text.parse::<Cursor>(), Err(BadCursor), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_a_message_or_a_time() {
+        let id = Uuid::from_u128(7);
+        let time = Timestamp::from_micros(1_795_352_400_000_001);
+        for place in [Place::Message(id), Place::Time(time)] {
+            assert_eq!(place.to_string().parse(), Ok(place));
+        }
+        assert!("2026-11-22T15:00:00+02:00".parse::<Place>().is_ok());
+        for text in ["", "e6f70819", "2026-11-22", "2026-11-22T15:00:00", "now"] {
+            assert_eq!(text.parse::<Place>(), Err(BadPlace), "{text}");
         }
     }
 

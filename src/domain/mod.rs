@@ -15,7 +15,7 @@ pub mod text;
 pub mod time;
 
 pub use conversation::{Conversation, LastMessage, Selector, Thread};
-pub use cursor::{Cursor, Window};
+pub use cursor::{Cursor, Place, Window};
 pub use listing::{Listing, Page};
 pub use message::{Cost, Direction, Media, Message, MessageError, StatusReport};
 pub use phone::PhoneNumber;

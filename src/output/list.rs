@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::style::Tone;
 use super::table::Layout;
+use super::width::wrap;
 use super::{Format, Look, json, record};
 use crate::domain::{Conversation, Listing};
 
@@ -69,7 +70,7 @@ impl<'a, W: Write> List<'a, W> {
         match self.look.format {
             Format::Table if self.layout.is_none() => writeln!(self.out, "{}", self.empty)?,
             Format::Table if more => {
-                for line in textwrap::wrap(self.first, self.look.width) {
+                for line in wrap(self.first, self.look.width) {
                     writeln!(self.out, "{}", Tone::Quiet.paint(&line, self.look.color))?;
                 }
             }
@@ -106,10 +107,10 @@ impl<'a, W: Write> List<'a, W> {
 mod tests {
     use super::super::safe::drives;
     use super::super::samples::{answered, conversation, look, time};
+    use super::super::width::columns;
     use super::*;
     use crate::domain::Status;
     use proptest::prelude::*;
-    use unicode_width::UnicodeWidthStr;
 
     fn printed(look: &Look, pages: &[&[Conversation]], more: bool) -> String {
         let mut out = Vec::new();
@@ -200,13 +201,13 @@ mod tests {
         fn whatever_was_written_a_row_is_one_harmless_line(
             body in any::<String>(), width in 40_usize..=250, color: bool,
         ) {
-            let page = [conversation(&body), answered("+1\u{202e}555", &body, Status::Queued)];
+            let page = [conversation(&body), answered("+1\u{202e}👍🏽", &body, Status::Queued)];
             let shown = printed(&look(Format::Table, width, color), &[&page], false);
             let plain = anstream::adapter::strip_str(&shown).to_string();
             prop_assert_eq!(plain.lines().count(), 3, "{}", shown);
             for line in plain.lines() {
                 prop_assert!(!line.contains(drives), "{line:?}");
-                prop_assert!(line.width() <= width, "{} > {width}: {line:?}", line.width());
+                prop_assert!(columns(line) <= width, "{} > {width}: {line:?}", columns(line));
             }
             if !color {
                 prop_assert_eq!(plain, shown);
@@ -239,7 +240,7 @@ CONTACT        WHEN         LAST MESSAGE
 +4930901820    3 min ago    → 日本語の…
 72975          3 min ago    → ✗ Yes ple…
 +447700900123  3 min ago    → Did you g…
-+12125551234   yesterday    [opted out]…
++12125551234   yesterday    [out] ← STOP
 +12125551234   2 Nov 2025   ← [2 files]
 ";
 }

@@ -4,10 +4,13 @@
 //! a [`Look`], so that every screen can be tested as a plain text. Text that someone else wrote
 //! passes [`safe`] on its way; no other module may print it raw.
 
+pub mod advice;
 pub mod chat;
 pub mod error;
+mod glyphs;
 pub mod json;
 pub mod list;
+pub mod pager;
 pub mod record;
 pub mod safe;
 pub mod send;
@@ -17,8 +20,10 @@ mod table;
 pub mod terminal;
 pub mod thread;
 pub mod time;
+pub mod width;
 
 use crate::domain::Timestamp;
+pub use glyphs::Glyphs;
 pub use terminal::Facts;
 pub use time::Zone;
 
@@ -71,6 +76,8 @@ pub struct Look {
     pub width: usize,
     /// Whether to use colour.
     pub color: bool,
+    /// The signs that the terminal can show.
+    pub glyphs: Glyphs,
     /// What "ago" is measured from.
     pub now: Timestamp,
     /// The clock that times are shown in; records always use UTC.

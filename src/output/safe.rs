@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthChar;
 
 /// Combining marks that may follow one letter. No script needs more; a longer pile paints over
 /// the neighbouring lines.
@@ -122,26 +122,6 @@ fn push_escaped(out: &mut String, c: char) {
     }
 }
 
-/// A shown text cut to `width` columns, with `…` in place of what is missing.
-#[must_use]
-pub fn cut(shown: &str, width: usize) -> Cow<'_, str> {
-    if shown.width() <= width {
-        return Cow::Borrowed(shown);
-    }
-    let mut used = 0;
-    let room = width.saturating_sub(1);
-    let fits = |c: &char| {
-        used += c.width().unwrap_or(0);
-        used <= room
-    };
-    let mut kept: String = shown.chars().take_while(fits).collect();
-    kept.truncate(kept.trim_end().len());
-    if width > 0 {
-        kept.push('…');
-    }
-    Cow::Owned(kept)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,16 +182,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn cutting_counts_columns() {
-        assert_eq!(cut("hello", 5), "hello");
-        assert_eq!(cut("hello", 4), "hel…");
-        assert_eq!(cut("hi there", 4), "hi…");
-        assert_eq!(cut("日本語です", 6), "日本…");
-        assert_eq!(cut("日本語です", 10), "日本語です");
-        assert_eq!(cut("x", 0), "");
-    }
-
     /// Undoes [`field`], as a script would.
     fn unescape(field: &str) -> String {
         let mut text = String::new();
@@ -245,12 +215,6 @@ mod tests {
             let escaped = field(&text);
             prop_assert!(!escaped.contains(drives), "{escaped:?}");
             prop_assert_eq!(unescape(&escaped), text);
-        }
-
-        #[test]
-        fn a_cut_text_fits(text in "\\PC{0,40}", width in 0_usize..30) {
-            let shown = line(&text);
-            prop_assert!(cut(&shown, width).width() <= width);
         }
     }
 }

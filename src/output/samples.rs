@@ -1,9 +1,8 @@
 //! Threads and messages that the tests of this module print.
 
-use chrono::FixedOffset;
 use uuid::Uuid;
 
-use super::{Format, Look, Zone};
+use super::{Format, Glyphs, Look, Zone};
 use crate::domain::{
     Conversation, Direction, LastMessage, Message, MessageError, PhoneNumber, Status, StatusReport,
     Timestamp,
@@ -23,9 +22,8 @@ fn id(last: u128) -> Uuid {
 
 /// A look in UTC at 14:33 of 18 June 2026.
 pub(crate) fn look(format: Format, width: usize, color: bool) -> Look {
-    let utc = FixedOffset::east_opt(0).expect("an offset");
     let now = time("2026-06-18T14:33:00Z");
-    Look { format, brief: false, width, color, now, zone: Zone::Fixed(utc) }
+    Look { format, brief: false, width, color, glyphs: Glyphs::RICH, now, zone: Zone::UTC }
 }
 
 pub(crate) fn conversation(body: &str) -> Conversation {

@@ -122,7 +122,7 @@ mod tests {
         message.send_at = Some(time("2026-06-19T09:00:00Z"));
         assert_eq!(
             told(&message, zone),
-            "scheduled for +12125551234 with 2 files from +15551234567, to go out 19 Jun 2026, 09:00"
+            "scheduled for +12125551234 with 2 files from +15551234567, to go out 19 Jun 2026, 09:00 UTC"
         );
     }
 

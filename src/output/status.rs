@@ -1,8 +1,8 @@
 //! Statuses in words that explain themselves.
 
 use super::style::Tone;
-use super::{Zone, safe};
-use crate::domain::{Direction, Message, Status};
+use super::{Look, safe};
+use crate::domain::{Message, Status};
 
 /// One word for a table; at most 11 columns.
 #[must_use]
@@ -12,15 +12,6 @@ pub fn word(status: Status) -> &'static str {
         Status::SendingFailed => "not sent",
         Status::DeliveryFailed => "undelivered",
         other => other.as_str(),
-    }
-}
-
-/// The sign of a direction: `←` comes in, `→` goes out.
-#[must_use]
-pub fn arrow(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Inbound => "←",
-        Direction::Outbound => "→",
     }
 }
 
@@ -38,31 +29,32 @@ pub(super) fn tone(status: Status) -> Tone {
 /// What is known of an outbound message, for a person: a mark, a few words, the reason of a
 /// failure. `None` for an inbound one, of which there is nothing to say.
 #[must_use]
-pub fn phrase(message: &Message, zone: Zone) -> Option<String> {
+pub fn phrase(message: &Message, look: &Look) -> Option<String> {
     let words = match message.status {
         Status::Received => return None,
-        Status::Pending => "… being handed to Telnyx".to_owned(),
-        Status::Unknown => "? unknown: it may have been sent".to_owned(),
+        Status::Pending => "being handed to Telnyx".to_owned(),
+        Status::Unknown => "unknown: it may have been sent".to_owned(),
         Status::Scheduled => match message.send_at {
-            Some(at) => format!("… scheduled for {}", zone.day_and_clock(at)),
-            None => "… scheduled".to_owned(),
+            Some(at) => format!("scheduled for {}", look.zone.day_and_clock(at)),
+            None => "scheduled".to_owned(),
         },
-        Status::Queued => "… queued at Telnyx".to_owned(),
-        Status::Sending => "… sending".to_owned(),
-        Status::Sent => "✓ sent".to_owned(),
-        Status::DeliveryUnconfirmed => "✓ sent, delivery never confirmed".to_owned(),
-        Status::Expired => "✗ expired before it was sent".to_owned(),
-        Status::Cancelled => "✗ cancelled, not sent".to_owned(),
-        Status::SendingFailed => "✗ not sent".to_owned(),
-        Status::DeliveryFailed => "✗ not delivered".to_owned(),
-        Status::Delivered => "✓ delivered".to_owned(),
-        Status::Read => "✓ read".to_owned(),
+        Status::Queued => "queued at Telnyx".to_owned(),
+        Status::Sending => "sending".to_owned(),
+        Status::Sent => "sent".to_owned(),
+        Status::DeliveryUnconfirmed => "sent, delivery never confirmed".to_owned(),
+        Status::Expired => "expired before it was sent".to_owned(),
+        Status::Cancelled => "cancelled, not sent".to_owned(),
+        Status::SendingFailed => "not sent".to_owned(),
+        Status::DeliveryFailed => "not delivered".to_owned(),
+        Status::Delivered => "delivered".to_owned(),
+        Status::Read => "read".to_owned(),
     };
+    let mark = look.glyphs.mark(message.status);
     let reason =
         message.error.as_ref().map(|error| format!(": {}", safe::line(&error.to_string())));
     let parts = message.segments.filter(|count| *count > 1);
-    let size = parts.map(|count| format!(" · {count} segments"));
-    Some(format!("{words}{}{}", reason.unwrap_or_default(), size.unwrap_or_default()))
+    let size = parts.map(|count| format!(" {} {count} segments", look.glyphs.dot));
+    Some(format!("{mark} {words}{}{}", reason.unwrap_or_default(), size.unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 //! the last column: where a terminal disagrees about the width of an emoji, nothing follows it.
 
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, Table, Width, presets};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use super::style::Tone;
+use super::width::{columns, cut};
 use super::{Look, safe, status};
 use crate::domain::conversation::SHOWN_SUFFIX;
 use crate::domain::{Conversation, LastMessage, Status};
@@ -66,7 +67,8 @@ impl Layout {
     /// Settles the columns for a first page.
     pub(super) fn of(page: &[Conversation], look: &Look) -> Self {
         let measure = |column: Column| {
-            let widest = page.iter().map(|thread| text(column, thread, look, false).width()).max();
+            let widest =
+                page.iter().map(|thread| columns(&text(column, thread, look, false))).max();
             let (least, most) = column.bounds();
             (column, widest.unwrap_or(0).clamp(least, most))
         };
@@ -87,10 +89,16 @@ impl Layout {
         let shows_status = self.columns.iter().any(|(column, _)| *column == Column::Status);
         let row = |thread: &Conversation| -> Vec<String> {
             let text = |column| text(column, thread, look, !shows_status);
-            self.columns
-                .iter()
-                .map(|(column, width)| safe::cut(&text(*column), *width).into())
-                .collect()
+            // comfy-table pads by the narrower measure; the text, which comes last, makes up for it.
+            let mut excess = 0;
+            let cell = |(column, width): &(Column, usize)| {
+                let room =
+                    if *column == Column::Last { width.saturating_sub(excess) } else { *width };
+                let cell = cut(&text(*column), room, look.glyphs.cut).into_owned();
+                excess += columns(&cell) - cell.width();
+                cell
+            };
+            self.columns.iter().map(cell).collect()
         };
         let mut rows: Vec<_> = page.iter().map(row).collect();
         let mut tones: Vec<_> = page.iter().map(|thread| self.tones(thread)).collect();
@@ -101,15 +109,16 @@ impl Layout {
             );
             tones.insert(0, vec![Tone::Strong; self.columns.len()]);
         }
-        let lines = self.lay_out(rows);
-        lines.iter().zip(tones).map(|(line, tones)| self.paint(line, &tones, look.color)).collect()
+        let lines = self.lay_out(&rows);
+        let painted = lines.iter().zip(&rows).zip(&tones);
+        painted.map(|((line, cells), tones)| paint(line, cells, tones, look.color)).collect()
     }
 
-    fn lay_out(&self, rows: Vec<Vec<String>>) -> Vec<String> {
+    fn lay_out(&self, rows: &[Vec<String>]) -> Vec<String> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         for row in rows {
-            table.add_row(row.into_iter().map(Cell::new_owned));
+            table.add_row(row.iter().map(Cell::new));
         }
         let last = self.columns.len().saturating_sub(1);
         for (at, (column, width)) in self.columns.iter().enumerate() {
@@ -136,39 +145,26 @@ impl Layout {
         };
         self.columns.iter().map(|(column, _)| tone(*column)).collect()
     }
+}
 
-    /// Colours the columns of a laid-out line, which are as wide as they were told to be.
-    fn paint(&self, line: &str, tones: &[Tone], color: bool) -> String {
-        let mut painted = String::with_capacity(line.len());
-        let mut rest = line;
-        for (at, ((_, width), tone)) in self.columns.iter().zip(tones).enumerate() {
-            let is_last = at + 1 == self.columns.len();
-            let end = if is_last { rest.len() } else { offset(rest, width + GAP) };
-            let (cell, after) = rest.split_at(end);
-            let (blanks, trimmed) = (cell.trim_end().len(), cell.trim_end());
-            painted.push_str(&tone.paint(trimmed, color));
-            painted.push_str(&cell[blanks..]);
-            rest = after;
-        }
-        painted.truncate(painted.trim_end().len());
-        painted
+/// Colours the cells of a laid-out line. Between them there are only blanks.
+fn paint(line: &str, cells: &[String], tones: &[Tone], color: bool) -> String {
+    let mut painted = String::with_capacity(line.len());
+    let mut rest = line;
+    for (cell, tone) in cells.iter().zip(tones) {
+        let cell = cell.trim();
+        let Some((blanks, after)) = rest.split_once(cell) else { continue };
+        painted.push_str(blanks);
+        painted.push_str(&tone.paint(cell, color));
+        rest = after;
     }
+    painted
 }
 
 /// Columns that remain for the text beside the given ones.
 fn room(columns: &[(Column, usize)], width: usize) -> usize {
     let used: usize = columns.iter().map(|(_, column)| column + GAP).sum();
     width.saturating_sub(used)
-}
-
-/// The byte at which `columns` columns of the text are over.
-fn offset(text: &str, columns: usize) -> usize {
-    let mut used = 0;
-    let within = |(_, c): &(usize, char)| {
-        used += c.width().unwrap_or(0);
-        used > columns
-    };
-    text.char_indices().find(within).map_or(text.len(), |(at, _)| at)
 }
 
 fn text(column: Column, thread: &Conversation, look: &Look, marked: bool) -> String {
@@ -183,19 +179,25 @@ fn text(column: Column, thread: &Conversation, look: &Look, marked: bool) -> Str
         Column::When => look.zone.ago(thread.last_message_at, look.now),
         Column::Status => last.map_or("", |last| status::word(last.status)).to_owned(),
         Column::Last => {
-            let opted_out = if thread.opted_out_at.is_some() { "[opted out] " } else { "" };
-            let last = last.map_or_else(|| "(no messages)".to_owned(), |last| said(last, marked));
+            let opted_out = match thread.opted_out_at {
+                None => "",
+                // Where room is scarce.
+                Some(_) if marked => "[out] ",
+                Some(_) => "[opted out] ",
+            };
+            let last = last.map(|last| said(last, look, marked));
+            let last = last.unwrap_or_else(|| "(no messages)".to_owned());
             format!("{opted_out}{last}")
         }
     }
 }
 
 /// The last message: which way it went, how it fared when no column says so, what it said.
-fn said(last: &LastMessage, marked: bool) -> String {
-    let mark = match last.status {
-        failed if marked && failed.is_failure() => "✗ ",
-        Status::Unknown if marked => "? ",
-        _ => "",
+fn said(last: &LastMessage, look: &Look, marked: bool) -> String {
+    let worth_it = marked && (last.status.is_failure() || last.status == Status::Unknown);
+    let mark = match worth_it {
+        true => format!("{} ", look.glyphs.mark(last.status)),
+        false => String::new(),
     };
     let files = match last.media_count {
         0 if last.body.is_empty() => "(no text)".to_owned(),
@@ -203,7 +205,7 @@ fn said(last: &LastMessage, marked: bool) -> String {
         1 => "[1 file] ".to_owned(),
         count => format!("[{count} files] "),
     };
-    let arrow = status::arrow(last.direction);
+    let arrow = look.glyphs.arrow(last.direction);
     let said = format!("{arrow} {mark}{files}{}", safe::line(&last.body));
     said.trim_end().to_owned()
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::chat::Chat;
+use super::chat::{Chat, Earlier};
 use super::{Format, Look, json, record};
 use crate::domain::{Conversation, Message};
 
@@ -12,15 +12,20 @@ pub struct ThreadPrinter<'a, W: Write> {
     out: &'a mut W,
     look: Look,
     thread: &'a Conversation,
-    earlier: u64,
+    earlier: Option<Earlier>,
     begun: bool,
     chat: Chat,
     array: json::Array,
 }
 
 impl<'a, W: Write> ThreadPrinter<'a, W> {
-    /// A thread that is to be printed so, without its `earlier` oldest messages.
-    pub fn new(out: &'a mut W, look: &Look, thread: &'a Conversation, earlier: u64) -> Self {
+    /// A thread that is to be printed so; a person is told of the `earlier` messages left out.
+    pub fn new(
+        out: &'a mut W,
+        look: &Look,
+        thread: &'a Conversation,
+        earlier: Option<Earlier>,
+    ) -> Self {
         let (chat, array) = (Chat::new(look), json::Array::default());
         Self { out, look: *look, thread, earlier, begun: false, chat, array }
     }
@@ -65,7 +70,9 @@ impl<'a, W: Write> ThreadPrinter<'a, W> {
             return Ok(());
         }
         match self.look.format {
-            Format::Table => write_lines(self.out, &self.chat.heading(self.thread, self.earlier)),
+            Format::Table => {
+                write_lines(self.out, &self.chat.heading(self.thread, self.earlier.as_ref()))
+            }
             Format::Json => {
                 // The fields of the thread, left open for the messages to follow.
                 let mut fields = Vec::new();
@@ -88,14 +95,17 @@ mod tests {
     use super::super::samples::{
         conversation, failed, inbound, look, number, outbound, time, with_history,
     };
+    use super::super::width::columns;
     use super::*;
     use crate::domain::{Media, Status, Thread};
     use proptest::prelude::*;
-    use unicode_width::UnicodeWidthStr;
 
     fn printed(look: &Look, thread: &Conversation, messages: &[Message], earlier: u64) -> String {
+        let before = messages.first().map_or(thread.id, |message| message.id);
+        let left_out = Earlier { count: Some(earlier), before, limit: None };
         let mut out = Vec::new();
-        let mut printer = ThreadPrinter::new(&mut out, look, thread, earlier);
+        let mut printer =
+            ThreadPrinter::new(&mut out, look, thread, (earlier > 0).then_some(left_out));
         printer.page(messages).expect("a vector takes all");
         printer.finish().expect("a vector takes all");
         String::from_utf8(out).expect("UTF-8")
@@ -154,8 +164,9 @@ mod tests {
         let expected = "\
   14:31 → Hi
           ✗ not delivered: Blocked: as spam (Telnyx error 40002)
-          18 Jun 2026, 14:31 sent +12125551234
-          18 Jun 2026, 14:31 delivery_failed +12125551234: Blocked: as spam
+            hint: a filter took it for spam; word it otherwise and send it anew
+          18 Jun 2026, 14:31 UTC sent +12125551234
+          18 Jun 2026, 14:31 UTC delivery_failed +12125551234: Blocked: as spam
           (Telnyx error 40002)
 ";
         assert!(shown.ends_with(expected), "{shown}");
@@ -190,7 +201,7 @@ mod tests {
             let plain = anstream::adapter::strip_str(&shown).to_string();
             prop_assert!(!plain.contains(|c| c != '\n' && drives(c)), "{plain:?}");
             for (at, line) in plain.lines().enumerate() {
-                prop_assert!(line.width() <= width, "{} > {width}: {line:?}", line.width());
+                prop_assert!(columns(line) <= width, "{} > {width}: {line:?}", columns(line));
                 prop_assert!(at < 3 || line.is_empty() || line.starts_with("  "), "{line:?}");
             }
             if !color {
@@ -201,52 +212,62 @@ mod tests {
 
     const WIDE: &str = "\
 +12125551234 · 4 messages · 01890000-0000-7000-8000-0000e6f70819
-Opted out on 19 Jun 2026, 09:08 to +15551234567. Nothing is sent to this contact until it sends
+Opted out on 19 Jun 2026, 09:08 UTC to +15551234567. Nothing is sent to this contact until it sends
 START.
 
-Thursday, 18 June 2026
-  with our number +15551234567
+Thursday, 18 June 2026 UTC
+  ← +12125551234   → us (+15551234567)
   14:29 ← Hi, is anyone there?
           I have a question.
   14:31 → Hello from Telnyx! Yes, we are here every day from nine to five, and glad to help with
           your invoice.                                                     ✓ delivered · 2 segments
 
-Friday, 19 June 2026
+Friday, 19 June 2026 UTC
   09:05 → Are you still there?
           ✗ not delivered: Blocked: as spam (Telnyx error 40002)
+            hint: a filter took it for spam; word it otherwise and send it anew
   09:06 ← https://media.telnyx.com/a/very/long/path/that/goes/on/photo.jpeg (image/jpeg, 49 kB)
-  with our number +15557654321
-  09:07 → Thanks                                                    ? unknown: it may have been sent
+  ← +12125551234   → us (+15557654321)
+  09:07 → Thanks
+          ? unknown: it may have been sent
+            hint: its report may still tell; or offer the same request again:
+            convo retry 01890000-0000-7000-8000-000000000002
 ";
     const USUAL: &str = "\
 +12125551234 · 4 messages · 01890000-0000-7000-8000-0000e6f70819
-7 earlier messages not shown; --all shows all.
+7 earlier messages not shown; --all shows all, and this the next:
+  convo show +12125551234 --before 01890000-0000-7000-8000-000000000001
 
-Thursday, 18 June 2026
-  with our number +15551234567
+Thursday, 18 June 2026 UTC
+  ← +12125551234   → us (+15551234567)
   14:29 ← Hi, is anyone there?
           I have a question.
   14:31 → Hello from Telnyx! Yes, we are here every day from nine to five, and
           glad to help with your invoice.               ✓ delivered · 2 segments
 
-Friday, 19 June 2026
+Friday, 19 June 2026 UTC
   09:05 → Are you still there?
           ✗ not delivered: Blocked: as spam (Telnyx error 40002)
+            hint: a filter took it for spam; word it otherwise and send it anew
   09:06 ← https://media.telnyx.com/a/very/long/path/that/goes/on/photo.jpeg
           (image/jpeg, 49 kB)
-  with our number +15557654321
-  09:07 → Thanks                                ? unknown: it may have been sent
+  ← +12125551234   → us (+15557654321)
+  09:07 → Thanks
+          ? unknown: it may have been sent
+            hint: its report may still tell; or offer the same request again:
+            convo retry 01890000-0000-7000-8000-000000000002
 ";
     const NARROW: &str = "\
 +12125551234 · 4 messages · e6f70819
-Opted out on 19 Jun 2026, 09:08 to
+Opted out on 19 Jun 2026, 09:08 UTC to
 +15551234567. Nothing is sent to this
 contact until it sends START.
 1 earlier message not shown; --all shows
-all.
+all, and this the next:
+  convo show +12125551234 --before 01890000-0000-7000-8000-000000000001
 
-Thursday, 18 June 2026
-  with our number +15551234567
+Thursday, 18 June 2026 UTC
+  ← +12125551234   → us (+15551234567)
   14:29 ← Hi, is anyone there?
           I have a question.
   14:31 → Hello from Telnyx! Yes, we are
@@ -255,15 +276,22 @@ Thursday, 18 June 2026
           your invoice.
           ✓ delivered · 2 segments
 
-Friday, 19 June 2026
+Friday, 19 June 2026 UTC
   09:05 → Are you still there?
           ✗ not delivered: Blocked: as
           spam (Telnyx error 40002)
+            hint: a filter took it for
+            spam; word it otherwise and
+            send it anew
   09:06 ← https://media.telnyx.com/a/very/long/path/that/goes/on/photo.jpeg
           (image/jpeg, 49 kB)
-  with our number +15557654321
+  ← +12125551234   → us (+15557654321)
   09:07 → Thanks
           ? unknown: it may have been
           sent
+            hint: its report may still
+            tell; or offer the same
+            request again:
+            convo retry 01890000-0000-7000-8000-000000000002
 ";
 }

@@ -16,6 +16,17 @@ pub enum Zone {
 }
 
 impl Zone {
+    /// UTC itself, which days and dates then say, since whoever reads them may be elsewhere.
+    pub const UTC: Self = match FixedOffset::east_opt(0) {
+        Some(offset) => Self::Fixed(offset),
+        None => Self::Local,
+    };
+
+    /// What follows a date so that nobody takes it for local time.
+    fn label(self) -> &'static str {
+        if self == Self::UTC { " UTC" } else { "" }
+    }
+
     /// Date and time on this clock.
     #[must_use]
     pub fn at(self, time: Timestamp) -> NaiveDateTime {
@@ -60,7 +71,13 @@ impl Zone {
     /// Day and time in short: `18 Jun 2026, 14:30`.
     #[must_use]
     pub fn day_and_clock(self, time: Timestamp) -> String {
-        show(self.at(time).format("%-d %b %Y, %H:%M"))
+        show(self.at(time).format("%-d %b %Y, %H:%M")) + self.label()
+    }
+
+    /// A day as a heading: `Thursday, 18 June 2026`.
+    #[must_use]
+    pub fn heading(self, day: NaiveDate) -> String {
+        show(day.format("%A, %-d %B %Y")) + self.label()
     }
 
     /// How long ago, in at most 11 columns: `3 min ago`, `yesterday`, `12 Jun`.
@@ -78,12 +95,6 @@ impl Zone {
             _ => show(day.format("%-d %b %Y")),
         }
     }
-}
-
-/// A day as a heading: `Thursday, 18 June 2026`.
-#[must_use]
-pub fn heading(day: NaiveDate) -> String {
-    show(day.format("%A, %-d %B %Y"))
 }
 
 fn show(format: impl Display) -> String {
@@ -126,8 +137,9 @@ mod tests {
     #[test]
     fn days_turn_at_the_midnight_of_the_zone() {
         let late = time("2026-06-18T23:30:00Z");
-        assert_eq!(heading(zone(0).day(late)), "Thursday, 18 June 2026");
-        assert_eq!(heading(zone(2).day(late)), "Friday, 19 June 2026");
+        assert_eq!(Zone::UTC.heading(Zone::UTC.day(late)), "Thursday, 18 June 2026 UTC");
+        assert_eq!(zone(2).heading(zone(2).day(late)), "Friday, 19 June 2026");
+        assert_eq!(zone(0).day_and_clock(late), "18 Jun 2026, 23:30 UTC");
         assert_eq!(zone(2).day_and_clock(late), "19 Jun 2026, 01:30");
         assert_eq!(zone(-5).clock(late), "18:30");
     }

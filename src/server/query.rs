@@ -7,7 +7,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use crate::domain::cursor::MAX_PAGE;
-use crate::domain::{Cursor, Direction, Listing, PhoneNumber, Status, Timestamp};
+use crate::domain::{Cursor, Direction, Listing, PhoneNumber, Place, Status, Timestamp};
 use crate::error::{Code, Error};
 
 /// The query of one request.
@@ -44,6 +44,11 @@ impl Query {
 
     /// A place among the threads.
     pub(super) fn cursor(&mut self, name: &'static str) -> Result<Option<Cursor>, Error> {
+        self.parsed(name)
+    }
+
+    /// A place among the messages of a thread.
+    pub(super) fn place(&mut self, name: &'static str) -> Result<Option<Place>, Error> {
         self.parsed(name)
     }
 
@@ -158,7 +163,7 @@ mod tests {
         let cursor = query.cursor("after").expect("a cursor").expect("given");
         assert_eq!((cursor.at.as_micros(), cursor.id), (1, Uuid::from_u128(7)));
         assert!(query.flag("dry_run").expect("a flag"));
-        assert_eq!(query.id("before").expect("left out"), None);
+        assert_eq!(query.place("before").expect("left out"), None);
         query.finish().expect("nothing is left");
     }
 
@@ -175,7 +180,8 @@ mod tests {
             assert!(told(query(raw).limit()).starts_with("limit "), "{raw}");
         }
         assert!(told(query("after=x").cursor("after")).contains("not a cursor"));
-        assert!(told(query("before=1").id("before")).contains("id of a message"));
+        assert!(told(query("after=1").id("after")).contains("id of a message"));
+        assert!(told(query("before=1").place("before")).contains("nor a time in RFC 3339"));
         for raw in ["dry_run", "dry_run=1", "dry_run=TRUE"] {
             assert!(told(query(raw).flag("dry_run")).contains("true or false"), "{raw}");
         }

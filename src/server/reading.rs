@@ -15,7 +15,7 @@ use super::query::Query;
 use super::reply;
 use super::state::State;
 use super::stream::{self, Frame, PAGE};
-use crate::domain::{Conversation, Cursor, Listing, Selector, Thread, Window};
+use crate::domain::{Conversation, Cursor, Listing, Place, Selector, Thread, Window};
 use crate::error::{Code, Error};
 use crate::threading::Check;
 
@@ -89,7 +89,7 @@ fn next_link(listing: &Listing, limit: u64, after: Cursor) -> Option<HeaderValue
 }
 
 /// `GET /conversations/{id or number}`: the thread with all its messages, streamed, or with
-/// `limit` the newest ones, those before a message, or those after one; with `history` each with
+/// `limit` the newest ones, those before a message or a time, or those after a message; with `history` each with
 /// what was reported about it.
 pub(super) async fn conversation(
     named: Segment,
@@ -99,7 +99,7 @@ pub(super) async fn conversation(
     let selector = Selector::new(&named.decode()?);
     let mut query = Query::parse(&query)?;
     let limit = query.limit()?;
-    let (before, after) = (query.id("before")?, query.id("after")?);
+    let (before, after) = (query.place("before")?, query.id("after")?);
     let history = query.flag("history")?;
     query.finish()?;
     let window = choose(limit, before, after)?;
@@ -118,7 +118,7 @@ pub(super) async fn conversation(
 /// stands for the place before the first message.
 fn choose(
     limit: Option<u64>,
-    before: Option<Uuid>,
+    before: Option<Place>,
     after: Option<Uuid>,
 ) -> Result<Option<Window>, Error> {
     match (limit, before, after) {
@@ -214,12 +214,13 @@ mod tests {
     fn parameters_choose_the_window() {
         let id = Some(Uuid::from_u128(7));
         let nil = Some(Uuid::nil());
+        let before = id.map(Place::Message);
         let window = |limit, before, after| choose(limit, before, after).map_err(|e| e.code());
         assert_eq!(window(None, None, id), Ok(None));
-        assert_eq!(window(Some(5), id, None), Ok(Some(Window::Newest { before: id, limit: 5 })));
+        assert_eq!(window(Some(5), before, None), Ok(Some(Window::Newest { before, limit: 5 })));
         assert_eq!(window(Some(5), None, id), Ok(Some(Window::Oldest { after: id, limit: 5 })));
         assert_eq!(window(Some(5), None, nil), Ok(Some(Window::Oldest { after: None, limit: 5 })));
-        assert_eq!(window(None, id, None), Err(Code::InvalidRequest));
-        assert_eq!(window(Some(5), id, id), Err(Code::InvalidRequest));
+        assert_eq!(window(None, before, None), Err(Code::InvalidRequest));
+        assert_eq!(window(Some(5), before, id), Err(Code::InvalidRequest));
     }
 }

@@ -8,11 +8,11 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::connect::Store;
-use super::entity::{conversation, id, message};
+use super::entity::{conversation, id, message, micros};
 use super::failure::tell;
 use super::reports;
 use crate::domain::conversation::SHOWN_SUFFIX;
-use crate::domain::{Conversation, Direction, Message, PhoneNumber, Selector, Window};
+use crate::domain::{Conversation, Direction, Message, PhoneNumber, Place, Selector, Window};
 use crate::error::Error;
 
 /// How many candidates an ambiguous name is answered with.
@@ -51,8 +51,8 @@ impl Store {
         let tail: String =
             fragment.chars().skip(fragment.len().saturating_sub(SHOWN_SUFFIX)).collect();
         let last_eight: SimpleExpr = Expr::cust(match self.reader.get_database_backend() {
-            DatabaseBackend::Sqlite => "substr(id, -8)",
-            _ => "right(id, 8)",
+            DatabaseBackend::Sqlite => "substr(conversations.id, -8)",
+            _ => "right(conversations.id, 8)",
         });
         let ends = if tail.len() == SHOWN_SUFFIX {
             last_eight.eq(tail).and(C::Id.ends_with(fragment))
@@ -79,10 +79,13 @@ impl Store {
         use message::Column as C;
         let (anchor, limit, backwards) = match window {
             Window::Newest { before, limit } => (before, limit, true),
-            Window::Oldest { after, limit } => (after, limit, false),
+            Window::Oldest { after, limit } => (after.map(Place::Message), limit, false),
         };
         let mut query = message::Entity::find().filter(C::ConversationId.eq(id(thread)));
-        if let Some(anchor) = anchor {
+        if let Some(Place::Time(time)) = anchor {
+            query = query.filter(C::CreatedAt.lt(micros(time)));
+        }
+        if let Some(Place::Message(anchor)) = anchor {
             let row = message::Entity::find_by_id(id(anchor)).one(&self.reader).await?;
             let Some(row) = row.filter(|row| row.conversation_id.0 == thread) else {
                 return Ok(None);

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Listing, SendRequest, Status, Window};
+use crate::domain::{Listing, Place, SendRequest, Status, Timestamp, Window};
 use crate::error::Code;
 
 const EVENT: &str = include_str!("../../../tests/telnyx/events/inbound_sms.json");
@@ -126,7 +126,9 @@ async fn the_client_reads_what_the_threads_hold() {
         Window::Oldest { after: None, limit: 3 },
         Window::Oldest { after: middle, limit: 2 },
         Window::Newest { before: None, limit: 3 },
-        Window::Newest { before: middle, limit: 2 },
+        Window::Newest { before: middle.map(Place::Message), limit: 2 },
+        Window::Newest { before: Some(Place::Time(all[2].created_at)), limit: 2 },
+        Window::Newest { before: Some(Place::Time(Timestamp::from_micros(0))), limit: 2 },
     ] {
         let expected = here.messages(thread.id, window, true).await.expect("messages");
         let read = there.messages(thread.id, window, true).await.expect("messages");

@@ -3,6 +3,8 @@
 mod program;
 mod server;
 mod stand_in;
+mod terminal;
+mod tmux;
 mod webhook;
 mod world;
 
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 pub use program::{Done, Home, Running};
 pub use server::{LINES, Server};
 pub use stand_in::StandIn;
+pub use terminal::OnTerminal;
+pub use tmux::{Tmux, WITNESS};
 pub use webhook::{Signer, inbound};
 pub use world::{CONTACT, OWN, World};
 

@@ -30,6 +30,12 @@ impl Home {
         self
     }
 
+    /// Another user with the same variables but one.
+    pub fn without(&self, name: &str) -> Self {
+        let kept = self.variables.iter().filter(|(kept, _)| kept != name);
+        Self { variables: kept.cloned().collect(), ..Self::new() }
+    }
+
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -123,10 +129,27 @@ pub struct Running {
 impl Running {
     #[track_caller]
     pub fn start(mut command: Command, stdin: Option<&[u8]>) -> Self {
-        let file = || tempfile::tempfile().expect("a temporary file");
-        let same = |file: &File| file.try_clone().expect("the same file again");
         let (out, err) = (file(), file());
         command.stdout(same(&out)).stderr(same(&err));
+        Self::spawn(command, stdin, out, err)
+    }
+
+    /// Starts a command whose standard output goes elsewhere.
+    #[track_caller]
+    pub fn start_with_output(mut command: Command) -> Self {
+        let err = file();
+        command.stderr(same(&err));
+        Self::spawn(command, None, file(), err)
+    }
+
+    /// Starts a command both of whose outputs go elsewhere.
+    #[track_caller]
+    pub fn silent(command: Command) -> Self {
+        Self::spawn(command, None, file(), file())
+    }
+
+    #[track_caller]
+    fn spawn(mut command: Command, stdin: Option<&[u8]>, out: File, err: File) -> Self {
         if stdin.is_some() {
             command.stdin(Stdio::piped());
         }
@@ -162,6 +185,14 @@ impl Running {
         let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
         rustix::process::kill_process(pid, signal).expect("signalled");
     }
+}
+
+fn file() -> File {
+    tempfile::tempfile().expect("a temporary file")
+}
+
+fn same(file: &File) -> File {
+    file.try_clone().expect("the same file again")
 }
 
 fn text(file: &mut File) -> String {
