@@ -6,7 +6,7 @@
 pub use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_threads;
-mod m20261124_000001_opted_out;
+mod m20261124_000001_list_filters;
 
 /// Every migration, in order.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m20261123_000001_threads::Migration),
-            Box::new(m20261124_000001_opted_out::Migration),
+            Box::new(m20261124_000001_list_filters::Migration),
         ]
     }
 }

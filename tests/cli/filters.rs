@@ -182,7 +182,7 @@ on_both_databases!(
     a_rare_match_is_found_in_bounded_steps,
 );
 
-/// One message that failed, behind 12,000 threads whose contacts wrote last.
+/// One message of ours, behind 12,000 threads whose contacts wrote last.
 async fn a_rare_match_is_found_in_bounded_steps(db: TestDatabase) {
     let home = Home::new().set("DATABASE_URL", &db.url);
     home.run(&["migrate"]).exits(0);
@@ -204,7 +204,8 @@ async fn a_rare_match_is_found_in_bounded_steps(db: TestDatabase) {
             "INSERT INTO messages (id, conversation_id, direction, from_number, to_number, body, \
              status, status_rank, created_at) {count} SELECT {}, {}, \
              CASE WHEN i = 5 THEN 'outbound' ELSE 'inbound' END, '+1', '+2', 'Hi', \
-             CASE WHEN i = 5 THEN 'delivery_failed' ELSE 'received' END, 0, i FROM n",
+             CASE WHEN i = 5 THEN 'delivery_failed' ELSE 'received' END, \
+             CASE WHEN i = 5 THEN 100 ELSE 130 END, i FROM n",
             id("01b00000"),
             id("01a00000")
         ),
@@ -213,11 +214,15 @@ async fn a_rare_match_is_found_in_bounded_steps(db: TestDatabase) {
     }
     direct.close().await.expect("closed");
     let server = Server::start(&home);
-    let pages = walk(&server, "/conversations?limit=100&status=delivery_failed").await;
     let found = "01a00000-0000-7000-8000-000000000005";
+    let pages = walk(&server, "/conversations?limit=100&direction=outbound").await;
     assert_eq!(pages, [vec![], vec![], vec![found.to_owned()]]);
-    let streamed = server.get("/conversations?status=delivery_failed").await;
-    assert_eq!(streamed.json()[0]["id"], found);
+    let pages = walk(&server, "/conversations?limit=100&status=delivery_failed").await;
+    assert_eq!(pages, [[found]], "one glance a thread looks far");
+    for wish in ["direction=outbound", "status=delivery_failed"] {
+        let streamed = server.get(&format!("/conversations?{wish}")).await;
+        assert_eq!(streamed.json()[0]["id"], found);
+    }
     for remote in [&[][..], &["--server", &server.url()]] {
         for extent in [&[][..], &["--limit", "1"], &["--reverse"]] {
             let args = ["list", "--direction", "outbound", "--format", "ids"];

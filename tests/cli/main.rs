@@ -6,6 +6,7 @@ mod support;
 mod harness;
 
 mod access;
+mod completions;
 mod crash;
 mod crowd;
 mod databases;
