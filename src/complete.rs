@@ -153,7 +153,7 @@ impl Names {
     ) -> Vec<Conversation> {
         let answer = || {
             let (config, runtime) = (self.config()?, run::command_runtime()?);
-            runtime.block_on(async {
+            let answer = runtime.block_on(async {
                 let asked = tokio::time::timeout(PATIENCE, async {
                     let backend = run::backend(&config, Purpose::Read).await?;
                     let answer = question(&backend).await;
@@ -161,7 +161,10 @@ impl Names {
                     answer
                 });
                 asked.await.unwrap_or_else(|_| Ok(Vec::new()))
-            })
+            });
+            // Who still looks up a name somewhere must not keep anybody waiting.
+            runtime.shutdown_background();
+            answer
         };
         answer().unwrap_or_default()
     }

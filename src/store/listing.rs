@@ -5,7 +5,7 @@
 //! end with, one glance before. How many threads one page looks at is bounded, so that a wish that
 //! few fulfil costs many small pages and never one endless statement.
 
-use sea_orm::sea_query::{Alias, Expr, ExprTrait, JoinType, Query};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, JoinType, Query};
 use sea_orm::{
     ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, Iden, Order, QueryFilter,
     QueryOrder, QueryResult, QuerySelect, QueryTrait, Select,
@@ -190,18 +190,20 @@ impl Walk<'_> {
     }
 }
 
-/// What the last message of a thread must be like.
+/// What the last message of a thread must be like. Said so that a thread without any message has
+/// an answer, too: then PostgreSQL keeps to the threads, and does not read all messages first.
 fn of_last_message(listing: &Listing) -> Condition {
     use message::Column as C;
-    let is = |direction: Direction| C::Direction.eq(direction.as_str());
+    let last = |column: C| Expr::from(Func::coalesce([column.into_expr(), Expr::value("")]));
+    let is = |direction: Direction| last(C::Direction).eq(direction.as_str());
     let statuses = listing.statuses.iter().map(|status| status.as_str());
     let number = listing.number.as_ref().map(|number| {
         let number = number.as_str();
-        let out = is(Direction::Outbound).and(C::FromNumber.eq(number));
-        out.or(is(Direction::Inbound).and(C::ToNumber.eq(number)))
+        let out = is(Direction::Outbound).and(last(C::FromNumber).eq(number));
+        out.or(is(Direction::Inbound).and(last(C::ToNumber).eq(number)))
     });
     Condition::all()
-        .add_option((!listing.statuses.is_empty()).then(|| C::Status.is_in(statuses)))
+        .add_option((!listing.statuses.is_empty()).then(|| last(C::Status).is_in(statuses)))
         .add_option(listing.direction.map(is))
         .add_option(number)
 }
