@@ -90,6 +90,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod commands;
+pub mod complete;
 pub mod config;
 pub mod domain;
 pub mod error;

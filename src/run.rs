@@ -14,6 +14,7 @@ use crate::clock;
 use crate::commands::{
     self, copy, generate, list, migrate, retry, sandbox, send, serve, settle, show, signals,
 };
+use crate::complete;
 use crate::config::{Config, Flags, Source};
 use crate::error::Error;
 use crate::logging;
@@ -24,6 +25,15 @@ use crate::systemd;
 
 /// Runs one command line, the program's name first. Prints every failure once, on standard error.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match complete::answered(&args) {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(2);
+        }
+    }
     let cli = match cli::parse(args) {
         Ok(cli) => cli,
         Err(Refusal::Show(help)) => {
@@ -73,14 +83,16 @@ impl Context {
         self.facts.pager(look).filter(|_| !args.no_pager)
     }
 
-    /// The threads, where the settings say they are.
     async fn backend(&self, purpose: Purpose) -> Result<Backend, Error> {
-        match &self.config.server {
-            Some(server) => {
-                Client::new(server, self.config.api_tokens.first()).map(Backend::Remote)
-            }
-            None => serve::open(&self.config, purpose).await.map(Backend::Local),
-        }
+        backend(&self.config, purpose).await
+    }
+}
+
+/// The threads, where the settings say they are.
+pub(crate) async fn backend(config: &Config, purpose: Purpose) -> Result<Backend, Error> {
+    match &config.server {
+        Some(server) => Client::new(server, config.api_tokens.first()).map(Backend::Remote),
+        None => serve::open(config, purpose).await.map(Backend::Local),
     }
 }
 
@@ -208,7 +220,7 @@ fn stdout() -> impl Write {
 }
 
 /// A short command needs no threads of its own.
-fn command_runtime() -> Result<Runtime, Error> {
+pub(crate) fn command_runtime() -> Result<Runtime, Error> {
     Builder::new_current_thread().enable_all().build().map_err(|_| Error::internal())
 }
 

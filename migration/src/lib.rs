@@ -8,6 +8,7 @@
 pub use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_threads;
+mod m20261124_000001_list_filters;
 
 /// Every migration, in order.
 #[derive(Debug)]
@@ -16,6 +17,9 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_threads::Migration)]
+        vec![
+            Box::new(m20261123_000001_threads::Migration),
+            Box::new(m20261124_000001_list_filters::Migration),
+        ]
     }
 }

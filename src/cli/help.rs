@@ -55,8 +55,9 @@ pub(super) const LIST: Page = Page {
     examples: "\
 Examples:
   convo list
+  convo list --direction inbound --since 2d
   convo list --json | jq -r '.[].contact_number'
-  convo list --format ids | xargs -n1 convo show",
+  convo list --status unknown --format ids | xargs -n1 convo show",
     description: "\
 On a terminal, a table of the 50 threads that were active last. In a pipe, or when a format is \
 given, all threads, written while they are read.
@@ -65,15 +66,29 @@ A table that outgrows the screen is shown in a pager.
 
 In the table, an arrow to the left marks what the contact wrote and one to the right what we \
 wrote; the status is that of the last message. The id is shown by its last 8 digits, which name \
-the thread to convo show.",
+the thread to convo show.
+
+A thread is listed when it fits every filter. --status, --direction and --number ask about the \
+thread's last message: --direction inbound finds those who wait for an answer; --number is the \
+number of ours that it went out from or came in to. --status takes the words of a pipe: pending, \
+unknown, scheduled, queued, sending, sent, delivery_unconfirmed, expired, cancelled, \
+sending_failed, delivery_failed, delivered, read, received. A date begins at midnight here. With \
+--reverse, --limit prints the threads that have been quiet longest.",
     output: "\
 In a pipe, one thread a line, its fields separated by TAB:
 
   id  contact_number  message_count  last_message_at
   direction  status  opted_out_at  body
 
-direction, status and body are those of the last message. json and jsonl have the fields of the \
-REST API; csv has the fields above under a header line.",
+direction, status and body are those of the last message. csv has the fields above under a header \
+line; ids are those of the threads. json is one array and jsonl one object a line, with the fields \
+of the REST API:
+
+  id  contact_number  message_count  last_message_at  created_at
+  opted_out_at  opted_out_number
+  last_message: id  direction  body  media_count  status  created_at
+
+More fields may follow these; these stay.",
 };
 
 pub(super) const SHOW: Page = Page {
@@ -118,6 +133,7 @@ Examples:
   convo send +12125551234 \"Running late, 10 min\"
   convo send +12125551234 --dry-run < note.txt
   id=$(convo send +12125551234 \"Your code is 1234\") || echo \"exit $?\"
+  convo send +12125551234 \"Fire!\" --wait=delivered --timeout 2m
   convo send +12125551234 -- \"--json is an option, this is a text\"",
     description: "\
 The message is stored before it is offered to Telnyx, and what became of it is stored after. The \
@@ -127,13 +143,19 @@ tried again, 9 when nobody knows.
 After exit 9, repeat it with the printed key only: convo send --idempotency-key KEY. Under the \
 same key, the same message goes out once.
 
+With --wait, the exit code tells how it ended: 0 when it is final and did not fail, 6 when it \
+failed, 8 when the time ran out before it was final, 9 when nobody knows. --wait=sent is content \
+once the carrier has it; --wait=delivered asks for proof, and tells a delivery that was never \
+confirmed by 9. The time counts from when Telnyx took it. Ctrl-C ends the wait, not the message.
+
 With TEXT, standard input is never read. Without it, standard input is the text, less one line \
 break at its end. A TEXT that begins with a hyphen is a text unless it is the name of an option; \
 after -- it is always a text.",
     output: "\
-The id of the stored message, whatever the exit code; with --json, the message as the REST API has \
-it; with --dry-run, the plan: one field a line, its name and value separated by TAB in a pipe. One \
-line for people goes to standard error.",
+The id of the stored message, whatever the exit code, and before any wait; with --json, the \
+message as the REST API has it, once the wait is over; with --dry-run, the plan: from, to, \
+conversation_id, encoding, segments, units and opted_out_at, one field a line, its name and value \
+separated by TAB in a pipe. One line for people goes to standard error.",
 };
 
 pub(super) const RETRY: Page = Page {

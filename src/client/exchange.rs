@@ -244,17 +244,22 @@ fn hint_of_connecting(error: &reqwest::Error) -> Option<&'static str> {
     if causes().any(|cause| cause.to_string().starts_with("dns error")) {
         return Some("check the name in CONVO_SERVER, and this machine's network");
     }
-    let tls = causes().find_map(|cause| {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        inner.and_then(|inner| inner.downcast_ref()).or_else(|| cause.downcast_ref())
-    });
-    match tls? {
+    match causes().find_map(unwrapped)? {
         rustls::Error::InvalidCertificate(_) => Some(
             "its certificate is not trusted here: renew it, or add its authority to this system's \
              CA certificates",
         ),
         _ => Some("no TLS there: is CONVO_SERVER right, and does the server speak https?"),
     }
+}
+
+/// What TLS says, under any number of wrappings.
+fn unwrapped<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut inner = cause;
+    while let Some(wrapping) = inner.downcast_ref::<std::io::Error>() {
+        inner = wrapping.get_ref()?;
+    }
+    inner.downcast_ref()
 }
 
 /// Whether what came back is no HTTP at all.

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory, ValueEnum};
-use clap_complete::{Generator, Shell};
+use clap::CommandFactory;
+use clap_complete::env::{EnvCompleter, Shells};
 
 use super::man;
 use crate::cli::Cli;
+use crate::complete::{PROGRAM, VARIABLE};
 use crate::error::{Code, Error};
 
 /// Writes every generated file below `dir`.
@@ -30,8 +31,7 @@ pub fn run(dir: &Path) -> Result<(), Error> {
 /// but the definition of the command line.
 #[must_use]
 pub fn files() -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files: Vec<_> =
-        Shell::value_variants().iter().map(|shell| completion(*shell)).collect();
+    let mut files: Vec<_> = Shells::builtins().iter().map(completion).collect();
     let mut program = Cli::command();
     program.build();
     files.push(manual(&program));
@@ -40,22 +40,30 @@ pub fn files() -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-fn completion(shell: Shell) -> (PathBuf, Vec<u8>) {
+/// What makes a shell ask this program at the TAB key, under the name that it looks for.
+fn completion(shell: &dyn EnvCompleter) -> (PathBuf, Vec<u8>) {
     let mut bytes = Vec::new();
-    clap_complete::generate(shell, &mut offered(), "convo", &mut bytes);
-    (Path::new("completions").join(shell.file_name("convo")), bytes)
+    let written = shell.write_registration(VARIABLE, PROGRAM, PROGRAM, PROGRAM, &mut bytes);
+    debug_assert!(written.is_ok(), "writing to memory cannot fail");
+    let name = match shell.name() {
+        "bash" => "convo.bash",
+        "elvish" => "convo.elv",
+        "fish" => "convo.fish",
+        "powershell" => "_convo.ps1",
+        // zsh loads the file at the first TAB, which is to be answered as well.
+        _ => {
+            bytes.extend_from_slice(ANSWER_AT_ONCE);
+            "_convo"
+        }
+    };
+    (Path::new("completions").join(name), bytes)
 }
 
-/// The command line without what is hidden: clap_complete would offer that, too.
-fn offered() -> clap::Command {
-    let whole = Cli::command();
-    let shown = whole.get_subcommands().filter(|command| !command.is_hide_set());
-    clap::Command::new("convo")
-        .version(env!("CARGO_PKG_VERSION"))
-        .disable_help_subcommand(true)
-        .args(whole.get_arguments())
-        .subcommands(shown)
-}
+const ANSWER_AT_ONCE: &[u8] = b"
+if [ \"$funcstack[1]\" = \"_convo\" ]; then
+    _clap_dynamic_completer_convo \"$@\"
+fi
+";
 
 fn manual(command: &clap::Command) -> (PathBuf, Vec<u8>) {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());

@@ -1,6 +1,6 @@
 //! Reading one thread and its messages along the indices. Nothing here grows with the tables.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, Order, QueryFilter, QueryOrder,
     QuerySelect,
@@ -50,16 +50,46 @@ impl Store {
         let begins = C::Id.gte(fragment).and(C::Id.lt(beyond_hex));
         let tail: String =
             fragment.chars().skip(fragment.len().saturating_sub(SHOWN_SUFFIX)).collect();
-        let last_eight: SimpleExpr = Expr::cust(match self.reader.get_database_backend() {
-            DatabaseBackend::Sqlite => "substr(conversations.id, -8)",
-            _ => "right(conversations.id, 8)",
-        });
         let ends = if tail.len() == SHOWN_SUFFIX {
-            last_eight.eq(tail).and(C::Id.ends_with(fragment))
+            self.id_suffix().eq(tail).and(C::Id.ends_with(fragment))
         } else {
             C::Id.ends_with(fragment)
         };
         Condition::any().add(begins).add(ends)
+    }
+
+    /// Threads whose contact or id begins with a text, or whose id ends with digits that begin so,
+    /// without their messages: as many of each as wanted, along an index each.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub async fn beginning_with(&self, text: &str, limit: u64) -> Result<Vec<Conversation>, Error> {
+        use conversation::Column as C;
+        let beyond = format!("{text}{}", char::MAX);
+        let suffix = self.id_suffix();
+        let mut found = Vec::new();
+        for (key, is_possible) in [
+            (C::ContactNumber.into_expr(), true),
+            (suffix, text.len() <= SHOWN_SUFFIX && is_of_id(text)),
+            (C::Id.into_expr(), is_of_id(text)),
+        ] {
+            if !is_possible {
+                continue;
+            }
+            let begins = key.clone().gte(text).and(key.clone().lt(beyond.as_str()));
+            let query = conversation::Entity::find().filter(begins).order_by_asc(key).limit(limit);
+            let rows = query.all(&self.reader).await.map_err(|error| tell(&error))?;
+            found.extend(rows.into_iter().map(Conversation::from));
+        }
+        Ok(found)
+    }
+
+    /// The last eight characters of an id, which have an index.
+    fn id_suffix(&self) -> Expr {
+        Expr::cust(match self.reader.get_database_backend() {
+            DatabaseBackend::Sqlite => "substr(conversations.id, -8)",
+            _ => "right(conversations.id, 8)",
+        })
     }
 
     /// Messages of a thread in chronological order; `None` when the window begins at a message
@@ -168,4 +198,9 @@ impl Store {
             .map_err(|error| tell(&error))?;
         Ok(number.map(PhoneNumber::from_stored))
     }
+}
+
+/// Whether a text can be a part of an id.
+fn is_of_id(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
 }

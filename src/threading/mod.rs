@@ -131,6 +131,18 @@ impl Threads {
         self.list(&Listing::default(), after, limit).await.map(|page| page.rows)
     }
 
+    /// Threads whose contact or id begins with a text, or whose id ends with digits that begin so;
+    /// without a text, those active last.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub async fn beginning_with(&self, text: &str, limit: u64) -> Result<Vec<Conversation>, Error> {
+        match text {
+            "" => self.conversations(None, limit).await,
+            text => self.store.beginning_with(text, limit).await,
+        }
+    }
+
     /// The thread a person named.
     ///
     /// # Errors

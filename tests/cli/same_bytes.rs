@@ -8,7 +8,7 @@ use crate::support::{TestDatabase, example};
 
 /// Runs a command in both ways.
 #[track_caller]
-fn both(world: &World, args: &[&str]) -> (Done, Done) {
+pub fn both(world: &World, args: &[&str]) -> (Done, Done) {
     let url = world.server.url();
     let remote: Vec<_> = args.iter().copied().chain(["--server", &url]).collect();
     (world.home.run(args), world.home.run(&remote))
@@ -17,8 +17,8 @@ fn both(world: &World, args: &[&str]) -> (Done, Done) {
 /// Asserts that a command says the same here and there. Relative times ("2 s ago") may tick
 /// between two runs, so the local one is repeated until it says the same before and after.
 #[track_caller]
-fn same(world: &World, args: &[&str]) -> Done {
-    loop {
+pub fn same(world: &World, args: &[&str]) -> Done {
+    for _ in 0..100 {
         let (here, there) = both(world, args);
         let again = world.home.run(args);
         if here.bytes() == again.bytes() {
@@ -26,6 +26,7 @@ fn same(world: &World, args: &[&str]) -> Done {
             return here;
         }
     }
+    panic!("{args:?} says something else each time: {:?}", world.home.run(args));
 }
 
 /// A few threads with everything in them that is hard to print.

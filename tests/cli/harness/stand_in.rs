@@ -22,14 +22,20 @@ pub struct StandIn {
 
 impl StandIn {
     pub async fn answering(answer: &str) -> Self {
+        Self::in_turn(&[answer]).await
+    }
+
+    /// Answers one after the other; the last one for ever.
+    pub async fn in_turn(answers: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base_url = format!("http://{}/v2", listener.local_addr().expect("an address"));
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let end = CancellationToken::new();
-        let (all, answer) = (Arc::clone(&asked), answer.to_owned());
+        let all = Arc::clone(&asked);
+        let answers: Arc<[String]> = answers.iter().map(|answer| (*answer).to_owned()).collect();
         tokio::spawn(end.clone().run_until_cancelled_owned(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, answer.clone(), Arc::clone(&all)));
+                tokio::spawn(serve(stream, Arc::clone(&answers), Arc::clone(&all)));
             }
         }));
         Self { base_url, asked, _end: end.drop_guard() }
@@ -54,7 +60,7 @@ impl StandIn {
     }
 }
 
-async fn serve(mut stream: TcpStream, answer: String, all: Arc<Mutex<Vec<Asked>>>) {
+async fn serve(mut stream: TcpStream, answers: Arc<[String]>, all: Arc<Mutex<Vec<Asked>>>) {
     let mut bytes = Vec::new();
     let mut piece = [0; 4096];
     loop {
@@ -72,6 +78,7 @@ async fn serve(mut stream: TcpStream, answer: String, all: Arc<Mutex<Vec<Asked>>
                 all.push((head, body.to_owned()));
                 all.len()
             };
+            let answer = &answers[n.min(answers.len()) - 1];
             if answer == SILENCE {
                 // Until the other side gives up.
                 let _ = stream.read(&mut piece).await;

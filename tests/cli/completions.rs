@@ -1,0 +1,118 @@
+//! The TAB key: the committed bash completions in a real bash, asking the real program.
+
+use convo::sandbox::Behaviour;
+
+use crate::harness::{CONTACT, Done, Home, OWN, World, inbound};
+use crate::on_both_databases;
+use crate::support::TestDatabase;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/completions/convo.bash");
+
+/// What bash offers behind a line; the last word is the one to complete.
+#[track_caller]
+fn tab(home: &Home, words: &[&str]) -> Vec<String> {
+    let quoted: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
+    let (at, last) = (words.len() - 1, quoted.last().expect("a word"));
+    let done = home.script(&format!(
+        "set -u; source '{SCRIPT}'; COMP_WORDS=({words}); COMP_CWORD={at}; COMP_TYPE=9
+        _clap_complete_convo convo {last} ''; printf '%s\\n' ${{COMPREPLY[@]+\"${{COMPREPLY[@]}}\"}}",
+        words = quoted.join(" "),
+    ));
+    let offered = done.silent().out;
+    offered.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+async fn contacts_ids_and_numbers_come_from_the_threads(db: TestDatabase) {
+    let world = World::with(db, |home| home.set("CONVO_SEND_TIMEOUT", "1")).await;
+    let evil = "$(touch hacked)";
+    for (n, from) in [CONTACT, "+442079460958", "72975", "ACME", evil].iter().enumerate() {
+        let body = inbound(&format!("e{n}"), &format!("m{n}"), from, "Hi");
+        world.signer.post(&world.server, body).await;
+    }
+    let lost = Behaviour::Vanished.number();
+    let message = world.home.run(&["send", lost, "Hi"]).exits(9).id().to_owned();
+    let ids = |home: &Home, contact: &str| home.run(&["show", contact, "--json"]).json();
+    let evil_id = ids(&world.home, evil)["id"].as_str().expect("an id").to_owned();
+    let id = ids(&world.home, CONTACT)["id"].as_str().expect("an id").to_owned();
+    let url = world.server.url();
+    let away = Home::new().set("CONVO_SERVER", &url).set("TELNYX_PHONE_NUMBER", OWN);
+    let typed = Home::new().set("TELNYX_PHONE_NUMBER", OWN);
+    let dotenv = Home::new().set("TELNYX_PHONE_NUMBER", OWN);
+    dotenv.write(".env", format!("CONVO_SERVER={url}\n"));
+    for (home, lead) in [
+        (&world.home, &["convo"][..]),
+        (&away, &["convo"]),
+        (&dotenv, &["convo"]),
+        (&typed, &["convo", "--server", &url]),
+    ] {
+        let tab = |words: &[&str]| tab(home, &[lead, words].concat());
+        assert_eq!(tab(&["show", "+44"]), ["+442079460958"]);
+        assert_eq!(tab(&["show", "AC"]), ["ACME"]);
+        assert_eq!(tab(&["send", "+1212555"]).len(), 2);
+        let all = tab(&["show", ""]);
+        for contact in [CONTACT, "+442079460958", "72975", "ACME", lost, &evil_id[28..]] {
+            assert!(all.iter().any(|offered| offered == contact), "{contact}: {all:?}");
+        }
+        assert!(!all.iter().any(|offered| offered.contains("hacked")), "{all:?}");
+        assert_eq!(tab(&["show", &evil_id[28..33]]), [&evil_id[28..]]);
+        assert_eq!(tab(&["show", &id[..30]]), [id.as_str()]);
+        assert_eq!(tab(&["show", "+1999"]), [""; 0]);
+        assert_eq!(tab(&["send", CONTACT, "Hi", "--from", ""]), [OWN]);
+        assert_eq!(tab(&["list", "--number", "+1"]), [OWN]);
+        assert_eq!(tab(&["retry", &message[..4]]), [message.as_str()]);
+        assert_eq!(
+            tab(&["list", "--status", "sent,deliv"]),
+            ["sent,delivery_unconfirmed", "sent,delivery_failed", "sent,delivered"]
+        );
+        assert_eq!(tab(&["sho"]), ["show"]);
+        assert!(tab(&["show", "--hist"]) == ["--history"]);
+    }
+    assert!(!world.home.files().contains(&"hacked".to_owned()));
+}
+
+on_both_databases!(contacts_ids_and_numbers_come_from_the_threads);
+
+/// As the shells ask that have no test here.
+fn asked(home: &Home, shell: &str, words: &[&str]) -> Done {
+    let mut command = home.command(&[&["--", "convo"], words].concat());
+    command.env("CONVO_COMPLETE", shell).env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+    crate::harness::Running::start(command, None).wait()
+}
+
+#[test]
+fn whatever_is_amiss_the_tab_key_is_silent_and_changes_nothing() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = format!("http://{}", port.local_addr().expect("an address"));
+    drop(port);
+    let homes = [
+        Home::new(),
+        Home::new().set("DATABASE_URL", "mysql://me:hunter2@h/d"),
+        Home::new().set("DATABASE_URL", nobody.replace("http:", "postgres:") + "/convo"),
+        Home::new().set("CONVO_SERVER", &nobody),
+        Home::new().set("CONVO_SERVER", "nonsense"),
+        Home::new().set("CONVO_API_TOKEN_FILE", "nowhere"),
+    ];
+    for home in &homes {
+        for words in [&["show", "+1"][..], &["retry", "01"], &["send", "+1"]] {
+            assert_eq!(tab(home, &[&["convo"], words].concat()), [""; 0]);
+            for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+                let done = asked(home, shell, words).silent();
+                assert_eq!(done.out.trim(), "", "{shell} {words:?}");
+            }
+        }
+        assert_eq!(home.files(), [""; 0], "nothing is made");
+    }
+    // A file of somebody else, and a database that waits for its migration, stay as they are.
+    let home = Home::new();
+    for bytes in [&b"not a database"[..], b""] {
+        let file = home.write("conversations.db", bytes);
+        assert_eq!(
+            tab(&home, &["convo", "show", ""]).iter().filter(|w| !w.starts_with('-')).count(),
+            0
+        );
+        assert_eq!(std::fs::read(&file).expect("the file"), bytes);
+        assert_eq!(home.files(), ["conversations.db"]);
+    }
+    let done = Home::new().set("CONVO_COMPLETE", "tcsh").run(&["list"]).exits(2);
+    assert!(done.err.contains("unknown shell `tcsh`"), "{}", done.err);
+}
