@@ -77,7 +77,7 @@ impl Families {
                 "convo_database_errors_total",
                 "Failures of the database, by class",
                 "class",
-                ["contention", "data", "unavailable"],
+                ["contention", "data", "unavailable", "held"],
             )?,
             registry,
         })
