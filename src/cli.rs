@@ -93,7 +93,7 @@ pub enum Command {
     /// Create the database's tables, or bring them up to date
     #[command(after_help = help::MIGRATE.examples)]
     Migrate,
-    /// Copy a whole database into another: from SQLite to PostgreSQL, or back
+    /// Copy a whole database into another, of either kind
     #[command(after_help = help::COPY.examples)]
     Copy(CopyArgs),
     /// Run a simulated Telnyx by itself, for any program to talk to

@@ -25,7 +25,7 @@ pub(super) const TEMPLATE: &str = "\
   \u{1b}[1mserve\u{1b}[0m    Receive Telnyx's webhooks and serve the REST API
   \u{1b}[1msettle\u{1b}[0m   Settle what dead processes and lost answers left open
   \u{1b}[1mmigrate\u{1b}[0m  Create the database's tables, or bring them up to date
-  \u{1b}[1mcopy\u{1b}[0m     Copy a whole database into another: from SQLite to PostgreSQL, or back
+  \u{1b}[1mcopy\u{1b}[0m     Copy a whole database into another, of either kind
   \u{1b}[1msandbox\u{1b}[0m  Run a simulated Telnyx by itself, for any program to talk to
 
 \u{1b}[1mOptions of every command:\u{1b}[0m

@@ -175,7 +175,7 @@ impl Table {
     }
 
     fn key(&self) -> SimpleExpr {
-        Expr::tuple(self.keys.iter().map(|key| Expr::col(Alias::new(*key)))).into()
+        Expr::tuple(self.keys.iter().map(|key| Expr::col(Alias::new(*key))))
     }
 
     fn key_kinds(&self) -> impl Iterator<Item = Kind> {
@@ -185,7 +185,7 @@ impl Table {
 }
 
 fn values(row: &Row) -> SimpleExpr {
-    Expr::tuple(row.iter().cloned().map(Expr::val)).into()
+    Expr::tuple(row.iter().cloned().map(Expr::val))
 }
 
 impl Kind {
