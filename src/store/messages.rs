@@ -146,6 +146,7 @@ fn cells(message: &NewMessage) -> [(&'static str, Value); 25] {
         ("repeats_left", offer.and_then(|offer| offer.repeats_left).into()),
     ]
 }
+
 /// Marks a contact as opted out, or lifts the mark, unless something later has decided already.
 pub(super) async fn decide_opt_out(
     db: &impl ConnectionTrait,
