@@ -56,6 +56,7 @@ pub async fn run(
         false => None,
     };
     warn_of_missing(&config);
+    let telnyx = telnyx(&config)?;
     let server = Server::new(App {
         access: Access::new(&config.api_tokens),
         verifier: Arc::new(Verifier::new(&config.public_keys)?),
@@ -75,7 +76,7 @@ pub async fn run(
         store.note_sandbox(&played.base_url()).await?;
         banner(out, address, &config, played);
     }
-    let threads = threads(&config, store)?;
+    let threads = threads(&config, store, telnyx);
     server.open(threads.clone());
     tracing::info!(target: "convo::server", %address, sandbox = config.sandbox, "listening");
     systemd::ready(&format!("serving on {address}"));
@@ -210,15 +211,19 @@ pub async fn open(config: &Config, purpose: Purpose) -> Result<Threads, Error> {
         // Who only reads has no use for Telnyx, nor for the time that TLS takes to set up.
         config.api_key = None;
     }
-    threads(&config, store)
+    let telnyx = telnyx(&config)?;
+    Ok(threads(&config, store, telnyx))
 }
 
-/// The threads of a store, with the way to Telnyx if there is a key.
-fn threads(config: &Config, store: Store) -> Result<Threads, Error> {
-    let patience = config.policy.timeout;
-    let telnyx = config.api_key.clone();
-    let telnyx = telnyx.map(|key| Client::new(&config.telnyx_base_url, key, patience));
-    Ok(Threads::new(store, telnyx.transpose()?, config.numbers.clone(), config.policy.clone()))
+/// The way to Telnyx, if there is a key.
+fn telnyx(config: &Config) -> Result<Option<Client>, Error> {
+    let key = config.api_key.clone();
+    let client = |key| Client::new(&config.telnyx_base_url, key, config.policy.timeout);
+    key.map(client).transpose()
+}
+
+fn threads(config: &Config, store: Store, telnyx: Option<Client>) -> Threads {
+    Threads::new(store, telnyx, config.numbers.clone(), config.policy.clone())
 }
 
 /// Points a sandbox configuration at the simulated Telnyx, as far as there is one.
