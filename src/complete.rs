@@ -68,7 +68,9 @@ fn command(names: &Arc<Names>) -> clap::Command {
             show.mut_arg("thread", |arg| arg.add(offering(Names::contacts_and_ids)))
         })
         .mut_subcommand("send", |send| {
-            send.mut_arg("to", |arg| arg.add(offering(Names::contacts)))
+            // An argument that is changed moves behind the others; its place stays.
+            send.mut_arg("to", |arg| arg.index(1).add(offering(Names::contacts)))
+                .mut_arg("text", |arg| arg.index(2))
                 .mut_arg("from", |arg| arg.add(offering(Names::own_numbers)))
         })
         .mut_subcommand("list", |list| {

@@ -48,7 +48,7 @@ async fn contacts_ids_and_numbers_come_from_the_threads(db: TestDatabase) {
         let tab = |words: &[&str]| tab(home, &[lead, words].concat());
         assert_eq!(tab(&["show", "+44"]), ["+442079460958"]);
         assert_eq!(tab(&["show", "AC"]), ["ACME"]);
-        assert_eq!(tab(&["send", "+1212555"]).len(), 2);
+        assert_eq!(tab(&["send", "+1"]).len(), 2);
         let all = tab(&["show", ""]);
         for contact in [CONTACT, "+442079460958", "72975", "ACME", lost, &evil_id[28..]] {
             assert!(all.iter().any(|offered| offered == contact), "{contact}: {all:?}");

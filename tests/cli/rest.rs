@@ -163,7 +163,7 @@ async fn every_refusal_has_the_same_shape() {
         ("/conversations?limit=0", 400, "invalid_request"),
         ("/conversations?limit=1001", 400, "invalid_request"),
         ("/conversations?after=1", 400, "invalid_request"),
-        ("/conversations?frm=1", 400, "invalid_request"),
+        ("/conversations?frm=1", 400, "unknown_parameter"),
         ("/conversations/a%00b", 400, "invalid_request"),
         ("/conversations/%ff", 400, "invalid_request"),
         ("/messages/nonsense", 404, "message_not_found"),
