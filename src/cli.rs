@@ -99,7 +99,10 @@ pub enum Command {
     /// Run a simulated Telnyx by itself, for any program to talk to
     #[command(after_help = help::SANDBOX.examples)]
     Sandbox(SandboxArgs),
-    /// Write the shell completions and manual pages below a directory
+    /// Print the OpenAPI document of the REST API
+    #[command(after_help = help::OPENAPI.examples)]
+    Openapi,
+    /// Write the generated files of the repository below a directory
     #[command(hide = true)]
     Generate(GenerateArgs),
 }
@@ -270,7 +273,7 @@ pub struct SandboxArgs {
 /// Arguments of `generate`.
 #[derive(Args, Clone, Debug)]
 pub struct GenerateArgs {
-    /// The directory that gets completions/ and man/
+    /// The directory that gets completions/, man/ and docs/openapi.json
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 }

@@ -7,13 +7,14 @@
 use std::fmt;
 
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::phone::NumberError;
 
 /// What kind of failure it is. The words are stable: programs match on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The request or the arguments make no sense.
@@ -46,8 +47,10 @@ pub enum Code {
     InvalidSignature,
     /// The caller has no or a wrong API token.
     Unauthorized,
-    /// Without a token, only local programs are served.
+    /// The caller's API token lacks the scope; without any token, only local programs are served.
     Forbidden,
+    /// Too many wrong API tokens came from the caller's address.
+    TooManyAttempts,
     /// Telnyx refused our API key.
     InvalidApiKey,
     /// A setting is missing or makes no sense.
@@ -107,7 +110,7 @@ impl Code {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyKeyReused | Self::TelnyxRefused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Self::TelnyxUnreachable
             | Self::NotConfigured
             | Self::DatabaseNotReady
@@ -138,6 +141,7 @@ impl Code {
             Self::InvalidSignature
             | Self::Unauthorized
             | Self::Forbidden
+            | Self::TooManyAttempts
             | Self::InvalidApiKey
             | Self::NotConfigured
             | Self::DatabaseNotReady
@@ -180,7 +184,7 @@ struct Told {
 }
 
 /// What may help beside the sentence. Field names are the API's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Extra {
     /// More words from Telnyx.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,7 +207,8 @@ pub struct Extra {
 }
 
 /// The JSON body of an error answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Error")]
 pub struct ErrorBody {
     /// What happened, as a sentence.
     pub error: String,

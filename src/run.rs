@@ -12,7 +12,8 @@ use crate::cli::{self, Cli, Command, GlobalArgs, PrintArgs, Refusal, RetryArgs, 
 use crate::client::Client;
 use crate::clock;
 use crate::commands::{
-    self, copy, generate, list, migrate, retry, sandbox, send, serve, settle, show, signals,
+    self, copy, generate, list, migrate, openapi, retry, sandbox, send, serve, settle, show,
+    signals,
 };
 use crate::complete;
 use crate::config::{Config, Flags, Source};
@@ -91,7 +92,10 @@ impl Context {
 /// The threads, where the settings say they are.
 pub(crate) async fn backend(config: &Config, purpose: Purpose) -> Result<Backend, Error> {
     match &config.server {
-        Some(server) => Client::new(server, config.api_tokens.first()).map(Backend::Remote),
+        Some(server) => {
+            let token = config.api_tokens.first().map(|token| &token.secret);
+            Client::new(server, token).map(Backend::Remote)
+        }
         None => serve::open(config, purpose).await.map(Backend::Local),
     }
 }
@@ -100,6 +104,7 @@ fn execute(cli: Cli) -> Result<(), Error> {
     let global = cli.global;
     match cli.command {
         Command::Generate(args) => generate::run(&args.dir),
+        Command::Openapi => openapi::run(&mut io::stdout()),
         Command::Serve(args) => {
             let context = Context::new(global, Flags { listen: args.listen, ..Flags::default() })?;
             let _log = logging::start_server(&context.config)?;

@@ -1,10 +1,13 @@
-//! The committed completions and manual pages are what the program would write today.
+//! The committed completions, manual pages and API document are what the program would write
+//! today.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What holds generated files and nothing else.
 const FOLDERS: [&str; 2] = ["completions", "man"];
+const API: &str = "docs/openapi.json";
 const HOW: &str = "run `cargo run -- generate .` and commit what changed";
 
 fn files_below(root: &Path) -> BTreeSet<PathBuf> {
@@ -13,7 +16,7 @@ fn files_below(root: &Path) -> BTreeSet<PathBuf> {
         let names = fs::read_dir(root.join(folder)).expect("a folder of generated files");
         names.map(|entry| folder.join(entry.expect("an entry").file_name()))
     });
-    entries.collect()
+    entries.chain([PathBuf::from(API)]).collect()
 }
 
 #[test]
@@ -34,9 +37,10 @@ fn every_shell_and_every_command_has_its_file() {
     for name in ["convo.bash", "_convo", "convo.fish", "_convo.ps1", "convo.elv"] {
         assert!(committed.contains(&Path::new("completions").join(name)), "{name}");
     }
-    for name in
-        ["", "-list", "-show", "-send", "-retry", "-serve", "-settle", "-migrate", "-sandbox"]
-    {
+    for name in [
+        "", "-list", "-show", "-send", "-retry", "-serve", "-settle", "-migrate", "-sandbox",
+        "-openapi",
+    ] {
         assert!(committed.contains(&PathBuf::from(format!("man/convo{name}.1"))), "{name}");
     }
 }

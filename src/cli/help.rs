@@ -27,14 +27,14 @@ pub(super) const TEMPLATE: &str = "\
   \u{1b}[1mmigrate\u{1b}[0m  Create the database's tables, or bring them up to date
   \u{1b}[1mcopy\u{1b}[0m     Copy a whole database into another, of either kind
   \u{1b}[1msandbox\u{1b}[0m  Run a simulated Telnyx by itself, for any program to talk to
+  \u{1b}[1mopenapi\u{1b}[0m  Print the OpenAPI document of the REST API
 
 \u{1b}[1mOptions of every command:\u{1b}[0m
   \u{1b}[1m--sandbox\u{1b}[0m       Play with a simulated Telnyx; first: convo serve --sandbox
   \u{1b}[1m--server\u{1b}[0m <URL>  Ask this convo server, not the database [env: CONVO_SERVER]
   \u{1b}[1m--color\u{1b}[0m <WHEN>  Use colour: auto, always or never
   \u{1b}[1m--utc\u{1b}[0m           Show times to people in UTC, not in the local time zone
-  \u{1b}[1m-h, --help\u{1b}[0m      Print help; after a command, its options and examples
-  \u{1b}[1m-V, --version\u{1b}[0m   Print version
+  \u{1b}[1m-h, --help\u{1b}[0m      Print help; after a command, its options (-V: the version)
 ";
 
 /// What a manual page says beyond the options.
@@ -185,11 +185,15 @@ pub(super) const SERVE: Page = Page {
 Examples:
   convo serve --sandbox
   convo serve
-  CONVO_API_TOKEN=secret convo serve --listen 0.0.0.0:8080",
+  CONVO_API_TOKEN_FILE=/etc/convo/tokens convo serve --listen 0.0.0.0:8080",
     description: "\
 Telnyx posts its webhooks to /webhooks/sms; each is answered 200 once its data is committed \
-durably. The REST API needs the token of CONVO_API_TOKEN; without one, only programs on this \
-machine are served, and listening on a public address is refused.
+durably. The REST API needs a token of CONVO_API_TOKEN; without one, only programs on this machine \
+are served, and listening on a public address is refused.
+
+CONVO_API_TOKEN lists TOKEN, which may do everything, or NAME:SCOPES:TOKEN with the scopes read, \
+send or read+send; in the file of CONVO_API_TOKEN_FILE one a line, with # before comments. The log \
+tells by the name, or by the beginning of its SHA-256, which token did what.
 
 While it runs, it settles what dead processes and lost answers left open, as convo settle does.
 
@@ -269,6 +273,19 @@ its signatures is printed at the start.",
     output: "",
 };
 
+pub(super) const OPENAPI: Page = Page {
+    command: "openapi",
+    examples: "\
+Examples:
+  convo openapi > openapi.json
+  convo openapi | jq -r '.paths | keys[]'",
+    description: "\
+It describes every route of convo serve: what it takes, what it answers, what it refuses, and the \
+scope that a token needs. A server of the same version has the same at /openapi.json. No \
+database is opened and no server asked.",
+    output: "An OpenAPI 3.1 document in JSON.",
+};
+
 const PROGRAM: Page = Page {
     command: "",
     examples: "\
@@ -295,7 +312,8 @@ that begins with = + - or @ (a number, too) gets an apostrophe in front, so that
 runs it. JSON escapes them as \\uXXXX and loses nothing.",
 };
 
-const PAGES: [Page; 10] = [PROGRAM, LIST, SHOW, SEND, RETRY, SERVE, SETTLE, MIGRATE, COPY, SANDBOX];
+const PAGES: [Page; 11] =
+    [PROGRAM, LIST, SHOW, SEND, RETRY, SERVE, SETTLE, MIGRATE, COPY, SANDBOX, OPENAPI];
 
 /// The page of a command; the program's own for a name that is none.
 #[must_use]

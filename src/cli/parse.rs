@@ -129,6 +129,7 @@ fn check(cli: &Cli, escaped: bool) -> Result<(), Error> {
         Command::Migrate => Some("migrate"),
         Command::Copy(_) => Some("copy"),
         Command::Sandbox(_) => Some("sandbox"),
+        Command::Openapi => Some("openapi"),
         Command::Generate(_) => Some("generate"),
         Command::Send(send) if !escaped => refuse_misspelt_option(send).map(|()| None)?,
         Command::List(_) | Command::Show(_) | Command::Send(_) | Command::Retry(_) => None,

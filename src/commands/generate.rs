@@ -1,4 +1,5 @@
-//! `convo generate DIR`: the completions and manual pages that the repository keeps.
+//! `convo generate DIR`: the completions, the manual pages and the description of the REST API that
+//! the repository keeps.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use super::man;
 use crate::cli::Cli;
 use crate::complete::{PROGRAM, VARIABLE};
 use crate::error::{Code, Error};
+use crate::server::openapi;
 
 /// Writes every generated file below `dir`.
 ///
@@ -28,7 +30,7 @@ pub fn run(dir: &Path) -> Result<(), Error> {
 }
 
 /// Every generated file: its path below the repository, and its bytes. They depend on nothing
-/// but the definition of the command line.
+/// but the definitions of the command line and of the REST API.
 #[must_use]
 pub fn files() -> Vec<(PathBuf, Vec<u8>)> {
     let mut files: Vec<_> = Shells::builtins().iter().map(completion).collect();
@@ -37,6 +39,7 @@ pub fn files() -> Vec<(PathBuf, Vec<u8>)> {
     files.push(manual(&program));
     let shown = program.get_subcommands().filter(|command| !command.is_hide_set());
     files.extend(shown.map(manual));
+    files.push((Path::new("docs").join("openapi.json"), openapi::document().into_bytes()));
     files
 }
 

@@ -5,6 +5,7 @@ pub mod generate;
 pub mod list;
 mod man;
 pub mod migrate;
+pub mod openapi;
 pub mod retry;
 pub mod sandbox;
 pub mod send;

@@ -17,7 +17,7 @@ use crate::config::{Config, Secret};
 use crate::domain::PhoneNumber;
 use crate::error::{Code, Error};
 use crate::sandbox::{self, Sandbox};
-use crate::server::access::{Access, may_bind};
+use crate::server::access::{Access, are_strong_enough, may_bind};
 use crate::server::{self, App, Limits, Server, Shutdown, Stop};
 use crate::store::{Purpose, Store};
 use crate::systemd;
@@ -157,7 +157,8 @@ async fn listen(
     let may_bind = |address| {
         // Play has no token and no secrets; on this machine it may be had of systemd, too.
         let service = config.under_systemd && !config.sandbox;
-        may_bind(address, !config.api_tokens.is_empty(), service)
+        may_bind(address, !config.api_tokens.is_empty(), service)?;
+        are_strong_enough(address, &config.api_tokens)
     };
     let of_no_use = |error| {
         Error::new(Code::NotConfigured, format!("the inherited socket is of no use: {error}"))

@@ -1,6 +1,7 @@
 //! Settings: flags over environment over `.env`, read here and nowhere else.
 
 mod source;
+mod token;
 mod values;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use crate::server::{Limits, Stop};
 use crate::store::{Location, Mode};
 use crate::threading::Policy;
 pub use source::{SECRETS, Source, VARIABLES};
+pub use token::{ApiToken, Scope};
 
 /// Telnyx's v2 API.
 const TELNYX_API: &str = "https://api.telnyx.com/v2";
@@ -74,7 +76,7 @@ pub struct Config {
     /// The convo server to talk to instead of the database, without a final slash.
     pub server: Option<String>,
     /// Tokens of the REST API: a server accepts each, a client uses the first.
-    pub api_tokens: Vec<Secret>,
+    pub api_tokens: Vec<ApiToken>,
     /// The filter of the log.
     pub log: Option<String>,
     /// Play mode: a simulated Telnyx and a database of its own.
@@ -137,7 +139,10 @@ fn real(source: &Source) -> Result<Config, Error> {
             None => TELNYX_API.to_owned(),
         },
         server: source.text("CONVO_SERVER")?,
-        api_tokens: list(source.text("CONVO_API_TOKEN")?).into_iter().map(Secret).collect(),
+        api_tokens: match source.text("CONVO_API_TOKEN")? {
+            Some(tokens) => token::parse_tokens(&tokens)?,
+            None => Vec::new(),
+        },
         log: source.text("CONVO_LOG")?,
         policy: values::policy(source)?,
         limits: values::limits(source)?,

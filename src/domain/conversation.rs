@@ -1,5 +1,6 @@
 //! A thread: everything said with one contact.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ pub const SHORTEST_FRAGMENT: usize = 4;
 pub const SHOWN_SUFFIX: usize = 8;
 
 /// One thread, without its messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Conversation {
     /// convo's id of the thread, a UUIDv7.
     pub id: Uuid,
@@ -40,7 +41,7 @@ impl Conversation {
 }
 
 /// The newest message of a thread, in short.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LastMessage {
     /// Its id.
     pub id: Uuid,
@@ -57,7 +58,7 @@ pub struct LastMessage {
 }
 
 /// A thread with messages in chronological order: all of them, or one page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Thread {
     /// The thread itself.
     #[serde(flatten)]

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{PhoneNumber, Status, Timestamp};
 
 /// Which way a message went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// From the contact to one of our numbers.
@@ -41,7 +42,7 @@ impl fmt::Display for Direction {
 }
 
 /// A file that came or went with a message. Telnyx's links to inbound media die after 30 days.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Media {
     /// Where it can be fetched.
     pub url: String,
@@ -65,7 +66,7 @@ impl Media {
 }
 
 /// What Telnyx charged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// A decimal number as text, exactly as Telnyx wrote it: money is not rounded here.
     pub amount: String,
@@ -74,9 +75,9 @@ pub struct Cost {
 }
 
 /// Why a message did not arrive, in Telnyx's words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageError {
-    /// Telnyx's error code, a string of digits; `None` for a failure that convo saw by itself.
+    /// Telnyx's error code, a string of digits; null for a failure that convo saw by itself.
     #[serde(default)]
     pub code: Option<String>,
     /// A few words.
@@ -100,7 +101,7 @@ impl fmt::Display for MessageError {
 }
 
 /// One message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
     /// convo's own id, a UUIDv7.
     pub id: Uuid,
@@ -164,7 +165,7 @@ impl Message {
 }
 
 /// One delivery report: a row of a message's history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusReport {
     /// The status word as it came; words that convo does not list are kept too.
     pub status: String,

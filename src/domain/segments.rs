@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The most segments Telnyx takes for one message; beyond it answers error 40302.
 pub const MAX_SEGMENTS: u32 = 10;
 
 /// The alphabet a text travels in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Encoding {
     /// GSM 03.38 with its extension table: 160 units in one segment, 153 in each of several.
     #[serde(rename = "GSM-7")]

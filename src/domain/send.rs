@@ -1,5 +1,6 @@
 //! What a caller asks to be sent, checked before anything is stored or offered.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -18,8 +19,9 @@ const MAX_SUBJECT: usize = 255;
 const SCHEDULE_SECONDS: std::ops::RangeInclusive<i64> = 5 * 60..=5 * 24 * 3_600;
 
 /// The body of `POST /conversations/{number}/send`, and what `convo send` makes of its arguments.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(description = "A message to send: a text, media, or both.")]
 pub struct SendRequest {
     /// The text. May be left out when there are media.
     #[serde(default)]
@@ -70,13 +72,14 @@ pub struct Draft {
 }
 
 /// What a send would do, told without doing it (`?dry_run=true`, `--dry-run`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "What a send would do, told without doing it.")]
 pub struct SendPlan {
     /// The sender that would be used.
     pub from: PhoneNumber,
     /// The recipient.
     pub to: PhoneNumber,
-    /// The thread it would join; `None` when it would begin one.
+    /// The thread it would join; null when it would begin one.
     pub conversation_id: Option<Uuid>,
     /// The alphabet the text needs.
     pub encoding: Encoding,
@@ -190,8 +193,11 @@ impl SendRequest {
     }
 }
 
+/// What a caller's own idempotency key looks like.
+pub const IDEMPOTENCY_KEY_PATTERN: &str = "^[A-Za-z0-9_:-]{1,255}$";
+
 /// Checks a caller's own idempotency key: the same rule as Telnyx has for its
-/// keys (`^[A-Za-z0-9_:-]{1,255}$`).
+/// keys, [`IDEMPOTENCY_KEY_PATTERN`].
 ///
 /// # Errors
 /// `invalid_request`.

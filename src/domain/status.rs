@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is known of a message's delivery.
@@ -9,8 +10,14 @@ use serde::{Deserialize, Serialize};
 /// The outbound words are ordered: [`advance`](Status::advance) is the maximum, which makes it
 /// idempotent, commutative and associative, so any order of any repeats of the same reports ends
 /// at the same status. An inbound message is `received` from the start and for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
+#[schemars(
+    description = "What is known of a message's delivery. Reports only move it forward, in \
+                          this order."
+)]
 pub enum Status {
     /// Stored; an attempt to hand it to Telnyx may be under way.
     Pending,

@@ -75,7 +75,7 @@ pub fn error(code: Code) {
     FAMILIES.http.errors.with_label_values(&[code.as_str()]).inc();
 }
 
-/// A caller was answered 401.
+/// A caller was refused for want of a good token or signature.
 pub fn unauthorized(reason: &'static str) {
     FAMILIES.http.unauthorized.with_label_values(&[reason]).inc();
 }

@@ -1,19 +1,25 @@
-//! Who may call. With tokens configured, whoever brings one. Without any, only a program on this
-//! machine that speaks to it directly: not a web page in a local browser, not a proxy or tunnel
-//! that happens to end here. The webhook is guarded by its signature instead.
+//! Who may call. With tokens configured, whoever brings one that has the scope. Without any, only
+//! a program on this machine that speaks to it directly. The webhook is guarded by its signature
+//! instead.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Instant;
+mod attempts;
+mod local;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, FORWARDED, HOST, HeaderName, ORIGIN, VIA};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-use crate::config::Secret;
+use crate::config::{ApiToken, Scope};
 use crate::error::{Code, Error};
 use crate::metrics;
+use attempts::{Attempts, Hold, Verdict};
+use local::stranger;
 
 /// What to do about a refusal for want of a token.
 const SET_TOKEN: &str = "set CONVO_API_TOKEN on the server and send it as 'Authorization: Bearer'";
@@ -32,73 +38,135 @@ pub struct Caller {
 /// The rule who may call the REST API.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// SHA-256 of each token: comparing hashes tells nothing of a token's length.
-    tokens: Vec<[u8; 32]>,
+    tokens: Arc<[Known]>,
+    attempts: Attempts,
+}
+
+/// A token as the server keeps it.
+#[derive(Debug)]
+struct Known {
+    /// Its SHA-256: comparing hashes tells nothing of a token's length.
+    hash: [u8; 32],
+    name: Arc<str>,
+    scopes: Vec<Scope>,
+}
+
+/// What a request brings that decides whether it may pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What the route wants its caller to be allowed.
+    pub scope: Scope,
+    /// Its method.
+    pub method: &'a Method,
+    /// Who asks; who is not known is a stranger.
+    pub caller: Option<&'a Caller>,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+}
+
+/// A refusal.
+#[derive(Debug)]
+pub struct Denied {
+    /// What the caller is told.
+    pub error: Error,
+    /// What the refusal waits for before it is told.
+    pub hold: Option<Hold>,
+    /// What its token is known by, if that was a good one.
+    pub token: Option<Arc<str>>,
 }
 
 impl Access {
-    /// The rule for the configured tokens. Empty ones do not count.
+    /// The rule for the configured tokens.
     #[must_use]
-    pub fn new(tokens: &[Secret]) -> Self {
-        let tokens = tokens.iter().map(Secret::expose).filter(|token| !token.is_empty());
-        Self { tokens: tokens.map(|token| Sha256::digest(token).into()).collect() }
+    pub fn new(tokens: &[ApiToken]) -> Self {
+        let known = tokens.iter().map(|token| Known {
+            hash: Sha256::digest(token.secret.expose()).into(),
+            name: token.name.as_str().into(),
+            scopes: token.scopes.clone(),
+        });
+        Self { tokens: known.collect(), attempts: Attempts::default() }
     }
 
-    /// Whether a token is asked for.
-    #[must_use]
-    pub fn has_tokens(&self) -> bool {
-        !self.tokens.is_empty()
-    }
-
-    /// Lets a request pass or says why not. A caller that is not known is a stranger.
+    /// Lets a request pass, telling what its token is known by if it needed one, or says why not.
     ///
     /// # Errors
-    /// `unauthorized` for a missing or wrong token; `forbidden` or `unsupported_media_type` where
-    /// only local programs are served.
-    pub fn check(
-        &self,
-        method: &Method,
-        caller: Option<&Caller>,
-        headers: &HeaderMap,
-    ) -> Result<(), Error> {
-        if self.has_tokens() {
-            return self.check_token(headers);
+    /// `unauthorized` or `too_many_attempts` for a missing or wrong token, `forbidden` for one
+    /// without the scope; `forbidden` or `unsupported_media_type` where only local programs are
+    /// served.
+    pub fn check(&self, asked: &Asked<'_>, now: Instant) -> Result<Option<Arc<str>>, Denied> {
+        if self.tokens.is_empty() {
+            return check_local(asked).map(|()| None).map_err(Denied::at_once);
         }
-        if let Some(reason) = stranger(caller, headers) {
-            tracing::debug!(reason, "refused a caller without a token");
-            let message = "without an API token only programs on the server's machine are served";
-            return Err(Error::new(Code::Forbidden, message).hint(SET_TOKEN));
-        }
-        // A web page may make a browser post anything but JSON without asking the server first.
-        if method == Method::POST && !is_json(headers) {
-            return Err(not_json());
-        }
-        Ok(())
-    }
-
-    fn check_token(&self, headers: &HeaderMap) -> Result<(), Error> {
-        let (reason, message, hint) = match bearer(headers) {
-            Some(token) if self.knows(token) => return Ok(()),
-            Some(_) => (
-                "wrong_token",
-                "the API token is wrong",
-                "use one of the tokens in CONVO_API_TOKEN",
-            ),
-            None => {
-                let hint = "send it as 'Authorization: Bearer <token>'";
-                ("no_token", "an API token is needed", hint)
-            }
+        let Some(token) = bearer(asked.headers) else {
+            metrics::unauthorized("no_token");
+            let error = Error::new(Code::Unauthorized, "an API token is needed");
+            return Err(Denied::at_once(error.hint("send it as 'Authorization: Bearer <token>'")));
         };
-        metrics::unauthorized(reason);
-        Err(Error::new(Code::Unauthorized, message).hint(hint))
+        let known = self.find(token).ok_or_else(|| self.wrong(asked.caller, now))?;
+        if known.scopes.contains(&asked.scope) {
+            return Ok(Some(Arc::clone(&known.name)));
+        }
+        let scope = asked.scope.as_str();
+        let message = format!("this API token lacks the scope '{scope}'");
+        let hint = "use one that has it; as NAME:read+send:TOKEN in the server's CONVO_API_TOKEN, \
+                    a token has both";
+        let error = Error::new(Code::Forbidden, message).hint(hint);
+        Err(Denied { token: Some(Arc::clone(&known.name)), ..Denied::at_once(error) })
     }
 
     /// Compares with every token, always, so that the time taken tells nothing.
-    fn knows(&self, token: &[u8]) -> bool {
+    fn find(&self, token: &[u8]) -> Option<&Known> {
         let presented: [u8; 32] = Sha256::digest(token).into();
-        let equal = |known: &[u8; 32]| known.ct_eq(&presented);
-        self.tokens.iter().map(equal).fold(Choice::from(0), |any, one| any | one).into()
+        let (mut found, mut place) = (Choice::from(0), 0);
+        for (at, known) in (0_u64..).zip(self.tokens.iter()) {
+            let equal = known.hash.ct_eq(&presented);
+            found |= equal;
+            place.conditional_assign(&at, equal);
+        }
+        let place = usize::try_from(place).ok()?;
+        bool::from(found).then(|| self.tokens.get(place)).flatten()
     }
+
+    fn wrong(&self, caller: Option<&Caller>, now: Instant) -> Denied {
+        metrics::unauthorized("wrong_token");
+        match self.attempts.fail(caller.map(|caller| caller.peer.ip()), now) {
+            Verdict::Fair => {
+                let error = Error::new(Code::Unauthorized, "the API token is wrong");
+                Denied::at_once(error.hint("use one of the tokens in CONVO_API_TOKEN"))
+            }
+            Verdict::TooMany { wait, hold } => {
+                let message = "too many wrong API tokens came from this address";
+                let error = Error::new(Code::TooManyAttempts, message)
+                    .hint("correct the token: a right one is served at once")
+                    .with(|extra| extra.retry_after = Some(whole_seconds(wait)));
+                Denied { hold, ..Denied::at_once(error) }
+            }
+        }
+    }
+}
+
+impl Denied {
+    fn at_once(error: Error) -> Self {
+        Self { error, hold: None, token: None }
+    }
+}
+
+/// Rounded up: who comes again after that is not too early.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+fn check_local(asked: &Asked<'_>) -> Result<(), Error> {
+    if let Some(reason) = stranger(asked.caller, asked.headers) {
+        tracing::debug!(reason, "refused a caller without a token");
+        let message = "without an API token only programs on the server's machine are served";
+        return Err(Error::new(Code::Forbidden, message).hint(SET_TOKEN));
+    }
+    // A web page may make a browser post anything but JSON without asking the server first.
+    if *asked.method == Method::POST && !is_json(asked.headers) {
+        return Err(not_json());
+    }
+    Ok(())
 }
 
 /// Whether a server may listen at an address: without a token only where no stranger can reach
@@ -121,6 +189,25 @@ pub fn may_bind(addr: SocketAddr, has_tokens: bool, under_systemd: bool) -> Resu
     } else {
         Ok(())
     }
+}
+
+/// Whether the tokens are long enough for an address. Where strangers connect, a token that can
+/// be guessed is as good as none; on this machine alone it is worth a warning.
+///
+/// # Errors
+/// `not_configured`, naming the first weak token.
+pub fn are_strong_enough(addr: SocketAddr, tokens: &[ApiToken]) -> Result<(), Error> {
+    const LONGER: &str =
+        "give it at least 16 characters, for example those of: openssl rand -hex 16";
+    let Some(weak) = tokens.iter().find(|token| token.is_weak()) else { return Ok(()) };
+    let name = weak.name.as_str();
+    if addr.ip().to_canonical().is_loopback() {
+        tracing::warn!(token = name, "an API token is so short that it can be guessed: {LONGER}");
+        return Ok(());
+    }
+    let message =
+        format!("the API token '{name}' is so short that strangers who reach {addr} can guess it");
+    Err(Error::new(Code::NotConfigured, message).hint(LONGER))
 }
 
 /// Whether the body is declared to be JSON.
@@ -146,249 +233,5 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
 }
 
-/// Why a caller is not a program on this machine that speaks to convo directly.
-fn stranger(caller: Option<&Caller>, headers: &HeaderMap) -> Option<&'static str> {
-    let Some(caller) = caller else { return Some("the peer is not known") };
-    if !caller.peer.ip().to_canonical().is_loopback() {
-        return Some("the peer is another machine");
-    }
-    let mut hosts = headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) if is_loopback_host(host.as_bytes()) => {}
-        _ => return Some("the Host header is not this machine"),
-    }
-    if caller.authority.as_ref().is_some_and(|a| !is_loopback_host(a.as_str().as_bytes())) {
-        return Some("the request line names another host");
-    }
-    if headers.contains_key(ORIGIN) || headers.get_all("sec-fetch-site").iter().any(is_cross_site) {
-        return Some("a web page asks");
-    }
-    headers.keys().any(is_of_a_proxy).then_some("a proxy is in between")
-}
-
-fn is_cross_site(value: &HeaderValue) -> bool {
-    value.as_bytes() != b"none"
-}
-
-fn is_of_a_proxy(name: &HeaderName) -> bool {
-    *name == VIA
-        || *name == FORWARDED
-        || name.as_str() == "x-real-ip"
-        || name.as_str().starts_with("x-forwarded-")
-}
-
-/// Whether a `Host` is `localhost`, `127.0.0.0/8` or `[::1]`, with or without a port. Anything
-/// that only begins like one is a name that somebody else may own.
-fn is_loopback_host(host: &[u8]) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    let Some(name) = without_port(host) else { return false };
-    name.eq_ignore_ascii_case("localhost")
-        || name == "[::1]"
-        || name.parse::<Ipv4Addr>().is_ok_and(|ip| IpAddr::V4(ip).is_loopback())
-}
-
-fn without_port(host: &str) -> Option<&str> {
-    let name_end = host.rfind(']').map_or(0, |at| at + 1);
-    match host[name_end..].find(':') {
-        None => Some(host),
-        Some(colon) => {
-            let (name, port) = host.split_at(name_end + colon);
-            port[1..].parse::<u16>().is_ok().then_some(name)
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HERE: &str = "127.0.0.1:40000";
-
-    fn caller(peer: &str) -> Option<Caller> {
-        let peer = peer.parse().expect("an address");
-        Some(Caller { peer, authority: None, arrived: Instant::now() })
-    }
-
-    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            let value = HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
-            headers.append(*name, value);
-        }
-        headers
-    }
-
-    /// What a caller without a token is told on a server that has none.
-    fn local(method: &Method, caller: Option<&Caller>, lines: &[(&'static str, &str)]) -> String {
-        let checked = Access::new(&[]).check(method, caller, &headers(lines));
-        checked.map_or_else(|error| error.code().as_str(), |()| "served".to_owned())
-    }
-
-    fn get(lines: &[(&'static str, &str)]) -> String {
-        local(&Method::GET, caller(HERE).as_ref(), lines)
-    }
-
-    #[test]
-    fn a_local_program_is_served_without_a_token() {
-        for peer in [HERE, "127.8.9.1:1", "[::1]:40000", "[::ffff:127.0.0.1]:40000"] {
-            let host = [("host", "localhost:5000")];
-            assert_eq!(local(&Method::GET, caller(peer).as_ref(), &host), "served", "{peer}");
-        }
-    }
-
-    #[test]
-    fn another_machine_and_an_unknown_peer_are_strangers() {
-        let host = [("host", "localhost:5000")];
-        for peer in ["192.0.2.1:1", "10.0.0.5:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1"] {
-            assert_eq!(local(&Method::GET, caller(peer).as_ref(), &host), "forbidden", "{peer}");
-        }
-        assert_eq!(local(&Method::GET, None, &host), "forbidden");
-    }
-
-    #[test]
-    fn the_host_must_be_this_machine() {
-        for host in [
-            "localhost",
-            "localhost:5000",
-            "LOCALHOST:5000",
-            "127.0.0.1",
-            "127.0.0.1:5000",
-            "127.1.2.3:80",
-            "[::1]",
-            "[::1]:5000",
-        ] {
-            assert_eq!(get(&[("host", host)]), "served", "{host}");
-        }
-        for host in [
-            "",
-            "localhost.",
-            "localhost.evil.com",
-            "localhost:5000.evil.com",
-            "evil.com#localhost",
-            "evil.com:localhost",
-            "me@localhost",
-            "127.0.0.1.evil.com",
-            "127.0.0.1:5000:80",
-            "127.1",
-            "0127.0.0.1",
-            "2130706433",
-            "0.0.0.0",
-            "192.0.2.1",
-            "::1",
-            "[::1].evil.com",
-            "[::1",
-            "[::2]:5000",
-            "localhost:",
-            "localhost:99999",
-            "xn--localhost",
-            "localhost, evil.com",
-            "loc\u{e4}lhost",
-        ] {
-            assert_eq!(get(&[("host", host)]), "forbidden", "{host}");
-        }
-        assert_eq!(get(&[]), "forbidden");
-        assert_eq!(get(&[("host", "localhost"), ("host", "evil.com")]), "forbidden");
-        assert_eq!(get(&[("host", "localhost"), ("host", "localhost")]), "forbidden");
-    }
-
-    #[test]
-    fn a_host_in_the_request_line_counts_too() {
-        let with = |authority: &'static str| Caller {
-            peer: HERE.parse().expect("an address"),
-            authority: Some(Authority::from_static(authority)),
-            arrived: Instant::now(),
-        };
-        let host = [("host", "localhost")];
-        assert_eq!(local(&Method::GET, Some(&with("evil.com")), &host), "forbidden");
-        assert_eq!(local(&Method::GET, Some(&with("localhost:5000")), &host), "served");
-    }
-
-    #[test]
-    fn web_pages_and_proxies_are_strangers() {
-        for (name, value) in [
-            ("origin", "http://localhost:5000"),
-            ("origin", "null"),
-            ("sec-fetch-site", "cross-site"),
-            ("sec-fetch-site", "same-origin"),
-            ("via", "1.1 proxy"),
-            ("forwarded", "for=192.0.2.1"),
-            ("x-forwarded-for", "127.0.0.1"),
-            ("x-forwarded-proto", "https"),
-            ("x-forwarded-anything", ""),
-            ("x-real-ip", "127.0.0.1"),
-        ] {
-            assert_eq!(get(&[("host", "localhost"), (name, value)]), "forbidden", "{name}");
-        }
-        assert_eq!(get(&[("host", "localhost"), ("sec-fetch-site", "none")]), "served");
-        let both = [("host", "localhost"), ("sec-fetch-site", "none"), ("sec-fetch-site", "x")];
-        assert_eq!(get(&both), "forbidden");
-    }
-
-    #[test]
-    fn without_a_token_only_json_may_be_posted() {
-        let post = |kinds: &[&str]| {
-            let mut lines = vec![("host", "localhost")];
-            lines.extend(kinds.iter().map(|kind| ("content-type", *kind)));
-            local(&Method::POST, caller(HERE).as_ref(), &lines)
-        };
-        assert_eq!(post(&["application/json"]), "served");
-        assert_eq!(post(&["Application/JSON; charset=utf-8"]), "served");
-        for kinds in [
-            &[][..],
-            &["text/plain"],
-            &["application/x-www-form-urlencoded"],
-            &["application/jsonp"],
-            &["text/plain; application/json"],
-            &["application/json", "text/plain"],
-        ] {
-            assert_eq!(post(kinds), "unsupported_media_type", "{kinds:?}");
-        }
-    }
-
-    #[test]
-    fn any_of_the_tokens_opens_and_nothing_else_does() {
-        let access = Access::new(&[Secret::new("first"), Secret::new(""), Secret::new("second")]);
-        let ask = |lines: &[(&'static str, &str)]| {
-            let remote = caller("192.0.2.1:1");
-            access.check(&Method::POST, remote.as_ref(), &headers(lines)).map_err(|e| e.code())
-        };
-        for good in ["Bearer first", "bearer second", "BEARER  second "] {
-            assert_eq!(ask(&[("authorization", good)]), Ok(()), "{good}");
-        }
-        for bad in ["", "first", "Bearer", "Bearer ", "Bearer firs", "Bearer firstx", "Basic first"]
-        {
-            assert_eq!(ask(&[("authorization", bad)]), Err(Code::Unauthorized), "{bad}");
-        }
-        assert_eq!(ask(&[]), Err(Code::Unauthorized));
-        let twice = [("authorization", "Bearer first"), ("authorization", "Bearer first")];
-        assert_eq!(ask(&twice), Err(Code::Unauthorized));
-    }
-
-    #[test]
-    fn with_a_token_being_local_does_not_help() {
-        let access = Access::new(&[Secret::new("first")]);
-        let local = headers(&[("host", "localhost")]);
-        let refused = access.check(&Method::GET, caller(HERE).as_ref(), &local);
-        assert_eq!(refused.map_err(|error| error.code()), Err(Code::Unauthorized));
-    }
-
-    #[test]
-    fn tokens_are_not_shown() {
-        assert!(!format!("{:?}", Access::new(&[Secret::new("first")])).contains("first"));
-    }
-
-    #[test]
-    fn a_server_for_strangers_or_a_service_needs_a_token() {
-        let bind = |addr: &str, tokens, systemd| {
-            may_bind(addr.parse().expect("an address"), tokens, systemd).map_err(|e| e.exit_code())
-        };
-        for local in [HERE, "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
-            assert_eq!(bind(local, false, false), Ok(()), "{local}");
-            assert_eq!(bind(local, false, true), Err(4), "{local}");
-        }
-        for public in ["0.0.0.0:5000", "[::]:5000", "192.0.2.1:5000"] {
-            assert_eq!(bind(public, false, false), Err(4), "{public}");
-            assert_eq!(bind(public, true, true), Ok(()), "{public}");
-        }
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ mod link;
 mod listen;
 mod metrics;
 mod observe;
+pub mod openapi;
 mod path;
 mod query;
 mod reading;

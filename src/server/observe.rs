@@ -12,6 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use tracing::{Instrument, Span};
 
+use super::reply::harden;
 use super::request::{Context, REQUEST_ID};
 use crate::error::Code;
 use crate::metrics::{self, UnderWay};
@@ -57,6 +58,7 @@ impl Exchange {
         answer: impl Future<Output = Result<Response<A>, Infallible>>,
     ) -> Result<Response<Watched<A>>, Infallible> {
         let mut response = answer.instrument(self.span.clone()).await?;
+        harden(response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, self.context.id().clone());
         self.status = Some(response.status());
         self.code = response.extensions().get().copied();

@@ -1,26 +1,53 @@
 //! The routes that only read: threads, one thread, one message, readiness.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{HeaderValue, LINK};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use uuid::Uuid;
 use warp::reply::Response;
 
 use super::path::Segment;
 use super::query::Query;
-use super::reply;
 use super::state::State;
 use super::stream::{self, Frame, PAGE};
+use super::{openapi, reply};
 use crate::domain::{Conversation, Cursor, Listing, Place, Selector, Thread, Window};
 use crate::error::{Code, Error};
 use crate::threading::Check;
 
 /// Longest wait for each check of readiness; all are made at once.
 const READY_TIME: Duration = Duration::from_secs(2);
+
+/// Whether this process can do its work.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Readiness {
+    status: &'static str,
+    /// What must hold, each with whether it does.
+    checks: Vec<Check>,
+}
+
+impl Readiness {
+    /// Ready is who passes every check.
+    pub(super) fn of(checks: Vec<Check>) -> Self {
+        let is_ready = checks.iter().all(|check| check.ok);
+        Self { status: if is_ready { "ready" } else { "not ready" }, checks }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.checks.iter().all(|check| check.ok)
+    }
+}
+
+/// `GET /openapi.json`: what this server can be asked.
+pub(super) fn openapi() -> Response {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(openapi::document);
+    reply::json_bytes(StatusCode::OK, DOCUMENT.as_bytes())
+}
 
 /// `GET /health`: this process answers.
 pub(super) fn health() -> Response {
@@ -37,11 +64,12 @@ pub(super) async fn ready(state: Arc<State>) -> Result<Response, Error> {
     checks.push(Check::new("public_key", has_key, "TELNYX_PUBLIC_KEY is not set"));
     let stays = !state.closing.load(Ordering::Relaxed);
     checks.push(Check::new("running", stays, "the server is about to stop"));
-    let (status, word) = match checks.iter().all(|check| check.ok) {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    let readiness = Readiness::of(checks);
+    let status = match readiness.is_ready() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    reply::json(status, &json!({ "status": word, "checks": checks }))
+    reply::json(status, &readiness)
 }
 
 /// `GET /conversations`: the threads that the parameters ask for, streamed, or with `limit` one

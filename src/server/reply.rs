@@ -4,13 +4,40 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use serde::Serialize;
 use warp::reject::{Reject, Rejection};
 use warp::reply::Response;
 
 use crate::error::{Code, Error};
 use crate::metrics;
+
+/// What every answer says to browsers and caches: this is data about people, to be kept by nobody,
+/// shown in no page and never run. There is no `Access-Control-*` among them, and never is: no web
+/// page of another origin may read an answer.
+const HARDENING: [(HeaderName, HeaderValue); 5] = [
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+];
+
+/// Puts the security headers on an answer.
+pub(super) fn harden(headers: &mut HeaderMap) {
+    for (name, value) in HARDENING {
+        headers.insert(name, value);
+    }
+}
 
 /// A refusal before any handler ran.
 #[derive(Debug)]

@@ -11,12 +11,13 @@ use warp::reject::{Rejection, custom};
 use warp::reply::Response;
 use warp::{Filter, any, body, ext, header, path, query};
 
-use super::access::Caller;
+use super::access::{Asked, Caller};
 use super::path::Segment;
 use super::reply::{Refused, WrongMethod, recover, respond};
 use super::request::Context;
 use super::state::State;
 use super::{metrics, reading, send, webhook};
+use crate::config::Scope;
 
 /// Every route of the server. Whatever is asked, the answer is JSON.
 pub(super) fn all(state: &Arc<State>) -> BoxedFilter<(Response,)> {
@@ -33,6 +34,8 @@ pub(super) fn all(state: &Arc<State>) -> BoxedFilter<(Response,)> {
         .or(ready(state))
         .unify()
         .or(metrics(state))
+        .unify()
+        .or(openapi(state))
         .unify()
         .boxed();
     busy.or(others).unify().recover(recover).unify().boxed()
@@ -59,7 +62,7 @@ fn ready(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("health" / "ready")
         .and(route("/health/ready"))
         .and(get())
-        .and(allowed(state))
+        .and(allowed(Scope::Read, state))
         .and(with(state))
         .then(reading::ready)
         .map(respond)
@@ -70,10 +73,19 @@ fn metrics(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("metrics")
         .and(route("/metrics"))
         .and(get())
-        .and(allowed(state))
+        .and(allowed(Scope::Read, state))
         .and(with(state))
         .then(metrics::metrics)
         .map(respond)
+        .boxed()
+}
+
+fn openapi(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+    path!("openapi.json")
+        .and(route("/openapi.json"))
+        .and(get())
+        .and(allowed(Scope::Read, state))
+        .map(reading::openapi)
         .boxed()
 }
 
@@ -81,7 +93,7 @@ fn send_message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("conversations" / Segment / "send")
         .and(route("/conversations/{number}/send"))
         .and(post())
-        .and(allowed(state))
+        .and(allowed(Scope::Send, state))
         .and(with(state))
         .and(arrival())
         .and(raw_query())
@@ -96,7 +108,7 @@ fn conversations(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("conversations")
         .and(route("/conversations"))
         .and(get())
-        .and(allowed(state))
+        .and(allowed(Scope::Read, state))
         .and(with(state))
         .and(raw_query())
         .then(reading::conversations)
@@ -108,7 +120,7 @@ fn conversation(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("conversations" / Segment)
         .and(route("/conversations/{id or number}"))
         .and(get())
-        .and(allowed(state))
+        .and(allowed(Scope::Read, state))
         .and(with(state))
         .and(raw_query())
         .then(reading::conversation)
@@ -120,7 +132,7 @@ fn message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("messages" / Segment)
         .and(route("/messages/{id}"))
         .and(get())
-        .and(allowed(state))
+        .and(allowed(Scope::Read, state))
         .and(with(state))
         .then(reading::message)
         .map(respond)
@@ -131,7 +143,7 @@ fn retry(state: &Arc<State>) -> BoxedFilter<(Response,)> {
     path!("messages" / Segment / "retry")
         .and(route("/messages/{id}/retry"))
         .and(post())
-        .and(allowed(state))
+        .and(allowed(Scope::Send, state))
         .and(with(state))
         .and(raw_query())
         .then(send::retry)
@@ -152,24 +164,44 @@ fn arrival() -> impl Filter<Extract = (Instant,), Error = Infallible> + Copy {
         .map(|caller: Option<Caller>| caller.map_or_else(Instant::now, |who| who.arrived))
 }
 
-/// Lets a caller pass whom the access rule knows.
-fn allowed(state: &Arc<State>) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+/// Lets a caller pass whom the access rule knows and allows that much.
+fn allowed(
+    scope: Scope,
+    state: &Arc<State>,
+) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
     with(state)
         .and(warp::method())
         .and(ext::optional::<Caller>())
         .and(header::headers_cloned())
-        .and_then(check)
+        .and(ext::optional::<Arc<Context>>())
+        .and_then(move |state, method, caller, headers, context| {
+            check(scope, state, method, caller, headers, context)
+        })
         .untuple_one()
 }
 
 async fn check(
+    scope: Scope,
     state: Arc<State>,
     method: Method,
     caller: Option<Caller>,
     headers: HeaderMap,
+    context: Option<Arc<Context>>,
 ) -> Result<(), Rejection> {
-    let checked = state.access.check(&method, caller.as_ref(), &headers);
-    checked.map_err(|error| custom(Refused(error)))
+    let asked = Asked { scope, method: &method, caller: caller.as_ref(), headers: &headers };
+    let checked = state.access.check(&asked, Instant::now());
+    let token = match &checked {
+        Ok(token) => token.as_ref(),
+        Err(denied) => denied.token.as_ref(),
+    };
+    if let (Some(context), Some(token)) = (context, token) {
+        context.set_token(Arc::clone(token));
+    }
+    let Err(denied) = checked else { return Ok(()) };
+    if let Some(hold) = denied.hold {
+        hold.over().await;
+    }
+    Err(custom(Refused(denied.error)))
 }
 
 /// Tells the request which route took it, by a template: a path may hold a number.

@@ -11,6 +11,7 @@ mod settle;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +62,7 @@ impl Default for Policy {
 }
 
 /// One thing that must hold for the program to be of use, and whether it does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
     /// What is checked.
     pub name: &'static str,

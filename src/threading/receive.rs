@@ -1,6 +1,7 @@
 //! Taking in what Telnyx reports.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use crate::store::writer::Written;
 use crate::telnyx::event::{Address, Content, Event, Payload};
 
 /// What became of a webhook event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Received {
     /// A message that was not known before.

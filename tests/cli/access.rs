@@ -68,6 +68,107 @@ async fn without_a_token_only_direct_local_callers_are_served() {
     assert_eq!(told.0, 403);
 }
 
+/// Tricks with the host, over IPv4 and IPv6: none of them makes a stranger a local program.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_for_this_machine_but_its_own_is_believed() {
+    for listen in ["127.0.0.1:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
+        let home = Home::new();
+        let server = Server::with(&home, &["serve", "--listen", listen]);
+        let port = server.address.port();
+        for host in ["localhost", "127.0.0.1", "127.255.0.1", "[::1]"] {
+            let lines = format!("host: {host}:{port}\r\n");
+            assert_eq!(asked(&server, "GET /conversations", &lines).await.0, 200, "{host}");
+        }
+        for host in [
+            // Names that somebody else owns, or that a resolver may be led to point here.
+            "rebound.evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.",
+            "localhost.localdomain",
+            "ip6-localhost",
+            // Other writings of addresses.
+            "127.1",
+            "0177.0.0.1",
+            "0x7f.0.0.1",
+            "0x7f000001",
+            "2130706433",
+            "127.0.0.1.",
+            "0.0.0.0",
+            "0",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "[0:0:0:0:0:0:0:1%25lo]",
+            "::1",
+            "192.0.2.1",
+            // Leftovers of a careless parser.
+            "evil.example@localhost",
+            "localhost@evil.example",
+            "localhost:80:80",
+            "localhost:80@evil.example",
+            "localhost#evil.example",
+            "localhost/evil.example",
+            "localhost, evil.example",
+            "localhost evil.example",
+            "localhost:",
+            "localhost:65536",
+            "localhost:-1",
+            "[::1",
+            "[::1]evil.example",
+            "",
+        ] {
+            // A browser that was led here by its own page, and a bare program.
+            let browser = "sec-fetch-site: same-origin\r\nsec-fetch-mode: cors\r\n\
+                           referer: http://rebound.evil.example/\r\n";
+            for more in ["", browser] {
+                let lines = format!("host: {host}\r\n{more}");
+                let told = asked(&server, "GET /conversations", &lines).await;
+                assert_eq!(told, (403, "forbidden".into()), "{listen}: {host}");
+            }
+        }
+        // Without a host at all, and with another one in the request line.
+        let old = server.raw("GET /conversations HTTP/1.0\r\n\r\n").await;
+        assert_eq!(old.told(), (403, "forbidden".into()));
+        let line = format!("GET http://rebound.evil.example:{port}/conversations");
+        assert_eq!(asked(&server, &line, "host: localhost\r\n").await.0, 403);
+    }
+}
+
+/// Whatever a proxy, a tunnel or a content network leaves in a request gives it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_of_a_proxy_is_enough() {
+    let home = Home::new();
+    let server = Server::start(&home);
+    for name in [
+        "via",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-port",
+        "x-forwarded-server",
+        "x-forwarded-prefix",
+        "X-FORWARDED-FOR",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-forwarded-for",
+        "x-original-host",
+        "x-envoy-external-address",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "cf-ray",
+        "fly-client-ip",
+        "fastly-client-ip",
+    ] {
+        for value in ["127.0.0.1", "", "localhost"] {
+            let lines = format!("host: localhost\r\n{name}: {value}\r\n");
+            let told = asked(&server, "GET /conversations", &lines).await;
+            assert_eq!(told, (403, "forbidden".into()), "{name}: {value}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_asked_for_once_it_is_set() {
     let home = Home::new().set("CONVO_API_TOKEN", "alpha-token,beta-token");
@@ -106,13 +207,11 @@ fn a_server_without_a_token_hides_or_does_not_start() {
         home.run(&["serve"]).exits(4).tells("CONVO_API_TOKEN");
         home.run(&["serve", "--sandbox"]).exits(4).tells("let strangers in");
     }
-    for name in ["NOTIFY_SOCKET", "LISTEN_FDS"] {
-        let home = Home::new().set(name, "1");
-        let args = ["serve", "--listen", "127.0.0.1:0"];
-        home.run(&args).exits(4).tells("a service needs an API token");
-        let home = home.set("CONVO_API_TOKEN", "token");
-        assert_eq!(Server::with(&home, &args).stop(), 0);
-    }
+    let home = Home::new().set("NOTIFY_SOCKET", "1");
+    let args = ["serve", "--listen", "127.0.0.1:0"];
+    home.run(&args).exits(4).tells("a service needs an API token");
+    let home = home.set("CONVO_API_TOKEN", "token");
+    assert_eq!(Server::with(&home, &args).stop(), 0);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let listen = taken.local_addr().expect("an address").to_string();
     let home = Home::new();

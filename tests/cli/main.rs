@@ -7,6 +7,7 @@ mod harness;
 
 mod access;
 mod completions;
+mod contract;
 mod copy;
 mod crash;
 mod crowd;
@@ -28,7 +29,9 @@ mod secrets;
 mod servers;
 mod settings;
 mod shell;
+mod strangers;
 mod tls;
+mod tokens;
 mod upgrade;
 mod wait;
 mod webhooks;

@@ -160,7 +160,7 @@ fn fields_in_a_pipe() {
 
 #[test]
 fn links_and_paths_lead_somewhere() {
-    for page in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+    for page in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"] {
         let text = read(page);
         let elsewhere = |link: &&str| !link.contains("://") && !link.starts_with("mailto:");
         for link in links(&text).into_iter().filter(elsewhere) {

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::client::Client;
 use crate::clock;
-use crate::config::Secret;
+use crate::config::{ApiToken, Secret};
 use crate::domain::PhoneNumber;
 use crate::store::{Location, Mode, Purpose, Store};
 use crate::telnyx;
@@ -49,7 +49,7 @@ async fn threads(home: &TempDir, telnyx: Option<SocketAddr>) -> Threads {
 
 /// A server without a database yet.
 fn app(limits: Limits, stop: Stop, token: Option<&str>) -> super::Server {
-    let tokens: Vec<_> = token.into_iter().map(Secret::new).collect();
+    let tokens: Vec<_> = token.into_iter().map(Secret::new).map(ApiToken::plain).collect();
     let public_key = STANDARD.encode(signing_key().verifying_key().as_bytes());
     let verifier = Arc::new(Verifier::new(&[public_key]).expect("a key"));
     super::Server::new(App { access: Access::new(&tokens), verifier, limits, stop })

@@ -11,7 +11,7 @@ mod world;
 use std::time::{Duration, Instant};
 
 pub use program::{Done, Home, Running};
-pub use server::{LINES, Server};
+pub use server::{Answer, LINES, Server};
 pub use stand_in::StandIn;
 pub use terminal::OnTerminal;
 pub use tmux::{Tmux, WITNESS};

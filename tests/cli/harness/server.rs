@@ -161,9 +161,9 @@ fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 fn listening(log: &str) -> Option<SocketAddr> {
     let line =
         log.lines().find(|line| line.contains("convo::server") && line.contains("listening"));
-    let address = line?.split("127.0.0.1:").nth(1)?;
-    let port: String = address.chars().take_while(char::is_ascii_digit).collect();
-    Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
+    let rest = line?.split("address").nth(1)?.trim_start_matches(['=', '"', ':', ' ']);
+    let of_an_address = |c: &char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '[' | ']');
+    rest.chars().take_while(of_an_address).collect::<String>().parse().ok()
 }
 
 /// The answer to a request.

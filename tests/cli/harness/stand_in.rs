@@ -12,8 +12,8 @@ const SILENCE: &str = "silence";
 /// One request: its head in lower case, and its body.
 pub type Asked = (String, String);
 
-/// Answers every request with the same bytes; without any, it hangs up. `{n}` becomes a number of
-/// three digits, another one in each answer.
+/// Answers every request with the same bytes, or the first ones with others; without any, it hangs
+/// up. `{n}` becomes a number of three digits, another one in each answer.
 pub struct StandIn {
     pub base_url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -48,10 +48,15 @@ impl StandIn {
 
     /// Answers with a status, some header lines and a JSON body.
     pub async fn with(status: &str, lines: &str, body: &str) -> Self {
+        Self::answering(&Self::json(status, lines, body)).await
+    }
+
+    /// An answer with a status, some header lines and a JSON body.
+    pub fn json(status: &str, lines: &str, body: &str) -> String {
         let length = body.len();
         let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{lines}");
         let rest = format!("content-length: {length}\r\nconnection: close\r\n\r\n{body}");
-        Self::answering(&format!("{head}{rest}")).await
+        format!("{head}{rest}")
     }
 
     /// What it was asked so far.

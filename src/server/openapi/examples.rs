@@ -1,0 +1,185 @@
+//! The examples of the document: values of the types themselves, so that they cannot be wrong.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::domain::{
+    Conversation, Cost, Direction, Encoding, LastMessage, Message, PhoneNumber, SendPlan,
+    SendRequest, Status, StatusReport, Thread, Timestamp,
+};
+use crate::error::{Code, Error, ErrorBody};
+use crate::server::reading::Readiness;
+use crate::threading::Check;
+
+const OURS: &str = "+12025550100";
+const CONTACT: &str = "+12125551234";
+const TEXT: &str = "Your table for four is booked at eight.";
+/// 23 November 2026, 09:14 UTC.
+const SENT: i64 = 1_795_425_240_000_000;
+
+fn number(text: &str) -> PhoneNumber {
+    PhoneNumber::from_stored(text.to_owned())
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(SENT).plus_seconds(seconds)
+}
+
+fn thread_id() -> Uuid {
+    Uuid::from_u128(0x01a2_0696_4495_7675_a67d_2b4f_dd7a_09e8)
+}
+
+fn message_id() -> Uuid {
+    Uuid::from_u128(0x01a2_0696_9c1e_7d50_8f3a_6b0d_51c2_77aa)
+}
+
+pub(super) fn conversation() -> Conversation {
+    Conversation {
+        id: thread_id(),
+        contact_number: number(CONTACT),
+        message_count: 2,
+        last_message_at: at(0),
+        created_at: at(-120),
+        opted_out_at: None,
+        opted_out_number: None,
+        last_message: Some(LastMessage {
+            id: message_id(),
+            direction: Direction::Outbound,
+            body: TEXT.to_owned(),
+            media_count: 0,
+            status: Status::Delivered,
+            created_at: at(0),
+        }),
+    }
+}
+
+pub(super) fn thread() -> Thread {
+    Thread { conversation: conversation(), messages: vec![asked(), delivered()] }
+}
+
+fn asked() -> Message {
+    Message {
+        id: Uuid::from_u128(0x01a2_0694_c7a0_7b11_9d42_0f5e_8c3b_1d66),
+        direction: Direction::Inbound,
+        from: number(CONTACT),
+        to: number(OURS),
+        body: "Hi, is anyone there?".to_owned(),
+        status: Status::Received,
+        created_at: at(-120),
+        telnyx_message_id: Some("84cca175-9755-4859-b67f-4730d7f58aa3".to_owned()),
+        cost: None,
+        ..message()
+    }
+}
+
+/// As it is when Telnyx has just taken it.
+pub(super) fn message() -> Message {
+    Message {
+        id: message_id(),
+        conversation_id: thread_id(),
+        direction: Direction::Outbound,
+        from: number(OURS),
+        to: number(CONTACT),
+        body: TEXT.to_owned(),
+        status: Status::Queued,
+        created_at: at(0),
+        telnyx_message_id: Some("ac012cbf-5e09-46af-a69a-7c0e2d90993c".to_owned()),
+        cc: Vec::new(),
+        subject: None,
+        media: Vec::new(),
+        encoding: Some(Encoding::Gsm7.to_string()),
+        segments: Some(1),
+        cost: None,
+        error: None,
+        send_at: None,
+        sent_at: None,
+        completed_at: None,
+        history: None,
+    }
+}
+
+fn delivered() -> Message {
+    let cost = Cost { amount: "0.0051".to_owned(), currency: "USD".to_owned() };
+    Message {
+        status: Status::Delivered,
+        cost: Some(cost),
+        sent_at: Some(at(1)),
+        completed_at: Some(at(3)),
+        ..message()
+    }
+}
+
+/// As it is when the answer was lost.
+pub(super) fn unknown() -> Message {
+    Message {
+        status: Status::Unknown,
+        telnyx_message_id: None,
+        encoding: None,
+        segments: None,
+        ..message()
+    }
+}
+
+/// As it is with its history.
+pub(super) fn told() -> Message {
+    let report = |status: Status, seconds, event_id: &str| StatusReport {
+        status: status.to_string(),
+        recipient: Some(CONTACT.to_owned()),
+        error: None,
+        occurred_at: at(seconds),
+        event_id: event_id.to_owned(),
+    };
+    let history = vec![
+        report(Status::Sent, 1, "b301ed3f-1490-491f-995f-6e64e69674d4"),
+        report(Status::Delivered, 3, "4ee8c3a6-4995-4309-a3c6-38e3db9ea4be"),
+    ];
+    Message { history: Some(history), ..delivered() }
+}
+
+pub(super) fn request() -> SendRequest {
+    SendRequest { message: Some(TEXT.to_owned()), ..SendRequest::default() }
+}
+
+pub(super) fn plan() -> SendPlan {
+    SendPlan {
+        from: number(OURS),
+        to: number(CONTACT),
+        conversation_id: Some(thread_id()),
+        encoding: Encoding::Gsm7,
+        segments: 1,
+        units: 39,
+        opted_out_at: None,
+    }
+}
+
+pub(super) fn event() -> Value {
+    json!({ "data": {
+        "event_type": "message.received",
+        "id": "b301ed3f-1490-491f-995f-6e64e69674d4",
+        "occurred_at": at(-120),
+        "record_type": "event",
+        "payload": {
+            "id": "84cca175-9755-4859-b67f-4730d7f58aa3",
+            "direction": "inbound",
+            "type": "SMS",
+            "from": { "phone_number": CONTACT },
+            "to": [{ "phone_number": OURS }],
+            "text": "Hi, is anyone there?",
+            "received_at": at(-120),
+        },
+    } })
+}
+
+pub(super) fn ready() -> Readiness {
+    Readiness::of(vec![Check::new("database", true, "")])
+}
+
+pub(super) fn not_ready() -> Readiness {
+    Readiness::of(vec![Check::new("database", false, "the database does not answer")])
+}
+
+pub(super) fn error() -> ErrorBody {
+    Error::new(Code::InvalidNumber, "'2125551234' has no country code")
+        .hint("write it with its country code, for example +12125551234")
+        .body()
+}

@@ -1,0 +1,204 @@
+//! What the OpenAPI document says, held against what the program does.
+
+mod answers;
+mod document;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Home, Server};
+
+/// Headers that every HTTP answer may have, and those against browsers and caches.
+const EVERYWHERE: &[&str] = &[
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-security-policy",
+    "content-type",
+    "cross-origin-resource-policy",
+    "date",
+    "referrer-policy",
+    "transfer-encoding",
+    "x-content-type-options",
+];
+
+/// The document, with objects that tolerate no field that it does not name.
+struct Contract {
+    document: Value,
+    seen: Mutex<BTreeSet<String>>,
+}
+
+impl Contract {
+    /// What the program prints.
+    fn read() -> Self {
+        let printed = Home::new().run(&["openapi"]).silent().json();
+        Self { document: strict(printed), seen: Mutex::default() }
+    }
+
+    /// Every operation, as `GET /path`.
+    fn operations(&self) -> BTreeMap<String, Value> {
+        let mut all = BTreeMap::new();
+        for (path, item) in self.document["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("operations") {
+                let name = format!("{} {path}", method.to_uppercase());
+                all.insert(name, operation.clone());
+            }
+        }
+        all
+    }
+
+    /// A validator for a schema of the document.
+    fn validator(&self, schema: &Value) -> Validator {
+        let whole = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "allOf": [schema],
+            "components": self.document["components"],
+        });
+        let options = jsonschema::options().should_validate_formats(true);
+        options.build(&whole).expect("a schema")
+    }
+
+    #[track_caller]
+    fn assert_valid(&self, what: &str, schema: &Value, value: &Value) {
+        let faults: Vec<_> = self
+            .validator(schema)
+            .iter_errors(value)
+            .map(|fault| format!("{}: {fault}", fault.instance_path()))
+            .collect();
+        assert!(faults.is_empty(), "{what}: {faults:#?}\n{value:#}");
+    }
+
+    /// Asserts that an answer is one of those that the document gives an operation.
+    #[track_caller]
+    fn holds(&self, name: &str, answer: &Answer) {
+        let operations = self.operations();
+        let operation = operations.get(name).unwrap_or_else(|| panic!("{name} is not described"));
+        let responses = operation["responses"].as_object().expect("responses");
+        let range = format!("{}XX", answer.status / 100);
+        let found = responses.get_key_value(&answer.status.to_string());
+        let found = found.or_else(|| responses.get_key_value(&range));
+        let what = format!("{name} {}", answer.status);
+        let (key, response) = found.unwrap_or_else(|| panic!("{what}: {}", answer.body));
+        let form = answer.header("content-type").expect("a type").split(';').next();
+        let media = &response["content"][form.unwrap_or_default()];
+        assert!(media["schema"].is_object(), "{what} is not described as {form:?}");
+        let body = if form == Some("application/json") {
+            answer.json()
+        } else {
+            Value::from(answer.body.clone())
+        };
+        self.assert_valid(&what, &media["schema"], &body);
+        self.assert_headers(&what, response, answer);
+        let word = match (&body["code"], &body["status"]) {
+            (Value::String(code), _) => code,
+            (_, Value::String(status)) if name == "POST /webhooks/sms" => status,
+            _ => "",
+        };
+        self.seen.lock().expect("no panic").insert(format!("{name} {key} {word}").trim().into());
+    }
+
+    #[track_caller]
+    fn assert_headers(&self, what: &str, response: &Value, answer: &Answer) {
+        let described = response["headers"].as_object().expect("headers");
+        let resolve = |header: &Value| {
+            let pointer = header["$ref"].as_str().expect("a reference").trim_start_matches('#');
+            self.document.pointer(pointer).expect("it is there").clone()
+        };
+        for (name, header) in described {
+            let header = resolve(header);
+            match answer.header(&name.to_lowercase()) {
+                Some(text) => {
+                    let number = header["schema"]["type"] == "integer";
+                    let value = if number { text.parse().expect("a number") } else { json!(text) };
+                    self.assert_valid(&format!("{what}: {name}"), &header["schema"], &value);
+                }
+                None => assert_ne!(header["required"], true, "{what} has no {name}"),
+            }
+        }
+        let known: BTreeSet<_> = described.keys().map(|name| name.to_lowercase()).collect();
+        let names = answer.head.lines().skip(1).filter_map(|line| Some(line.split_once(": ")?.0));
+        for name in names.filter(|name| !EVERYWHERE.contains(name)) {
+            assert!(known.contains(name), "{what} has {name}, which is not described");
+        }
+    }
+
+    /// The answers that the document gives and that never came: each status, and each code or
+    /// word of it.
+    fn unseen(&self) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for (name, operation) in self.operations() {
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                for media in response["content"].as_object().expect("content").values() {
+                    let words = words(&self.document, &media["schema"]);
+                    all.extend(words.iter().map(|word| format!("{name} {status} {word}")));
+                    if words.is_empty() || media["schema"].get("oneOf").is_some() {
+                        all.insert(format!("{name} {status}"));
+                    }
+                }
+            }
+        }
+        &all - &self.seen.lock().expect("no panic")
+    }
+}
+
+/// The codes of a failure, or the words of the webhook's answer.
+fn words(document: &Value, schema: &Value) -> BTreeSet<String> {
+    let one_of = schema["oneOf"].as_array().into_iter().flatten();
+    let mut words: BTreeSet<_> = one_of.flat_map(|schema| words_of(document, schema)).collect();
+    words.extend(words_of(document, schema));
+    words
+}
+
+fn words_of(document: &Value, schema: &Value) -> Vec<String> {
+    let codes = schema.pointer("/allOf/1/properties/code/enum");
+    let received = schema.pointer("/properties/status/$ref").is_some();
+    let received = received.then(|| &document["components"]["schemas"]["Received"]["enum"]);
+    let list = codes.or(received).and_then(Value::as_array).cloned().unwrap_or_default();
+    list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Lets every object have the fields that are named, and no other.
+fn strict(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(map) => {
+            if map.get("type") == Some(&json!("object")) && map.contains_key("properties") {
+                map.entry("additionalProperties").or_insert(json!(false));
+            }
+            map.values_mut().for_each(|inner| *inner = strict(inner.take()));
+        }
+        Value::Array(list) => list.iter_mut().for_each(|inner| *inner = strict(inner.take())),
+        _ => {}
+    }
+    value
+}
+
+/// A request of any method, with further header lines.
+async fn ask(server: &Server, method: &str, path: &str, lines: &str, body: &str) -> Answer {
+    let length = body.len();
+    let of_body = match method {
+        "POST" => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
+        _ => String::new(),
+    };
+    let of_body = if lines.contains("content-type") {
+        format!("content-length: {length}\r\n")
+    } else {
+        of_body
+    };
+    let head = "host: localhost\r\nconnection: close\r\n";
+    server.raw(format!("{method} {path} HTTP/1.1\r\n{head}{lines}{of_body}\r\n{body}")).await
+}
+
+/// A path of an operation, its parameters filled in.
+fn filled(template: &str, with: &str) -> String {
+    let mut path = String::new();
+    for (at, part) in template.split('{').enumerate() {
+        match part.split_once('}') {
+            Some((_, rest)) if at > 0 => path.extend([with, rest]),
+            _ => path.push_str(part),
+        }
+    }
+    path
+}

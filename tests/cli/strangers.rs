@@ -1,0 +1,176 @@
+//! What somebody without a token learns: nothing. And what a browser is told: to keep out.
+
+use std::collections::BTreeSet;
+
+use crate::harness::{Answer, CONTACT, Home, LINES, Server, World, inbound};
+use crate::support::TestDatabase;
+
+const TOKEN: &str = "a-token-0123456789";
+/// Words that would tell of the inside: programs, languages, files, tables.
+const INSIDE: &[&str] = &[
+    env!("CARGO_PKG_VERSION"),
+    "sqlite",
+    "postgres",
+    "sea_orm",
+    "select ",
+    "hyper",
+    "warp",
+    "rust",
+    ".rs",
+    ".db",
+    "/tmp",
+    "/home",
+    "panic",
+    "thread '",
+    "none)",
+    "some(",
+];
+
+async fn ask(server: &Server, method: &str, path: &str, lines: &str) -> Answer {
+    let body = if method == "POST" { "{\"message\":\"Hi\"}" } else { "" };
+    let length = body.len();
+    let of_body = format!("content-type: application/json\r\ncontent-length: {length}\r\n");
+    let of_body = if body.is_empty() { String::new() } else { of_body };
+    server.raw(format!("{method} {path} HTTP/1.1\r\n{LINES}{lines}{of_body}\r\n{body}")).await
+}
+
+/// All of an answer but what is different every time.
+fn comparable(answer: &Answer) -> (u16, BTreeSet<String>, String) {
+    let differs = |line: &&str| !line.starts_with("date: ") && !line.starts_with("x-request-id: ");
+    let head = answer.head.lines().filter(differs).map(str::to_owned);
+    (answer.status, head.collect(), answer.body.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_exists_and_what_does_not_look_the_same() {
+    let world =
+        World::with(TestDatabase::sqlite(), |home| home.set("CONVO_API_TOKEN", TOKEN)).await;
+    world.signer.post(&world.server, inbound("e1", "m1", CONTACT, "Hello")).await;
+    let good = format!("authorization: Bearer {TOKEN}\r\n");
+    let path = format!("/conversations/{CONTACT}");
+    let thread = ask(&world.server, "GET", &path, &good).await.json();
+    let thread_id = thread["id"].as_str().expect("an id").to_owned();
+    let message_id = thread["messages"][0]["id"].as_str().expect("an id").to_owned();
+    let nobody = "01a20685-7f6b-7790-99a8-f178d4040dda";
+    for lines in ["", "authorization: Bearer wrong\r\n", "authorization: Basic YTpi\r\n"] {
+        for (method, there, missing) in [
+            ("GET", path.clone(), "/conversations/+19995550000".to_owned()),
+            ("GET", format!("/conversations/{thread_id}"), format!("/conversations/{nobody}")),
+            ("GET", format!("/messages/{message_id}"), format!("/messages/{nobody}")),
+            ("GET", format!("/messages/{message_id}"), "/messages/%00%ff".to_owned()),
+            ("POST", format!("/messages/{message_id}/retry"), format!("/messages/{nobody}/retry")),
+            ("POST", format!("{path}/send"), "/conversations/nonsense/send".to_owned()),
+            ("GET", "/conversations?limit=1".to_owned(), "/conversations?nonsense".to_owned()),
+        ] {
+            let (there, missing) = (
+                ask(&world.server, method, &there, lines).await,
+                ask(&world.server, method, &missing, lines).await,
+            );
+            // A guesser is slowed in the end; that depends on nothing but the count.
+            let both = (there.status, missing.status);
+            assert!(matches!(both, (401, 401 | 429) | (429, 429)), "{method}: {both:?}");
+            if there.status == missing.status {
+                let (mut there, mut missing) = (comparable(&there), comparable(&missing));
+                there.1.retain(|line| !line.starts_with("retry-after"));
+                missing.1.retain(|line| !line.starts_with("retry-after"));
+                if both == (401, 401) {
+                    assert_eq!(there, missing, "{method}");
+                }
+            }
+        }
+    }
+    assert_eq!(world.offers(), 0);
+}
+
+/// Every kind of answer, as far as a stranger gets one; and those that only a caller gets.
+async fn answers(server: &Server) -> Vec<(String, Answer)> {
+    let good = format!("authorization: Bearer {TOKEN}\r\n");
+    let mut all = Vec::new();
+    for (method, path, lines) in [
+        ("GET", "/health", ""),
+        ("GET", "/", ""),
+        ("GET", "/favicon.ico", ""),
+        ("GET", "/.env", ""),
+        ("GET", "/conversations", ""),
+        ("GET", "/conversations/%00", ""),
+        ("GET", "/messages/1", "authorization: Bearer wrong\r\n"),
+        ("GET", "/health/ready", ""),
+        ("GET", "/openapi.json", ""),
+        ("POST", "/webhooks/sms", ""),
+        ("POST", "/webhooks/sms", "telnyx-timestamp: 1\r\ntelnyx-signature-ed25519: AAAA\r\n"),
+        ("POST", "/conversations/1/send", ""),
+        ("POST", "/health", ""),
+        ("DELETE", "/conversations/1", ""),
+        ("TRACE", "/health", ""),
+        ("GET", "/conversations", &good),
+        ("GET", "/conversations?limit=x", &good),
+        ("GET", "/conversations/+19995550000", &good),
+        ("GET", "/health/ready", &good),
+        ("POST", "/conversations/+12125551234/send", &good),
+        ("GET", "/openapi.json", &good),
+    ] {
+        let of_caller = if lines == good { " (caller)" } else { "" };
+        all.push((format!("{method} {path}{of_caller}"), ask(server, method, path, lines).await));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_keeps_browsers_and_caches_out() {
+    let home = Home::new().set("CONVO_API_TOKEN", TOKEN);
+    let server = Server::start(&home);
+    for (what, answer) in answers(&server).await {
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{what}: {name}");
+        }
+        for name in ["server", "x-powered-by", "set-cookie", "location"] {
+            assert_eq!(answer.header(name), None, "{what}: {name}");
+        }
+        assert!(!answer.head.contains("access-control"), "{what}: {}", answer.head);
+        let is_text = answer.header("content-type") == Some("application/json");
+        assert!(is_text, "{what}: {}", answer.head);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_refusal_tells_of_the_inside() {
+    let home = Home::new().set("CONVO_API_TOKEN", TOKEN);
+    let server = Server::start(&home);
+    let place = home.path().display().to_string();
+    for (what, answer) in answers(&server).await {
+        if what == "GET /openapi.json (caller)" {
+            continue;
+        }
+        let told = format!("{}\n{}", answer.head, answer.body.to_lowercase());
+        for word in INSIDE.iter().copied().chain([place.as_str(), TOKEN]) {
+            // The status line has the version of HTTP, and nothing has convo's.
+            assert!(!told.contains(word), "{what} tells '{word}': {told}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_page_of_another_origin_gets_in() {
+    for home in [Home::new(), Home::new().set("CONVO_API_TOKEN", TOKEN)] {
+        let server = Server::start(&home);
+        let preflight = "origin: https://evil.example\r\naccess-control-request-method: POST\r\n\
+                         access-control-request-headers: authorization,content-type\r\n\
+                         access-control-request-private-network: true\r\n";
+        let send = format!("/conversations/{CONTACT}/send");
+        for path in ["/conversations", &send, "/messages/1", "/webhooks/sms", "/health"] {
+            let answer = ask(&server, "OPTIONS", path, preflight).await;
+            assert_eq!(answer.told(), (405, "method_not_allowed".into()), "{path}");
+            assert!(!answer.head.contains("access-control"), "{path}: {}", answer.head);
+        }
+        assert_eq!(ask(&server, "OPTIONS", "*", preflight).await.status, 404);
+        let simple =
+            ask(&server, "GET", "/conversations", "origin: https://evil.example\r\n").await;
+        assert!([401, 403].contains(&simple.status) && !simple.head.contains("access-control"));
+    }
+}
