@@ -60,7 +60,7 @@ impl Chat {
                 Some(count) => counted(count, "earlier message"),
                 None => "Earlier messages".to_owned(),
             };
-            let note = format!("{what} not shown; --all shows all, and this the next:");
+            let note = format!("{what} not shown; --all shows all, and this goes back:");
             lines.extend(self.wrapped(&note, 0, Tone::Quiet));
             lines.push(self.command(&earlier_command(thread, earlier), 2));
         }

@@ -235,7 +235,7 @@ Friday, 19 June 2026 UTC
 ";
     const USUAL: &str = "\
 +12125551234 · 4 messages · 01890000-0000-7000-8000-0000e6f70819
-7 earlier messages not shown; --all shows all, and this the next:
+7 earlier messages not shown; --all shows all, and this goes back:
   convo show +12125551234 --before 01890000-0000-7000-8000-000000000001
 
 Thursday, 18 June 2026 UTC
@@ -263,7 +263,7 @@ Opted out on 19 Jun 2026, 09:08 UTC to
 +15551234567. Nothing is sent to this
 contact until it sends START.
 1 earlier message not shown; --all shows
-all, and this the next:
+all, and this goes back:
   convo show +12125551234 --before 01890000-0000-7000-8000-000000000001
 
 Thursday, 18 June 2026 UTC
