@@ -35,13 +35,14 @@ async fn filled(db: TestDatabase) -> World {
     let stop = received(9, "+12125559004", OWN, "2026-04-01T12:00:00Z")
         .replace("\"type\":", "\"autoresponse_type\":\"STOP\",\"type\":");
     world.signer.post(&world.server, stop).await;
-    for (behaviour, status, exit) in [
-        (Behaviour::Silent, "delivered", 0),
-        (Behaviour::Refused, "sending_failed", 6),
-        (Behaviour::Undeliverable, "delivery_failed", 0),
-        (Behaviour::Vanished, "unknown", 9),
+    for (behaviour, status) in [
+        (Behaviour::Silent, "delivered"),
+        (Behaviour::Refused, "sending_failed"),
+        (Behaviour::Undeliverable, "delivery_failed"),
+        (Behaviour::Vanished, "unknown"),
     ] {
-        let id = world.home.run(&["send", behaviour.number(), "Hi"]).exits(exit).id().to_owned();
+        // A report may be there before the send's own answer: the exit code is not the point here.
+        let id = world.home.run(&["send", behaviour.number(), "Hi"]).id().to_owned();
         world.message(behaviour.number(), &id, status);
     }
     world
