@@ -55,7 +55,6 @@ pub async fn run(
         true => Some(play(&mut config, address, &shutdown.asked).await?),
         false => None,
     };
-    warn_of_missing(&config);
     let telnyx = telnyx(&config)?;
     let server = Server::new(App {
         access: Access::new(&config.api_tokens),
@@ -76,6 +75,7 @@ pub async fn run(
         store.note_sandbox(&played.base_url()).await?;
         banner(out, address, &config, played);
     }
+    warn_of_missing(&config);
     let threads = threads(&config, store, telnyx);
     server.open(threads.clone());
     tracing::info!(target: "convo::server", %address, sandbox = config.sandbox, "listening");

@@ -188,7 +188,11 @@ fn sqlite_options(path: &Path, mode: FileMode, role: Role) -> ConnectOptions {
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             // FULL: a commit is on the disk before it is acknowledged, also in WAL mode.
             .synchronous(SqliteSynchronous::Full);
-        if mode == FileMode::Read { sqlite } else { sqlite.journal_mode(SqliteJournalMode::Wal) }
+        // Whoever writes has looked first: it might have been another program's file.
+        match role {
+            Role::Writer => sqlite.journal_mode(SqliteJournalMode::Wal),
+            _ => sqlite,
+        }
     });
     options
 }

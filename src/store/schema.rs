@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) pending: usize,
     /// Whether it has migrations that this program does not know.
     pub(super) is_newer: bool,
+    /// Whether it is a file that another program keeps its tables in.
+    is_foreign: bool,
     /// Its facts.
     pub(super) meta: HashMap<String, String>,
 }
@@ -45,6 +47,8 @@ impl State {
         let ours: HashSet<String> =
             Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
         let applied = applied(db).await?;
+        let is_foreign = applied.is_none() && !is_blank(db).await?;
+        let applied = applied.unwrap_or_default();
         let pending = ours.difference(&applied).count();
         let is_newer = applied.iter().any(|name| !ours.contains(name));
         let meta = match applied.is_empty() {
@@ -54,7 +58,7 @@ impl State {
                 rows.into_iter().map(|row| (row.key, row.value)).collect()
             }
         };
-        Ok(Self { pending, is_newer, meta })
+        Ok(Self { pending, is_newer, is_foreign, meta })
     }
 
     /// Whether this program understands it: nothing is missing, and nothing needs to be known
@@ -68,6 +72,12 @@ impl State {
 
     /// Refuses a database that this program cannot work on, or that is of the other mode.
     fn check(&self, mode: Mode) -> Result<(), Error> {
+        if self.is_foreign {
+            return Err(refuse(
+                "this is a database of another program, not of convo",
+                "set DATABASE_URL to another file",
+            ));
+        }
         if !self.is_understood() {
             return Err(match self.is_newer {
                 true => refuse(
@@ -104,18 +114,19 @@ fn refuse(what: &str, hint: &str) -> Error {
     Error::new(Code::DatabaseNotReady, what).hint(hint)
 }
 
-/// The names of the migrations that a database has.
-async fn applied(db: &impl ConnectionTrait) -> Result<HashSet<String>, DbErr> {
+/// The names of the migrations that a database has; `None` where none was ever noted.
+async fn applied(db: &impl ConnectionTrait) -> Result<Option<HashSet<String>>, DbErr> {
     let backend = db.get_database_backend();
     let exists = match backend {
         DatabaseBackend::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = 'seaql_migrations'",
         _ => "SELECT 1 WHERE to_regclass('seaql_migrations') IS NOT NULL",
     };
     if db.query_one_raw(Statement::from_string(backend, exists)).await?.is_none() {
-        return Ok(HashSet::new());
+        return Ok(None);
     }
     let names = Statement::from_string(backend, "SELECT version FROM seaql_migrations");
-    db.query_all_raw(names).await?.iter().map(|row| row.try_get_by_index(0)).collect()
+    let names = db.query_all_raw(names).await?;
+    names.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>().map(Some)
 }
 
 /// Applies what is missing and marks a new database with its mode. Safe when several processes
@@ -127,7 +138,7 @@ pub(super) async fn migrate(link: &Link, mode: Mode) -> Result<usize, DbErr> {
         txn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     }
     let state = State::read(&txn).await?;
-    let is_ours = !state.is_newer && !marks::is_held(&state.meta);
+    let is_ours = !state.is_newer && !state.is_foreign && !marks::is_held(&state.meta);
     if state.pending > 0 && is_ours {
         Migrator::up(&txn, None).await?;
     }
@@ -149,10 +160,14 @@ pub(super) async fn set(db: &impl ConnectionTrait, key: &str, value: &str) -> Re
     meta::Entity::insert(row).on_conflict(newest).exec_without_returning(db).await.map(drop)
 }
 
-/// Whether there is nothing at all in a SQLite file.
+/// Whether nobody keeps anything in a database. One of a PostgreSQL server may be shared with other
+/// programs; a file is not.
 pub(super) async fn is_blank(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
-    let statement =
-        Statement::from_string(db.get_database_backend(), "SELECT 1 FROM sqlite_master");
+    let backend = db.get_database_backend();
+    if backend != DatabaseBackend::Sqlite {
+        return Ok(true);
+    }
+    let statement = Statement::from_string(backend, "SELECT 1 FROM sqlite_master");
     Ok(db.query_one_raw(statement).await?.is_none())
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use ed25519_dalek::{Signature, VerifyingKey};
 use thiserror::Error;
 
@@ -110,7 +111,7 @@ impl Verifier {
     ) -> Result<(), SignatureError> {
         let (claim, signed) = self.read(timestamp, signature, body)?;
         let good = match &self.crowd {
-            Some(crowd) => crowd.agrees(&claim.signature, &signed).await,
+            Some(crowd) => crowd.agrees(claim.signature, signed.clone()).await,
             None => false,
         };
         if !good {
@@ -124,7 +125,7 @@ impl Verifier {
         timestamp: Option<&[u8]>,
         signature: Option<&[u8]>,
         body: &[u8],
-    ) -> Result<(Claim, Vec<u8>), SignatureError> {
+    ) -> Result<(Claim, Bytes), SignatureError> {
         if self.keys.is_empty() {
             return Err(SignatureError::NoKey);
         }
@@ -132,7 +133,7 @@ impl Verifier {
         let signature = signature.ok_or(SignatureError::MissingHeader)?;
         let sent_at = read_seconds(timestamp).ok_or(SignatureError::BadTimestamp)?;
         let signature = read_signature(signature).ok_or(SignatureError::BadSignature)?;
-        Ok((Claim { signature, sent_at }, signed_bytes(timestamp, body)))
+        Ok((Claim { signature, sent_at }, signed_bytes(timestamp, body).into()))
     }
 
     /// What the keys say, one signature by itself.

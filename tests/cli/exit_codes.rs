@@ -158,6 +158,7 @@ async fn an_unfit_database_is_4() {
     let all: [&[&str]; 3] = [&["list"], &["show", CONTACT], &["send", CONTACT, "Hi"]];
     let future = "INSERT INTO seaql_migrations VALUES ('m20990101_000001_future', 0)";
     change(&home, future).await;
+    change(&home, "INSERT INTO meta VALUES ('needs', 'm20990101_000001_future')").await;
     for args in all {
         refused(&home, args, 4, "database_not_ready", "newer convo");
     }
@@ -172,6 +173,27 @@ async fn an_unfit_database_is_4() {
     }
     home.run(&["migrate"]).exits(4).tells("no database of convo");
     home.run(&["serve", "--listen", "127.0.0.1:0"]).exits(4).tells("no database of convo");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_another_program_is_left_as_it_is() {
+    let home = configured();
+    let url = format!("sqlite://{}?mode=rwc", home.file("conversations.db").display());
+    let db = Database::connect(url).await.expect("a new file");
+    db.execute_unprepared("CREATE TABLE recipes (name)").await.expect("a table");
+    db.close().await.expect("closed");
+    let before = std::fs::read(home.file("conversations.db")).expect("the file");
+    let all: [&[&str]; 5] = [
+        &["list"],
+        &["show", CONTACT],
+        &["send", CONTACT, "Hi"],
+        &["migrate"],
+        &["serve", "--listen", "127.0.0.1:0"],
+    ];
+    for args in all {
+        home.run(args).exits(4).tells("of another program");
+        assert_eq!(std::fs::read(home.file("conversations.db")).expect("the file"), before);
+    }
 }
 
 #[test]

@@ -165,6 +165,7 @@ async fn the_password_is_found_and_never_told() {
         for args in [&["list"][..], &["migrate"], &["serve", "--listen", "127.0.0.1:0"]] {
             let mut command = home.command(args);
             command.env("DATABASE_URL", &wrong).env("CONVO_LOG", "trace");
+            command.env("CONVO_START_TIMEOUT", "0");
             let done = Running::start(command, None).wait().exits(exit);
             assert!(!done.err.contains("s3cret"), "{}", done.err);
         }
