@@ -245,10 +245,12 @@ impl Done {
         self.line()
     }
 
-    /// Asserts that the failure is told as it should be: what, and perhaps what to do.
+    /// Asserts that the failure is told as it should be: what, and perhaps what to do. A server may
+    /// have logged something before.
     #[track_caller]
     pub fn tells(self, what: &str) -> Self {
-        let lines: Vec<_> = self.err.lines().collect();
+        let is_log = |line: &&str| line.starts_with(r#"{"timestamp":"#);
+        let lines: Vec<_> = self.err.lines().skip_while(is_log).collect();
         let shape = match lines.as_slice() {
             [told] => told.starts_with("convo: "),
             [told, hint] => told.starts_with("convo: ") && hint.starts_with("hint: "),
