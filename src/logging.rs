@@ -16,8 +16,9 @@ use crate::error::{Code, Error};
 
 /// What a server logs when nothing else is said.
 const SERVER: &str = "info";
-/// What a command logs: its outcome is told by its error, so only what hides behind that.
-const COMMAND: &str = "error";
+/// What a command logs: its outcome is told by its error, so only what hides behind that, and
+/// nothing that libraries say of it.
+const COMMAND: &str = "off,convo=error";
 /// Lines that wait for a slow reader, a few megabytes; further ones are lost and counted.
 const WAITING_LINES: usize = 8_192;
 

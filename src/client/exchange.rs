@@ -9,6 +9,7 @@ use std::error::Error as _;
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use reqwest::RequestBuilder;
+use rustls::CertificateError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::{Origin, Url};
@@ -85,7 +86,7 @@ impl<'a> Exchange<'a> {
         if error.is_connect() {
             let what = match error.is_timeout() {
                 true => "cannot be reached: it did not answer in time".to_owned(),
-                false => format!("cannot be reached: {}", cause(error)),
+                false => format!("cannot be reached: {}", reason(error)),
             };
             return match hint_of_connecting(error) {
                 Some(hint) => self.unreachable(&what).hint(hint),
@@ -251,6 +252,24 @@ fn hint_of_connecting(error: &reqwest::Error) -> Option<&'static str> {
         ),
         _ => Some("no TLS there: is CONVO_SERVER right, and does the server speak https?"),
     }
+}
+
+/// Why a connection cannot be made. What TLS says of a certificate is in words for programmers.
+fn reason(error: &reqwest::Error) -> String {
+    let Some(rustls::Error::InvalidCertificate(fault)) = causes(error).find_map(unwrapped) else {
+        return cause(error);
+    };
+    let told = match fault {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is made for another name"
+        }
+        CertificateError::UnknownIssuer => "its certificate is signed by nobody known here",
+        _ => "its certificate is not accepted",
+    };
+    told.to_owned()
 }
 
 /// What TLS says, under any number of wrappings.

@@ -1,5 +1,10 @@
 //! Servers that are not what `--server` hopes for: each is named, with what to do.
 
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ServerConfig, ServerConnection};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -106,6 +111,39 @@ async fn who_cannot_be_reached_is_5_and_nothing_was_sent() {
             let done = refused(&home, url, args, 5, "cannot be reached");
             assert!(done.err.contains(hint), "{}", done.err);
         }
+    }
+}
+
+/// A server whose certificate nobody has signed but itself.
+fn untrusted() -> String {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key.into())
+        .expect("a certificate with its key");
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut connection = ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            let _ = connection.complete_io(&mut stream);
+        }
+    });
+    format!("https://localhost:{port}")
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_told_in_words() {
+    let url = untrusted();
+    let home = Home::new().set("CONVO_SERVER", &url);
+    for args in [&["list"][..], &["show", CONTACT], &["send", CONTACT, "Hi"]] {
+        let done = refused(&home, &url, args, 5, "its certificate is signed by nobody known here");
+        assert!(done.err.contains("add its authority"), "{}", done.err);
     }
 }
 
