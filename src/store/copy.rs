@@ -8,6 +8,9 @@ mod digest;
 pub(super) mod marks;
 mod table;
 
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+
 use sea_orm::{DatabaseTransaction, DbErr};
 use serde::Serialize;
 use uuid::Uuid;
@@ -79,7 +82,7 @@ pub async fn copy(
     to: &Location,
     watch: &mut impl FnMut(Progress),
 ) -> Result<Vec<Copied>, Error> {
-    if from == to {
+    if from == to || is_same_file(from, to) {
         return Err(Error::invalid("the two databases are the same one"));
     }
     let source = open(from, Purpose::Change).await?;
@@ -94,6 +97,15 @@ pub async fn copy(
     // The file alone is then the whole database.
     let _ = source.close().await;
     copied
+}
+
+/// Whether two names lead to one file.
+fn is_same_file(one: &Location, other: &Location) -> bool {
+    let file = |location: &Location| {
+        let meta = location.path()?.metadata().ok()?;
+        Some((meta.dev(), meta.ino()))
+    };
+    file(one).is_some_and(|one| file(other) == Some(one))
 }
 
 async fn open(location: &Location, purpose: Purpose) -> Result<Reader, Error> {
@@ -148,16 +160,14 @@ async fn agree(
         let what = "already holds something else";
         return Err(unfit(to, what, "give an empty database: nothing in it is overwritten"));
     }
-    if held.as_ref().is_some_and(|held| held.done.is_some()) {
-        marks::refuse_held(&state.meta)?;
-    }
-    let id = held.map_or_else(Uuid::now_v7, |held| held.id);
+    // Held for another target: two copies would both be taken for the database.
+    marks::refuse_held(&state.meta)?;
     let since = clock::now();
-    let mark = Mark { id, other: from.to_string(), since, done: None };
+    let mark = Mark { id: Uuid::now_v7(), other: from.to_string(), since, done: None };
     let marked = within(target, async |txn| marks::mark_copy(txn, &mark).await).await;
     marked.map_err(|error| tell(&error))?;
     let mark = Mark { other: to.to_string(), ..mark };
-    hold(source, &mark).await.map_err(|error| tell(&error))?;
+    hold(source, &mark).await?;
     Ok(mark)
 }
 
@@ -174,20 +184,42 @@ async fn is_empty(db: &Reader) -> Result<bool, DbErr> {
     Ok(true)
 }
 
-async fn hold(source: &Reader, mark: &Mark) -> Result<(), DbErr> {
+/// Holds the source, unless another copy has come first.
+async fn hold(source: &Reader, mark: &Mark) -> Result<(), Error> {
     let mut repeats = 0;
     loop {
+        let mut earlier = HashMap::new();
         let held = within(source, async |txn| {
+            // From here on whoever else wants to hold it waits.
             marks::hold(txn).await?;
+            let state = State::read(txn).await?;
+            if marks::is_held(&state.meta) {
+                earlier = state.meta;
+                return Ok(());
+            }
             marks::mark_held(txn, mark).await
         });
         match held.await {
             Err(error) if classify(&error) == Failure::Contention && repeats < REPEATS => {
                 repeats += 1;
             }
-            ended => return ended,
+            ended => {
+                ended.map_err(|error| tell(&error))?;
+                return marks::refuse_held(&earlier);
+            }
         }
     }
+}
+
+/// Whether the source is still held for this copy.
+async fn is_held_for(source: &Reader, mark: &Mark) -> Result<bool, DbErr> {
+    let state = State::read(source).await?;
+    Ok(marks::held(&state.meta).is_some_and(|held| held.id == mark.id))
+}
+
+fn given_up() -> Error {
+    Error::new(Code::CopyMismatch, "the hold of the source was given up while it was copied")
+        .hint("the copy may lack what was written since: throw it away, and copy again")
 }
 
 /// Does something in a transaction of its own.
@@ -210,12 +242,22 @@ async fn transfer(
     if mark.done.is_none() {
         fill(source, target, &tables, watch).await.map_err(|error| tell(&error))?;
     }
+    if !is_held_for(source, &mark).await.map_err(|error| tell(&error))? {
+        return Err(given_up());
+    }
     let copied = compare(source, target, &tables, watch).await?;
     // The source first: it is never free again while the target may be used.
     let done = Some(mark.done.unwrap_or_else(clock::now));
     let mark = Mark { done, ..mark };
-    let held = within(source, async |txn| marks::mark_held(txn, &mark).await).await;
-    held.map_err(|error| tell(&error))?;
+    let mut is_held = false;
+    let held = within(source, async |txn| {
+        is_held = marks::finish_held(txn, &mark).await?;
+        Ok(())
+    });
+    held.await.map_err(|error| tell(&error))?;
+    if !is_held {
+        return Err(given_up());
+    }
     let marked = within(target, async |txn| finish(txn, done).await).await;
     marked.map_err(|error| tell(&error))?;
     Ok(copied)

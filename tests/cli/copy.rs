@@ -201,6 +201,28 @@ async fn a_killed_copy_goes_on() {
     assert_eq!(one(&target, "SELECT count(*)::text FROM events").await, "60000");
 }
 
+/// Of one source there is one copy, and none of a source that was let go meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_has_one_copy_and_keeps_still_for_it() {
+    let from = TestDatabase::sqlite();
+    let home = Home::new().set("DATABASE_URL", &from.url);
+    home.run(&["migrate"]).exits(0);
+    fill(&open(&from.url).await, 60_000).await;
+    let (to, another) = (TestDatabase::sqlite(), TestDatabase::sqlite());
+    let running = home.start(&["copy", &from.url, &to.url]);
+    until("it is held", || {
+        let done = home.run(&["migrate"]);
+        done.err.contains("held for a copy").then_some(())
+    });
+    copy(&home, &from.url, &another.url).exits(4).tells("held for a copy to");
+    home.run(&["copy", "--release", &from.url]).exits(0);
+    running.wait().exits(6).tells("was given up");
+    let mut list = home.command(&["list"]);
+    list.env("DATABASE_URL", &to.url);
+    Running::start(list, None).wait().exits(4).tells("is not finished");
+    home.run(&["migrate"]).exits(0);
+}
+
 /// What somebody else puts into the copy, takes from it or changes in it is found out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tampered_copy_is_found_out() {
@@ -249,6 +271,9 @@ async fn only_what_fits_is_copied() {
     drop(server);
     copy(home, &from, &other.url).exits(4).tells("already holds something else");
     copy(home, &from, &from).exits(2).tells("the same one");
+    std::os::unix::fs::symlink(world.db.file(), home.file("link.db")).expect("a link");
+    let link = format!("sqlite:///{}", home.file("link.db").display());
+    copy(home, &from, &link).exits(2).tells("the same one");
     let missing = format!("sqlite:///{}", home.file("missing.db").display());
     copy(home, &missing, &other.url).exits(4).tells("there is no database");
     copy(home, &from, "mysql://h/d").exits(4).tells("'mysql'");

@@ -7,13 +7,15 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, QueryFilter};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::table::TABLES;
 use crate::domain::Timestamp;
 use crate::error::{Code, Error};
+use crate::store::entity::meta;
 use crate::store::failure::HELD_STATE;
 use crate::store::schema;
 
@@ -101,9 +103,24 @@ pub(super) async fn mark_held(db: &impl ConnectionTrait, mark: &Mark) -> Result<
     write(db, HELD, mark).await
 }
 
+/// Notes on a source that its copy is finished, if it is still held for that copy; whether it is.
+/// One statement, so that nobody gives the hold up in between.
+pub(super) async fn finish_held(db: &impl ConnectionTrait, finished: &Mark) -> Result<bool, DbErr> {
+    let changed = meta::Entity::update_many()
+        .col_expr(meta::Column::Value, Expr::value(text(finished)?))
+        .filter(meta::Column::Key.eq(HELD))
+        .filter(meta::Column::Value.contains(finished.id.to_string()))
+        .exec(db)
+        .await?;
+    Ok(changed.rows_affected == 1)
+}
+
+fn text(mark: &Mark) -> Result<String, DbErr> {
+    serde_json::to_string(mark).map_err(|error| DbErr::Custom(error.to_string()))
+}
+
 async fn write(db: &impl ConnectionTrait, key: &str, mark: &Mark) -> Result<(), DbErr> {
-    let value = serde_json::to_string(mark).map_err(|error| DbErr::Custom(error.to_string()))?;
-    schema::set(db, key, &value).await
+    schema::set(db, key, &text(mark)?).await
 }
 
 /// Lets the database refuse every change from the end of this transaction on. Waits for the
