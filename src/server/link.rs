@@ -72,12 +72,12 @@ impl Link {
         self.seen().phase = Phase::Streaming;
     }
 
-    /// Since when it waits for its client to send a request; `None` while one is being answered or
-    /// its answer is on its way.
+    /// Since when it waits for its client to send a request, or to take the answer to the last;
+    /// `None` while one is being answered.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         let seen = self.seen();
-        let waits = matches!(seen.phase, Phase::Waiting | Phase::Head) && seen.stall.is_none();
-        waits.then_some(seen.since)
+        let waits = matches!(seen.phase, Phase::Waiting | Phase::Head);
+        waits.then(|| seen.stall.as_ref().map_or(seen.since, |stall| stall.since))
     }
 
     /// Whether a stop has to wait for it.
@@ -150,7 +150,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
+        // An empty line before a request is none of it (RFC 9112, section 2.2).
+        if buf.filled()[before..].iter().any(|byte| !b"\r\n".contains(byte)) {
             self.link.received();
         }
         read
@@ -230,5 +231,25 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_empty_line_begins_no_request() {
+        let link = Link::new();
+        let (mut client, stream) = tokio::io::duplex(64);
+        let mut watched = Watched { stream, link: Arc::clone(&link) };
+        for (sent, phase) in [("\r\n", Phase::Waiting), ("\r\nGET", Phase::Head)] {
+            client.write_all(sent.as_bytes()).await.expect("sent");
+            let mut read = vec![0; sent.len()];
+            watched.read_exact(&mut read).await.expect("read");
+            assert_eq!(link.seen().phase, phase, "{sent:?}");
+        }
     }
 }

@@ -11,6 +11,8 @@ use uuid::Uuid;
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over from a caller.
 const LONGEST_ID: usize = 128;
+/// Digits alone that may be a phone number, which no log is to have.
+const NUMBER_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 /// The route of a request that no route took.
 const NO_ROUTE: &str = "none";
 
@@ -60,8 +62,11 @@ impl Context {
 fn given_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut all = headers.get_all(REQUEST_ID).iter();
     let (Some(only), None) = (all.next(), all.next()) else { return None };
-    let fits = (1..=LONGEST_ID).contains(&only.len()) && only.as_bytes().iter().all(is_of_an_id);
-    fits.then(|| only.clone())
+    let bytes = only.as_bytes();
+    let fits = (1..=LONGEST_ID).contains(&only.len()) && bytes.iter().all(is_of_an_id);
+    let may_be_a_number =
+        NUMBER_DIGITS.contains(&only.len()) && bytes.iter().all(u8::is_ascii_digit);
+    (fits && !may_be_a_number).then(|| only.clone())
 }
 
 /// No plus: a number in international form is no id.
@@ -105,6 +110,7 @@ mod tests {
             &["a\tb"],
             &["é"],
             &["+12125551234"],
+            &["12125551234"],
             &["a", "b"],
             &[&too_long],
         ];

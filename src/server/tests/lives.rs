@@ -148,6 +148,26 @@ async fn idle_connections_make_room() {
 }
 
 #[tokio::test]
+async fn clients_that_take_no_answer_make_room() {
+    let forever = Duration::from_secs(3_600);
+    let limits = Limits { connections: 4, request_time: forever, ..Limits::default() };
+    let server = Server::with(limits).await;
+    let mut deaf = Vec::new();
+    for _ in 0..4 {
+        let (read, mut write) = server.connect().await.into_split();
+        deaf.push(read);
+        let request = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1_000);
+        tokio::spawn(async move { while write.write_all(&request).await.is_ok() {} });
+    }
+    let mut waited = Duration::ZERO;
+    while server.get("/conversations").await.status != 200 || deaf.is_empty() {
+        assert!(waited < PATIENCE, "they keep their places");
+        tokio::time::sleep(SOON).await;
+        waited += SOON;
+    }
+}
+
+#[tokio::test]
 async fn only_so_many_are_sent_at_once() {
     let telnyx = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let limits = Limits { sends: 1, ..Limits::default() };
