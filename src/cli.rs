@@ -170,7 +170,7 @@ pub struct SendArgs {
     /// The recipient's number with its country code, in any usual writing
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub to: String,
-    /// The text; without it, standard input is read to its end
+    /// The text; without it and without --media, standard input is read to its end
     #[arg(allow_hyphen_values = true)]
     pub text: Option<String>,
     /// Send from this one of our numbers

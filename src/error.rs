@@ -55,6 +55,8 @@ pub enum Code {
     InvalidApiKey,
     /// A setting is missing or makes no sense.
     NotConfigured,
+    /// The address to listen on is taken, or not there yet.
+    AddressUnavailable,
     /// The database is not there, not up to date, or of the other mode.
     DatabaseNotReady,
     /// A database and its copy differ.
@@ -113,6 +115,7 @@ impl Code {
             Self::RateLimited | Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Self::TelnyxUnreachable
             | Self::NotConfigured
+            | Self::AddressUnavailable
             | Self::DatabaseNotReady
             | Self::DatabaseUnavailable
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -148,6 +151,7 @@ impl Code {
             | Self::NotFound
             | Self::ServerMismatch => 4,
             Self::RateLimited
+            | Self::AddressUnavailable
             | Self::TelnyxUnreachable
             | Self::RequestTimeout
             | Self::Overloaded

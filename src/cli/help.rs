@@ -57,7 +57,7 @@ Examples:
   convo list
   convo list --direction inbound --since 2d
   convo list --json | jq -r '.[].contact_number'
-  convo list --status unknown --format ids | xargs -n1 convo show",
+  convo list --status unknown --format ids | xargs -r -n1 convo show",
     description: "\
 On a terminal, a table of the 50 threads that were active last. In a pipe, or when a format is \
 given, all threads, written while they are read.

@@ -27,7 +27,8 @@ impl Moment {
         match self {
             Self::At(time) => time,
             Self::Day(day) => zone.midnight(day),
-            Self::Ago(span) => now.minus(span),
+            // There is nothing before the epoch, and far before it no way to write a time.
+            Self::Ago(span) => now.minus(span).max(Timestamp::from_micros(0)),
         }
     }
 }

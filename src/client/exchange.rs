@@ -101,6 +101,11 @@ impl<'a> Exchange<'a> {
         self.broken_off(error)
     }
 
+    /// Whether the server is said to be below a path, which may be wrong.
+    fn has_path(&self) -> bool {
+        Url::parse(self.server).is_ok_and(|url| url.path() != "/")
+    }
+
     fn is_reading(&self) -> bool {
         matches!(self.aim, Aim::Read)
     }
@@ -129,6 +134,7 @@ impl<'a> Exchange<'a> {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => self.not_allowed(status),
             StatusCode::TOO_MANY_REQUESTS => unavailable(),
             _ if status.is_redirection() => self.redirected(status, headers),
+            StatusCode::REQUEST_TIMEOUT if self.is_reading() => unavailable(),
             _ if self.is_reading() && status.is_server_error() => unavailable(),
             _ if self.is_reading() && status.is_success() && is_json(body) => self.garbled(),
             _ if self.is_reading() || is_client_error => self.mismatch(status),
@@ -145,6 +151,9 @@ impl<'a> Exchange<'a> {
                 Error::new(error.code(), what).hint(SET_TOKEN)
             }
             // What is asked for is right here, so it is the server that does not know it.
+            Code::NotFound if self.has_path() => self
+                .other_version(&format!("refused the request: {error}"))
+                .hint("correct the path in CONVO_SERVER: convo's routes begin right after it"),
             Code::NotFound | Code::MethodNotAllowed | Code::UnknownParameter => {
                 self.other_version(&format!("refused the request: {error}"))
             }

@@ -29,8 +29,8 @@ pub fn request(
 ) -> Result<SendRequest, Error> {
     let text = match &args.text {
         Some(text) => text.clone(),
-        // A file needs no words, and a person at a terminal gave none.
-        None if facts.stdin_is_terminal && !args.media.is_empty() => String::new(),
+        // A file needs no words: what stands on standard input may be a loop's next contact.
+        None if !args.media.is_empty() => String::new(),
         None if facts.stdin_is_terminal => {
             return Err(Error::invalid("there is no text to send").hint(format!(
                 "write it behind the number: convo send {} \"Hello\"; or pipe it in",
@@ -292,8 +292,7 @@ mod tests {
     fn a_file_needs_no_words() {
         let line = [TO, "--media", "https://example.com/a.png"];
         assert_eq!(text_of(&line, b"never read", true).expect("a request"), None);
-        assert_eq!(text_of(&line, b"", false).expect("a request"), None);
-        assert_eq!(text_of(&line, b"Look", false).expect("a request").as_deref(), Some("Look"));
+        assert_eq!(text_of(&line, b"+12125550004", false).expect("a request"), None);
     }
 
     fn reported(message: Message, format: Format) -> (String, String, Result<(), Error>) {

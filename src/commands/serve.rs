@@ -1,6 +1,6 @@
 //! `convo serve`: take webhooks, serve the REST API; with `--sandbox`, play Telnyx as well.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -324,11 +324,19 @@ fn warn_of_missing(config: &Config) {
 
 /// The address a name and port stand for.
 pub(super) async fn resolve(listen: &str) -> Result<SocketAddr, Error> {
-    let found = tokio::net::lookup_host(listen).await.ok().and_then(|mut found| found.next());
-    found.ok_or_else(|| {
-        Error::new(Code::NotConfigured, format!("'{listen}' is no address to listen on"))
-            .hint("give HOST:PORT, for example 127.0.0.1:5000, with --listen or CONVO_LISTEN")
-    })
+    let hint = "give HOST:PORT, for example 127.0.0.1:5000, with --listen or CONVO_LISTEN";
+    match tokio::net::lookup_host(listen).await.map(|mut found| found.next()) {
+        Ok(Some(address)) => Ok(address),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            let what = format!("'{listen}' is no address to listen on");
+            Err(Error::new(Code::NotConfigured, what).hint(hint))
+        }
+        // Its name may be known in a moment.
+        _ => {
+            let what = format!("the name in '{listen}', to listen on, is not known");
+            Err(Error::new(Code::AddressUnavailable, what).hint(hint))
+        }
+    }
 }
 
 pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -336,7 +344,12 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Error {
-    Error::new(Code::NotConfigured, format!("cannot listen on {address}: {error}"))
+    // Another program may go, and an address come, while whoever starts this one tries again.
+    let code = match error.kind() {
+        ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable => Code::AddressUnavailable,
+        _ => Code::NotConfigured,
+    };
+    Error::new(code, format!("cannot listen on {address}: {error}"))
         .hint("another program may have the port; choose one with --listen HOST:PORT")
 }
 

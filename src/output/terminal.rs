@@ -44,7 +44,9 @@ impl Facts {
             stdout_is_terminal: std::io::stdout().is_terminal(),
             stdin_is_terminal: std::io::stdin().is_terminal(),
             size: size.map(|(width, height)| (width.0, height.0)),
-            columns: variable("COLUMNS").and_then(|columns| columns.parse().ok()),
+            columns: variable("COLUMNS")
+                .and_then(|columns| columns.parse().ok())
+                .filter(|columns| *columns > 0),
             no_color: variable("NO_COLOR").is_some(),
             clicolor_force: variable("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
             is_dumb: variable("TERM").as_deref() == Some("dumb"),

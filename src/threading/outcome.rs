@@ -122,7 +122,13 @@ pub(super) fn refusal(offered: &Offered, message: &NewMessage) -> Option<Error> 
         ),
         Answer::Unreachable { why } => Some(
             Error::new(Code::TelnyxUnreachable, "Telnyx could not be reached; nothing was sent")
-                .hint("check the network and try again")
+                .hint(match message.offer.as_ref() {
+                    // Plain http is for this machine alone: it is a simulated Telnyx.
+                    Some(offer) if offer.base_url.starts_with("http:") => {
+                        "start the simulated Telnyx first: convo serve --sandbox, or convo sandbox"
+                    }
+                    _ => "check the network and try again",
+                })
                 .with(|extra| extra.detail = Some(why.clone())),
         ),
         Answer::Refused { status, error } => Some(refused(*status, error, message)),

@@ -215,6 +215,6 @@ fn a_server_without_a_token_hides_or_does_not_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let listen = taken.local_addr().expect("an address").to_string();
     let home = Home::new();
-    home.run(&["serve", "--listen", &listen]).exits(4).tells("cannot listen on");
+    home.run(&["serve", "--listen", &listen]).exits(5).tells("cannot listen on");
     assert_eq!(home.files(), [""; 0]);
 }

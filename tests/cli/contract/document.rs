@@ -11,6 +11,7 @@ use crate::support::TestDatabase;
 
 /// Codes that no route answers: those of the command line, and of what is no route.
 const ELSEWHERE: &[&str] = &[
+    "address_unavailable",
     "copy_mismatch",
     "database_not_ready",
     "method_not_allowed",
