@@ -222,6 +222,7 @@ pub enum Goal {
 #[derive(Args, Clone, Debug)]
 pub struct RetryArgs {
     /// The message's id, as send prints it
+    #[arg(value_parser = message_id)]
     pub id: Uuid,
     /// Also after 24 hours, when Telnyx no longer knows it: if it was sent, it is sent twice
     #[arg(long)]
@@ -291,6 +292,11 @@ impl Cli {
             _ => false,
         }
     }
+}
+
+/// The whole id of a message.
+fn message_id(text: &str) -> Result<Uuid, String> {
+    Uuid::try_parse(text).map_err(|_| "that is no whole id of a message".to_owned())
 }
 
 /// An instant that names its zone: without one, a message would go out hours off.

@@ -76,7 +76,8 @@ impl Context {
 
     fn look(&self, asked: Option<Format>) -> Look {
         let zone = if self.global.utc { Zone::UTC } else { Zone::Local };
-        self.facts.look(asked, self.global.color, zone, clock::now())
+        let look = self.facts.look(asked, self.global.color, zone, clock::now());
+        Look { sandbox: self.global.sandbox, ..look }
     }
 
     /// The pager for what is printed so, unless it is not wanted.

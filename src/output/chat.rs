@@ -181,9 +181,13 @@ impl Chat {
         lines
     }
 
-    /// A command to be pasted: like a link, never broken.
+    /// A command to be pasted: like a link, never broken. Play goes on as play.
     fn command(&self, command: &str, indent: usize) -> String {
-        format!("{}{}", " ".repeat(indent), Tone::Quiet.paint(command, self.look.color))
+        let command = match command.strip_prefix("convo ") {
+            Some(rest) if self.look.sandbox => format!("convo --sandbox {rest}"),
+            _ => command.to_owned(),
+        };
+        format!("{}{}", " ".repeat(indent), Tone::Quiet.paint(&command, self.look.color))
     }
 
     /// A file as a link that can be followed: never cut, never broken. What else is known of it

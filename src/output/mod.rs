@@ -82,6 +82,8 @@ pub struct Look {
     pub now: Timestamp,
     /// The clock that times are shown in; records always use UTC.
     pub zone: Zone,
+    /// Whether all of it is play: a command to be pasted then says so.
+    pub sandbox: bool,
 }
 
 /// A number of things, in words: `1 message`, `2 messages`.

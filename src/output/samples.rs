@@ -23,7 +23,8 @@ fn id(last: u128) -> Uuid {
 /// A look in UTC at 14:33 of 18 June 2026.
 pub(crate) fn look(format: Format, width: usize, color: bool) -> Look {
     let now = time("2026-06-18T14:33:00Z");
-    Look { format, brief: false, width, color, glyphs: Glyphs::RICH, now, zone: Zone::UTC }
+    let (glyphs, zone) = (Glyphs::RICH, Zone::UTC);
+    Look { format, brief: false, width, color, glyphs, now, zone, sandbox: false }
 }
 
 pub(crate) fn conversation(body: &str) -> Conversation {

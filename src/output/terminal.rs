@@ -73,6 +73,7 @@ impl Facts {
             glyphs: if self.is_dumb { Glyphs::PLAIN } else { Glyphs::RICH },
             now,
             zone,
+            sandbox: false,
         }
     }
 

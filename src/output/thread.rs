@@ -173,6 +173,13 @@ mod tests {
     }
 
     #[test]
+    fn a_command_of_play_goes_on_as_play() {
+        let play = Look { sandbox: true, ..look(Format::Table, 80, false) };
+        let shown = printed(&play, &conversation(""), &[outbound("Hi", Status::Unknown)], 0);
+        assert!(shown.contains("convo --sandbox retry "), "{shown}");
+    }
+
+    #[test]
     fn colour_changes_no_word() {
         for width in [40, 80, 120] {
             let plain = printed(&look(Format::Table, width, false), &stopped(), &talk(), 3);

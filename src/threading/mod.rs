@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::domain::phone::NumberError;
 use crate::domain::{Conversation, Cursor, Listing, Message, Page, PhoneNumber, Selector, Window};
 use crate::error::{Code, Error};
 use crate::store::Store;
@@ -26,6 +27,9 @@ use crate::telnyx::client::Client;
 pub use receive::Received;
 pub use send::Sent;
 pub use settle::Settled;
+
+/// Longest name that is taken for a number without its country code.
+const LONGEST_PROPOSAL: usize = 40;
 
 /// The threads of one database, and the way to Telnyx. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -151,7 +155,14 @@ impl Threads {
     pub async fn find(&self, selector: &Selector) -> Result<Conversation, Error> {
         let mut found = self.store.candidates(selector).await?;
         match found.len() {
-            0 => Err(no_conversation()),
+            0 => Err(match PhoneNumber::parse(selector.as_str()) {
+                Err(error @ NumberError::NoCountryCode { .. })
+                    if selector.as_str().len() <= LONGEST_PROPOSAL =>
+                {
+                    no_conversation().hint(error.hint())
+                }
+                _ => no_conversation(),
+            }),
             1 => Ok(found.remove(0)),
             _ => {
                 let list: Vec<_> = found

@@ -106,6 +106,8 @@ fn who_is_not_there_is_3() {
     home.run(&["migrate"]).exits(0);
     for contact in ["+19995550000", "0000000000", "ACME", "01a20685-7f6b-7790-99a8-f178d4040dda"] {
         refused(&home, &["show", contact], 3, "conversation_not_found", "Conversation not found");
+        // Perhaps it was meant, but for its country code.
+        home.run(&["show", "1 (212) 555-1234"]).exits(3).tells("for example +12125551234");
     }
 }
 
