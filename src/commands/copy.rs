@@ -1,10 +1,11 @@
 //! `convo copy`: everything from one database into another.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::Stop;
@@ -112,8 +113,11 @@ impl Bar {
             true => ProgressDrawTarget::stderr_with_hz(FRAMES),
             false => ProgressDrawTarget::hidden(),
         };
-        let template = "{msg} {wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left";
-        let style = ProgressStyle::with_template(template);
+        let template = "{msg} {wide_bar} {human_pos}/{human_len} rows, {rate}/s, {eta} left";
+        let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
+        };
+        let style = ProgressStyle::with_template(template).map(|s| s.with_key("rate", rate));
         let bar = ProgressBar::with_draw_target(Some(0), target);
         Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }

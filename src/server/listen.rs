@@ -159,6 +159,9 @@ impl Connections {
         let task = self.tasks.spawn(async move {
             let _counted = counted;
             if let Err(error) = connection.await {
+                if error.is_parse() {
+                    observe::note_unreadable();
+                }
                 tracing::debug!(%error, "a connection ended early");
             }
         });

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Poller, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use http::{Method, Request, Response, StatusCode};
@@ -13,9 +13,13 @@ use hyper::body::{Body, Frame, SizeHint};
 use tracing::{Instrument, Span};
 
 use super::reply::harden;
-use super::request::{Context, REQUEST_ID};
+use super::request::{Context, NO_ROUTE, REQUEST_ID};
 use crate::error::Code;
 use crate::metrics::{self, UnderWay};
+use crate::throttle::Throttle;
+
+/// Every method but the usual ones.
+const OTHER: &str = "other";
 
 /// A request from its head to the last byte of its answer. Its end is told when it is dropped,
 /// for a caller may go at any time.
@@ -86,6 +90,16 @@ impl Drop for Exchange {
     }
 }
 
+/// What came was no request that any route could take, and the HTTP library itself has said so to
+/// the caller. Strangers may send as much of it as they like.
+pub(super) fn note_unreadable() {
+    static LINES: Throttle = Throttle::new();
+    metrics::request(NO_ROUTE, OTHER, class(Some(StatusCode::BAD_REQUEST)), Duration::ZERO);
+    LINES.pass(NO_ROUTE, |left_out| {
+        tracing::info!(route = NO_ROUTE, left_out, "what came was no HTTP request");
+    });
+}
+
 /// The body of an answer, counted as it goes out.
 pub(super) struct Watched<B> {
     body: B,
@@ -134,7 +148,7 @@ fn known(method: &Method) -> &'static str {
         "PATCH" => "PATCH",
         "DELETE" => "DELETE",
         "OPTIONS" => "OPTIONS",
-        _ => "other",
+        _ => OTHER,
     }
 }
 

@@ -14,7 +14,7 @@ const LONGEST_ID: usize = 128;
 /// Digits alone that may be a phone number, which no log is to have.
 const NUMBER_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 /// The route of a request that no route took.
-const NO_ROUTE: &str = "none";
+pub(super) const NO_ROUTE: &str = "none";
 
 /// One request. Its parts share it: it lies in the request's extensions.
 #[derive(Debug)]

@@ -104,6 +104,21 @@ on_both_databases!(what_happens_is_counted);
 
 /// They tell how much is written, so they are for whoever may read.
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_is_counted_and_told() {
+    let home = Home::new().set("CONVO_API_TOKEN", TOKEN);
+    let server = Server::start(&home);
+    for broken in ["GET /\u{0} HTTP/1.1\r\n\r\n", "\u{16}\u{3}\u{1} no TLS here\r\n\r\n"] {
+        assert_eq!(server.raw(broken).await.status, 400, "{broken:?}");
+    }
+    server.logs("what came was no HTTP request");
+    let labels = [("route", "none"), ("method", "other"), ("status", "4xx")];
+    let mut told = scrape(&server).await;
+    while value(&told, "convo_http_requests_total", &labels) < 2.0 {
+        told = scrape(&server).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_for_those_who_may_read() {
     let server = Server::start(&Home::new().set("CONVO_API_TOKEN", TOKEN));
     assert_eq!(server.get("/metrics").await.told(), (401, "unauthorized".into()));
