@@ -134,6 +134,38 @@ async fn concurrent_copies_and_first_messages_make_one_thread(db: TestDatabase) 
     assert_counted(&one).await;
 }
 
+/// However many come at once, and whatever of it is known by its event or by its message: what is
+/// new is stored once, and the rest changes nothing.
+async fn a_crowd_with_repetitions_in_it_is_stored_once(db: TestDatabase) {
+    let threads = open(&db).await;
+    receive(&threads, &inbound("known", "known", "+12125551000", "Hi")).await;
+    for round in 0..3 {
+        // Of every four, one is new, one is its copy, one is a known event, one a known message.
+        let crowd = (0..200).map(|n| {
+            let new = format!("{round}-{}", n / 4);
+            let (event, message) = match n % 4 {
+                0 | 1 => (new.as_str(), new.as_str()),
+                2 => ("known", new.as_str()),
+                _ => (&*format!("other-{new}"), "known"),
+            };
+            let contact = format!("+1212555{:04}", 1_000 + n / 4 % 10);
+            let body = inbound(event, message, &contact, "Hi");
+            let threads = &threads;
+            async move { receive(threads, &body).await }
+        });
+        let received = futures_util::future::join_all(crowd).await;
+        for four in received.chunks(4) {
+            let stored = four.iter().filter(|one| **one == Received::Stored).count();
+            assert_eq!(stored, 1, "round {round}: {four:?}");
+            assert_eq!(four[2..], [Received::Duplicate; 2], "round {round}");
+        }
+    }
+    let list = threads.conversations(None, 100).await.expect("a list");
+    assert_eq!(list.len(), 10);
+    assert_eq!(list.iter().map(|thread| thread.message_count).sum::<u64>(), 151);
+    assert_counted(&threads).await;
+}
+
 async fn reports_converge_in_every_order(db: TestDatabase) {
     let threads = open(&db).await;
     let reports =
@@ -313,6 +345,7 @@ on_both_databases!(
     every_published_event_ends_as_it_should,
     one_message_stays_one,
     concurrent_copies_and_first_messages_make_one_thread,
+    a_crowd_with_repetitions_in_it_is_stored_once,
     reports_converge_in_every_order,
     with_several_recipients_the_lowest_is_shown,
     the_latest_stop_or_start_decides,

@@ -1,10 +1,12 @@
 //! One batch of the writer: a transaction, repeated or taken apart as its failure demands.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseTransaction, DbErr};
 
-use super::failure::{Failure, classify, count, tell, unavailable};
+use super::caution::Caution;
+use super::failure::{Failure, classify, count, is_known, tell, unavailable};
 use super::link::Link;
 use super::reader::silent;
 use super::row::{Change, NewEvent, NewMessage, NewReport};
@@ -27,15 +29,18 @@ const REPEATS: u32 = 10;
 
 /// Writes a batch; if one job spoils it, writes them one by one, so that only that one fails.
 /// Returns whether the connection may be used again.
-pub(super) async fn write(link: &Link, mut batch: Vec<Job>) -> bool {
+pub(super) async fn write(link: &Link, mut batch: Vec<Job>, caution: &mut Caution) -> bool {
     let mut repeats = 0;
     while !batch.is_empty() {
-        let Err(Broken { error, in_doubt, sound }) = in_time(link, &mut batch).await else {
+        let looks = caution.looks(batch.len());
+        let Err(Broken { error, in_doubt, sound }) = in_time(link, &mut batch, looks).await else {
+            caution.learn(batch.iter().any(was_known));
             batch.iter().for_each(note);
             batch.drain(..).for_each(Job::answer);
             break;
         };
         match classify(&error) {
+            Failure::Contention if sound && !looks && is_known(&error) => caution.learn(true),
             Failure::Contention if sound && repeats < REPEATS => {
                 metrics::repeat(Repeat::Contention);
                 repeats += 1;
@@ -44,7 +49,7 @@ pub(super) async fn write(link: &Link, mut batch: Vec<Job>) -> bool {
                 metrics::repeat(Repeat::Data);
                 let mut rest = batch.drain(..);
                 for job in rest.by_ref() {
-                    if !Box::pin(write(link, vec![job])).await {
+                    if !Box::pin(write(link, vec![job], caution)).await {
                         rest.for_each(|job| job.fail(unavailable));
                         return false;
                     }
@@ -78,13 +83,14 @@ struct Broken {
 }
 
 /// A transaction, as long as it gets answers: a machine may be gone without a word.
-async fn in_time(link: &Link, batch: &mut Vec<Job>) -> Result<(), Broken> {
-    let Some(patience) = link.patience() else { return transaction(link, batch).await };
-    let ended = tokio::time::timeout(patience, transaction(link, batch)).await;
+async fn in_time(link: &Link, batch: &mut Vec<Job>, looks: bool) -> Result<(), Broken> {
+    let written = transaction(link, batch, looks);
+    let Some(patience) = link.patience() else { return written.await };
+    let ended = tokio::time::timeout(patience, written).await;
     ended.unwrap_or_else(|_| Err(Broken { error: silent(), in_doubt: true, sound: false }))
 }
 
-async fn transaction(link: &Link, batch: &mut Vec<Job>) -> Result<(), Broken> {
+async fn transaction(link: &Link, batch: &mut Vec<Job>, looks: bool) -> Result<(), Broken> {
     let since = Instant::now();
     let txn = begin(link).await.map_err(|error| {
         let sound = classify(&error) == Failure::Contention;
@@ -92,7 +98,7 @@ async fn transaction(link: &Link, batch: &mut Vec<Job>) -> Result<(), Broken> {
     })?;
     // Looked at as late as possible: whoever was told to come again must not be written for.
     batch.retain(|job| !job.is_abandoned());
-    match fill(&txn, batch).await {
+    match fill(&txn, batch, looks).await {
         Ok(()) => {
             let commits = Instant::now();
             let commit = txn.commit().await;
@@ -107,6 +113,10 @@ async fn transaction(link: &Link, batch: &mut Vec<Job>) -> Result<(), Broken> {
     }
 }
 
+fn was_known(job: &Job) -> bool {
+    matches!(job, Job::Event(task) if task.output == Some(Written::Duplicate))
+}
+
 /// Counts what a committed report says.
 fn note(job: &Job) {
     let Job::Event(task) = job else { return };
@@ -118,7 +128,7 @@ fn note(job: &Job) {
     }
 }
 
-async fn fill(txn: &DatabaseTransaction, batch: &mut [Job]) -> Result<(), DbErr> {
+async fn fill(txn: &DatabaseTransaction, batch: &mut [Job], looks: bool) -> Result<(), DbErr> {
     let mut events: Vec<&mut Task<NewEvent, Written>> = Vec::new();
     for job in batch.iter_mut() {
         match job {
@@ -129,7 +139,7 @@ async fn fill(txn: &DatabaseTransaction, batch: &mut [Job]) -> Result<(), DbErr>
             Job::End(_) => {}
         }
     }
-    write_events(txn, &mut events).await
+    write_events(txn, &mut events, looks).await
 }
 
 /// Begins a transaction that may write at once. SQLite has one writer: who comes second asks
@@ -153,23 +163,26 @@ async fn begin(link: &Link) -> Result<DatabaseTransaction, DbErr> {
     }
 }
 
-/// Writes all events of a batch with a fixed number of statements.
+/// Writes all events of a batch with a fixed number of statements. Without a look for what is
+/// known it fails where something is.
 async fn write_events(
     txn: &DatabaseTransaction,
     tasks: &mut [&mut Task<NewEvent, Written>],
+    looks: bool,
 ) -> Result<(), DbErr> {
     if tasks.is_empty() {
         return Ok(());
     }
     // In the order of their keys, so that two servers never wait for each other.
     tasks.sort_by(|a, b| a.input.id.cmp(&b.input.id));
-    let known = events::known(txn, tasks.iter().map(|task| task.input.id.as_str())).await?;
+    let known = match looks {
+        true => events::known(txn, tasks.iter().map(|task| task.input.id.as_str())).await?,
+        false => HashSet::new(),
+    };
     // Of several copies in one batch the first is the one that counts.
     let mut before = None;
     let mut is_new = |id| before.replace(id) != Some(id) && !known.contains(id);
     let first: Vec<bool> = tasks.iter().map(|task| is_new(task.input.id.as_str())).collect();
-    let new = tasks.iter().zip(&first).filter(|(_, first)| **first).map(|(task, _)| &task.input);
-    events::insert(txn, new).await?;
     let mut incoming: Vec<&NewMessage> = Vec::new();
     let mut reported: Vec<&NewReport> = Vec::new();
     for (task, first) in tasks.iter().zip(&first) {
@@ -179,7 +192,15 @@ async fn write_events(
             _ => {}
         }
     }
-    let stored = messages::insert(txn, &incoming).await?;
+    let known_messages = match looks {
+        true => messages::known(txn, messages::telnyx_ids(&incoming)).await?,
+        false => HashSet::new(),
+    };
+    let incoming = messages::unknown(&incoming, &known_messages);
+    let new = tasks.iter().zip(&first).filter(|(_, first)| **first).map(|(task, _)| &task.input);
+    events::insert(txn, new).await?;
+    messages::insert_unknown(txn, &incoming).await?;
+    let stored: HashSet<_> = incoming.iter().map(|message| message.id).collect();
     reports::write(txn, &reported, clock::now()).await?;
     for (task, first) in tasks.iter_mut().zip(first) {
         task.output = Some(match &task.input.change {

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use super::entity::micros;
 use super::row::NewEvent;
-use super::sql::{self, Rows};
+use super::sql::{self, Insertion};
 
 /// Which of some events' ids are known.
 pub(super) async fn known(
@@ -17,20 +17,21 @@ pub(super) async fn known(
     sql::known(db, ("events", "id"), ids).await
 }
 
-/// Keeps events whose ids are not known, in the order of these.
+/// Keeps events whose ids are not known.
+///
+/// # Errors
+/// Also when one of them is known all the same.
 pub(super) async fn insert<'a>(
     db: &impl ConnectionTrait,
     events: impl Iterator<Item = &'a NewEvent>,
 ) -> Result<(), DbErr> {
-    Rows::new(events.map(cells))
-        .insert(db, |rows| {
-            format!(
-                "INSERT INTO events (id, event_type, occurred_at, received_at, body) \
-                 SELECT column1, column2, column3, column4, column5 FROM {rows} \
-                 WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING"
-            )
-        })
-        .await
+    let rows = Insertion::new(
+        "events (id, event_type, occurred_at, received_at, body) \
+         SELECT column1, column2, column3, column4, column5",
+        events.map(cells),
+        "",
+    );
+    rows.run(db).await
 }
 
 fn cells(event: &NewEvent) -> [Value; 5] {

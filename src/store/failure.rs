@@ -17,7 +17,8 @@ pub(super) const HELD_STATE: &str = "CV001";
 /// What to do about a failed transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// Another writer holds the lock, or both waited for each other: do it again.
+    /// Another writer holds the lock, or both waited for each other, or what was to be inserted is
+    /// there: do it again.
     Contention,
     /// One of the rows cannot be stored; the others might.
     Data,
@@ -34,14 +35,13 @@ pub(super) fn classify(error: &DbErr) -> Failure {
             DbErr::Query(_) | DbErr::Exec(_) | DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => {
                 Failure::Unavailable
             }
-            // Another server stored a row after this transaction had looked for it.
-            DbErr::RecordNotInserted => Failure::Contention,
             _ => Failure::Data,
         };
     };
     let sqlite = code.parse::<u32>().ok().filter(|_| code.len() < 5);
     match sqlite.map(|extended| extended & 0xff) {
         _ if sqlite == Some(HELD) || code == HELD_STATE => Failure::Held,
+        _ if is_known(error) => Failure::Contention,
         // SQLite: BUSY, LOCKED; TOOBIG, CONSTRAINT, MISMATCH, RANGE.
         Some(5 | 6) => Failure::Contention,
         Some(18 | 19 | 20 | 25) => Failure::Data,
@@ -51,6 +51,12 @@ pub(super) fn classify(error: &DbErr) -> Failure {
         None if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Failure::Data,
         None => Failure::Unavailable,
     }
+}
+
+/// Whether a row with the same key was there before.
+pub(super) fn is_known(error: &DbErr) -> bool {
+    // SQLite: a primary key, a unique one; PostgreSQL.
+    matches!(code(error).as_deref(), Some("1555" | "2067" | "23505"))
 }
 
 /// Whether the file is something else than a database.

@@ -11,28 +11,53 @@ use uuid::Uuid;
 
 use super::entity::{conversation, id, list_to_json, message, micros};
 use super::row::{NewMessage, OptOutChange};
-use super::sql::{self, Rows};
+use super::sql::{self, Insertion};
 use crate::domain::Timestamp;
 
-/// Stores messages, leaving out those whose Telnyx id is known. Returns convo's ids of the stored.
+/// Stores messages, leaving out those whose Telnyx id is known.
 pub(super) async fn insert(
     db: &impl ConnectionTrait,
     messages: &[&NewMessage],
-) -> Result<HashSet<Uuid>, DbErr> {
-    let telnyx_ids = messages.iter().filter_map(|message| message.telnyx_message_id.as_deref());
-    let known = known(db, telnyx_ids).await?;
-    let mut new: Vec<&NewMessage> = messages.to_vec();
+) -> Result<(), DbErr> {
+    let known = known(db, telnyx_ids(messages)).await?;
+    insert_unknown(db, &unknown(messages, &known)).await
+}
+
+/// The Telnyx ids that some messages have.
+pub(super) fn telnyx_ids<'a>(messages: &[&'a NewMessage]) -> impl Iterator<Item = &'a str> {
+    messages.iter().filter_map(|message| message.telnyx_message_id.as_deref())
+}
+
+/// Those of some messages whose Telnyx ids are not known, each once, in the order of their keys,
+/// so that two servers never wait for each other.
+pub(super) fn unknown<'a>(
+    messages: &[&'a NewMessage],
+    known: &HashSet<String>,
+) -> Vec<&'a NewMessage> {
+    let mut new = messages.to_vec();
     new.retain(|message| {
         message.telnyx_message_id.as_ref().is_none_or(|known_as| !known.contains(known_as))
     });
-    // In the order of their keys, so that two servers never wait for each other.
     new.sort_by(|a, b| (&a.telnyx_message_id, a.id).cmp(&(&b.telnyx_message_id, b.id)));
     new.dedup_by(|a, b| {
         a.telnyx_message_id.is_some() && a.telnyx_message_id == b.telnyx_message_id
     });
-    count_into_threads(db, &new).await?;
-    insert_rows(db, &new).await?;
-    Ok(new.into_iter().map(|message| message.id).collect())
+    new
+}
+
+/// Stores messages that are [`unknown`], after the threads they join.
+///
+/// # Errors
+/// Also when one of them is known all the same.
+pub(super) async fn insert_unknown(
+    db: &impl ConnectionTrait,
+    new: &[&NewMessage],
+) -> Result<(), DbErr> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    threads(new).run(db).await?;
+    rows(new).run(db).await
 }
 
 /// Which of some Telnyx ids belong to stored messages.
@@ -52,10 +77,7 @@ struct Tally {
 
 /// Adds new messages to the counters of their threads. A thread that is missing is made. Contacts
 /// are locked in their order.
-async fn count_into_threads(
-    db: &impl ConnectionTrait,
-    messages: &[&NewMessage],
-) -> Result<(), DbErr> {
+fn threads(messages: &[&NewMessage]) -> Insertion {
     let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
     for message in messages {
         let at = message.created_at;
@@ -74,40 +96,33 @@ async fn count_into_threads(
             micros(tally.first).into(),
         ]
     });
-    let upsert = Rows::new(rows).execute(db, |rows| {
-        format!(
-            "INSERT INTO conversations AS c \
-             (id, contact_number, message_count, last_message_at, created_at) \
-             SELECT column1, column2, column3, column4, column5 FROM {rows} \
-             WHERE column1 IS NOT NULL \
-             ON CONFLICT (contact_number) DO UPDATE SET \
-             message_count = c.message_count + excluded.message_count, \
-             last_message_at = CASE WHEN c.last_message_at < excluded.last_message_at \
-             THEN excluded.last_message_at ELSE c.last_message_at END"
-        )
-    });
-    upsert.await.map(drop)
+    Insertion::new(
+        "conversations AS c (id, contact_number, message_count, last_message_at, created_at) \
+         SELECT column1, column2, column3, column4, column5",
+        rows,
+        "ON CONFLICT (contact_number) DO UPDATE SET \
+         message_count = c.message_count + excluded.message_count, \
+         last_message_at = CASE WHEN c.last_message_at < excluded.last_message_at \
+         THEN excluded.last_message_at ELSE c.last_message_at END",
+    )
 }
 
-/// Stores messages that are not known yet, in the threads of their contacts.
-async fn insert_rows(db: &impl ConnectionTrait, messages: &[&NewMessage]) -> Result<(), DbErr> {
-    let Some(first) = messages.first() else { return Ok(()) };
-    let columns = cells(first).map(|(column, _)| column);
+/// Messages in the threads of their contacts.
+fn rows(messages: &[&NewMessage]) -> Insertion {
+    let columns = messages.first().map(|first| cells(first).map(|(column, _)| column));
+    let columns = columns.iter().flatten();
     let given = (1..).map(|place| format!("column{place}"));
-    let values = columns.iter().zip(given).map(|(column, given)| match *column {
+    let values = columns.clone().zip(given).map(|(column, given)| match *column {
         THREAD => format!("(SELECT id FROM conversations WHERE contact_number = v.{given})"),
         _ => given,
     });
     let values = values.collect::<Vec<_>>().join(", ");
-    let rows = messages.iter().map(|message| cells(message).map(|(_, value)| value));
-    let insert = Rows::new(rows).insert(db, |rows| {
-        format!(
-            "INSERT INTO messages ({}) SELECT {values} FROM {rows} \
-             WHERE column1 IS NOT NULL ON CONFLICT (telnyx_message_id) DO NOTHING",
-            columns.join(", ")
-        )
-    });
-    insert.await
+    let columns = columns.copied().collect::<Vec<_>>().join(", ");
+    Insertion::new(
+        format!("messages ({columns}) SELECT {values}"),
+        messages.iter().map(|message| cells(message).map(|(_, value)| value)),
+        "",
+    )
 }
 
 /// The column that the contact stands for when a message is stored.

@@ -4,6 +4,7 @@
 //! Nothing outside this module knows a table.
 
 mod batch;
+mod caution;
 pub mod connect;
 pub mod copy;
 mod entity;

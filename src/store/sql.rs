@@ -10,69 +10,61 @@ use sea_orm::sea_query::{
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, Statement};
 
-/// Rows handed to a statement, which selects from them as `v`. Both engines name their columns
-/// `column1`, `column2`, ….
+/// Rows to be inserted by one statement, which selects them from `v`. Both engines name the columns
+/// of `v` `column1`, `column2`, ….
 ///
 /// A statement for another number of rows is another one to prepare and to keep. So there are few
-/// numbers: rows of nulls fill up to the next, and the statement leaves them out by looking at a
-/// column that is never null.
-pub(super) struct Rows<const N: usize> {
+/// numbers: rows of nulls fill up to the next, and the statement leaves them out by looking at the
+/// first column, which is never null.
+pub(super) struct Insertion {
+    head: String,
+    tail: &'static str,
+    width: usize,
     cells: Vec<Value>,
 }
 
-impl<const N: usize> Rows<N> {
-    /// Rows of `N` cells. The cells of one column are of one type, null or not.
-    pub(super) fn new(rows: impl IntoIterator<Item = [Value; N]>) -> Self {
-        Self { cells: rows.into_iter().flatten().collect() }
+impl Insertion {
+    /// An insertion of what is selected by `head`, which ends before the rows, under the terms of
+    /// `tail`. The cells of one column are of one type, null or not.
+    pub(super) fn new<const N: usize>(
+        head: impl Into<String>,
+        rows: impl IntoIterator<Item = [Value; N]>,
+        tail: &'static str,
+    ) -> Self {
+        let rows = rows.into_iter();
+        let mut cells = Vec::with_capacity(rounded(rows.size_hint().0) * N);
+        cells.extend(rows.flatten());
+        Self { head: head.into(), tail, width: N, cells }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.cells.len() / N
-    }
-
-    /// Runs a statement; it gets the rows as something to select from. Returns how many rows of
-    /// the database it changed.
-    pub(super) async fn execute(
-        self,
-        db: &impl ConnectionTrait,
-        statement: impl FnOnce(&str) -> String,
-    ) -> Result<u64, DbErr> {
-        if self.cells.is_empty() {
-            return Ok(0);
+    /// Runs it, if there are rows.
+    ///
+    /// # Errors
+    /// One that is told by [`is_known`](super::failure::is_known) when a row was there before.
+    pub(super) async fn run(self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let Self { head, tail, width, cells } = self;
+        if cells.is_empty() {
+            return Ok(());
         }
         let backend = db.get_database_backend();
-        let count = rounded(self.len());
-        let mut table = String::from("(VALUES ");
+        // SQLite then keeps no copies of pages to take this statement alone back: whoever cannot
+        // insert takes the whole transaction back.
+        let verb = if backend == DatabaseBackend::Sqlite { "INSERT OR FAIL" } else { "INSERT" };
+        let mut sql = format!("{verb} INTO {head} FROM (VALUES ");
+        let count = rounded(cells.len() / width);
         for row in 0..count {
-            table.push_str(if row == 0 { "(" } else { "), (" });
-            placeholders(&mut table, backend, row * N, N);
+            sql.push_str(if row == 0 { "(" } else { "), (" });
+            placeholders(&mut sql, backend, row * width, width);
         }
-        table.push_str(")) AS v");
-        let statement = Statement::from_sql_and_values(
-            backend,
-            statement(&table),
-            filled(self.cells, count * N, N),
-        );
-        Ok(db.execute_raw(statement).await?.rows_affected())
-    }
-
-    /// As [`execute`](Self::execute), for rows that are all to be inserted. If another server has
-    /// stored one of them since this transaction looked, the transaction is to be repeated.
-    pub(super) async fn insert(
-        self,
-        db: &impl ConnectionTrait,
-        statement: impl FnOnce(&str) -> String,
-    ) -> Result<(), DbErr> {
-        let all = self.len() as u64;
-        if self.execute(db, statement).await? == all {
-            Ok(())
-        } else {
-            Err(DbErr::RecordNotInserted)
-        }
+        // Writing to a string does not fail.
+        let _ = write!(sql, ")) AS v WHERE column1 IS NOT NULL {tail}");
+        let values = filled(cells, count * width, width);
+        let statement = Statement::from_sql_and_values(backend, sql, values);
+        db.execute_raw(statement).await.map(drop)
     }
 }
 
-/// Which of some keys a column has. One text for many numbers of keys, as with [`Rows`].
+/// Which of some keys a column has. One text for many numbers of keys, as with an [`Insertion`].
 pub(super) async fn known(
     db: &impl ConnectionTrait,
     (table, column): (&str, &str),

@@ -11,6 +11,7 @@ use sea_orm::DatabaseBackend;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::write;
+use super::caution::Caution;
 use super::failure::unavailable;
 use super::link::Link;
 use super::pulse::{self, Pulse};
@@ -243,10 +244,11 @@ async fn run(
 ) {
     let mut jobs = Vec::with_capacity(BATCH);
     let mut stretch = Instant::now();
+    let mut caution = Caution::default();
     let shared_file = link.db.get_database_backend() == DatabaseBackend::Sqlite;
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
         let end = take_end(&mut jobs);
-        let sound = write(&link, std::mem::take(&mut jobs)).await;
+        let sound = write(&link, std::mem::take(&mut jobs), &mut caution).await;
         if let Some(ended) = end {
             close(link).await;
             let _ = ended.send(());
