@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 
 use super::copy::marks;
 use super::link::{Link, Role};
@@ -138,9 +138,25 @@ impl Store {
         schema::check(&self.reader, self.mode).await.is_ok()
     }
 
-    /// Whether the database takes changes: it does not while it is copied, nor afterwards.
-    pub async fn takes_changes(&self) -> bool {
-        State::read(&self.reader).await.is_ok_and(|state| !marks::is_held(&state.meta))
+    /// Why the database takes no changes; `None` when it does.
+    pub async fn objection(&self) -> Option<&'static str> {
+        match (self.is_read_only().await, State::read(&self.reader).await) {
+            (Ok(false), Ok(state)) if marks::is_held(&state.meta) => Some("it is held for a copy"),
+            (Ok(false), Ok(_)) => None,
+            (Ok(true), _) => Some("it may only be read"),
+            _ => Some("it cannot be read"),
+        }
+    }
+
+    /// Whether PostgreSQL is a standby, or refuses changes by a setting.
+    async fn is_read_only(&self) -> Result<bool, DbErr> {
+        let backend = self.reader.get_database_backend();
+        if backend != DatabaseBackend::Postgres {
+            return Ok(false);
+        }
+        let setting = Statement::from_string(backend, "SHOW transaction_read_only");
+        let Some(row) = self.reader.query_one_raw(setting).await? else { return Ok(false) };
+        row.try_get_by_index::<String>(0).map(|value| value == "on")
     }
 }
 

@@ -209,19 +209,19 @@ impl Threads {
     /// What must hold to take webhooks and to send. What is not known within `patience` does not
     /// hold.
     pub async fn ready(&self, patience: Duration) -> Vec<Check> {
-        let (answers, is_current, takes_changes, turns) = tokio::join!(
+        let (answers, is_current, objection, turns) = tokio::join!(
             holds(patience, self.store.answers()),
             holds(patience, self.store.is_current()),
-            holds(patience, self.store.takes_changes()),
+            tokio::time::timeout(patience, self.store.objection()),
             holds(patience, self.is_alive()),
         );
         let writes = turns && self.store.writer().is_ok_and(Writer::is_ready);
         let outdated = if answers { "the schema is out of date" } else { "it cannot be read" };
-        let held = if answers { "it is held for a copy" } else { "it cannot be read" };
+        let objection = objection.unwrap_or(Some("it cannot be read"));
         vec![
             Check::new("database", answers, "the database does not answer"),
             Check::new("schema", is_current, outdated),
-            Check::new("changes", takes_changes, held),
+            Check::new("changes", objection.is_none(), objection.unwrap_or_default()),
             Check::new("writer", writes, "the writer is stuck or its queue is full"),
             Check::new("api_key", self.telnyx.is_some(), "TELNYX_API_KEY is not set"),
             Check::new("numbers", !self.numbers.is_empty(), "TELNYX_PHONE_NUMBER is not set"),

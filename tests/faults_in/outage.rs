@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use convo::sandbox::SigningKey;
+use serde_json::Value;
 
 use crate::load::{Server, assert_kept, client, post, post_until, repost, serve, times};
 use crate::support::TestDatabase;
@@ -150,11 +151,25 @@ async fn a_read_only_postgresql_is_told_and_outlived() {
         admin.execute_unprepared(&alter).await.expect("altered");
         admin.execute_unprepared(end_others).await.expect("ended");
     };
+    let takes_changes = async || {
+        let ready = client().get(format!("http://{}/health/ready", server.address)).send().await;
+        let told = ready.expect("it answers").text().await.expect("a body");
+        let told: Value = serde_json::from_str(&told).expect("JSON");
+        let checks = told["checks"].as_array().expect("checks").clone();
+        let check = checks.into_iter().find(|check| check["name"] == "changes").expect("a check");
+        check["ok"].as_bool().expect("yes or no") || {
+            assert_eq!(check["reason"], "it may only be read");
+            false
+        }
+    };
+    assert!(takes_changes().await);
     switch("on").await;
+    assert!(!takes_changes().await, "whoever spreads the load sends it elsewhere");
     let tally = post_until(server.address, &key, 10, |t| t.refused.len() >= 32).await;
     assert!(tally.lost.is_empty(), "the server always answers");
     assert!(server.says("read-only"), "{}", server.log.lock().expect("no panic"));
     switch("off").await;
+    assert!(takes_changes().await);
     repost(server.address, &key, &tally.refused).await;
     server.kill();
     let all: Vec<_> = [1].into_iter().chain(tally.acknowledged).chain(tally.refused).collect();
