@@ -20,7 +20,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper::{Request, Response};
+use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -289,8 +289,11 @@ where
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<impl Body<Data = Bytes, Error = warp::Error>>, Infallible> {
-        let mut response = if self.surplus && !request.uri().path().starts_with("/health") {
-            turn_away(request).await
+        let mut response = if has_nul(request.uri()) {
+            turn_away(request, &Error::invalid("the address contains a NUL character")).await
+        } else if self.surplus && !request.uri().path().starts_with("/health") {
+            let what = "the server has as many connections as it takes";
+            turn_away(request, &Error::overloaded(what)).await
         } else {
             self.routes.call(request).await?
         };
@@ -304,12 +307,18 @@ where
     }
 }
 
-/// Reads what a small request still has to say, and tells it to come again.
-async fn turn_away(request: Request<Incoming>) -> Reply {
+/// Whether there is a NUL in the path or the query; in an address it can only be written like this.
+/// The answer is one for everybody and every path, so it tells a stranger nothing.
+fn has_nul(address: &Uri) -> bool {
+    address.path_and_query().is_some_and(|asked| asked.as_str().contains("%00"))
+}
+
+/// Reads what a small request still has to say, and refuses it.
+async fn turn_away(request: Request<Incoming>, error: &Error) -> Reply {
     let mut body = Limited::new(request.into_body(), MOST_READ);
     let read = async { while let Some(Ok(_)) = body.frame().await {} };
     let _ = tokio::time::timeout(READ_TIME, read).await;
-    reply::refuse(&Error::overloaded("the server has as many connections as it takes"))
+    reply::refuse(error)
 }
 
 fn concerns_one_connection(kind: ErrorKind) -> bool {

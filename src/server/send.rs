@@ -77,7 +77,7 @@ pub(super) async fn retry(
     state: Arc<State>,
     query: String,
 ) -> Result<Response, Error> {
-    let mut query = Query::parse(&query)?;
+    let mut query = Query::parse(&query);
     let force = query.flag("force")?;
     query.finish()?;
     let id = message_id(&named)?;
@@ -111,7 +111,7 @@ fn answer(sent: &Sent) -> Result<Response, Error> {
 }
 
 fn read_query(raw: &str) -> Result<bool, Error> {
-    let mut query = Query::parse(raw)?;
+    let mut query = Query::parse(raw);
     let dry_run = query.flag("dry_run")?;
     query.finish()?;
     Ok(dry_run)

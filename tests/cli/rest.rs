@@ -165,6 +165,11 @@ async fn every_refusal_has_the_same_shape() {
         ("/conversations?after=1", 400, "invalid_request"),
         ("/conversations?frm=1", 400, "unknown_parameter"),
         ("/conversations/a%00b", 400, "invalid_request"),
+        ("/conversations?before=%00", 400, "invalid_request"),
+        ("/health%00", 400, "invalid_request"),
+        ("/health?%00", 400, "invalid_request"),
+        ("/health/ready?a=%00", 400, "invalid_request"),
+        ("/nowhere/%00", 400, "invalid_request"),
         ("/conversations/%ff", 400, "invalid_request"),
         ("/messages/nonsense", 404, "message_not_found"),
     ] {

@@ -57,7 +57,7 @@ async fn what_exists_and_what_does_not_look_the_same() {
             ("GET", path.clone(), "/conversations/+19995550000".to_owned()),
             ("GET", format!("/conversations/{thread_id}"), format!("/conversations/{nobody}")),
             ("GET", format!("/messages/{message_id}"), format!("/messages/{nobody}")),
-            ("GET", format!("/messages/{message_id}"), "/messages/%00%ff".to_owned()),
+            ("GET", format!("/messages/{message_id}"), "/messages/%ff".to_owned()),
             ("POST", format!("/messages/{message_id}/retry"), format!("/messages/{nobody}/retry")),
             ("POST", format!("{path}/send"), "/conversations/nonsense/send".to_owned()),
             ("GET", "/conversations?limit=1".to_owned(), "/conversations?nonsense".to_owned()),
