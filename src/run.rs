@@ -38,8 +38,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match cli::parse(args) {
         Ok(cli) => cli,
         Err(Refusal::Show(help)) => {
-            let _ = help.print();
-            return ExitCode::from(if help.use_stderr() { 2 } else { 0 });
+            let printed = commands::printed(help.print());
+            return match (help.use_stderr(), printed) {
+                (true, _) => ExitCode::from(2),
+                (false, Ok(())) => ExitCode::SUCCESS,
+                (false, Err(error)) => tell(&error, false),
+            };
         }
         Err(Refusal::Usage { error, json }) => return tell(&error, json),
     };

@@ -108,9 +108,18 @@ impl Selector {
     /// The text as a part of an id, in lower case, when it can be one.
     #[must_use]
     pub fn fragment(&self) -> Option<String> {
-        let possible = (SHORTEST_FRAGMENT..36).contains(&self.typed.len())
-            && self.typed.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        let possible = (SHORTEST_FRAGMENT..36).contains(&self.typed.len()) && self.is_of_an_id();
         possible.then(|| self.typed.to_ascii_lowercase())
+    }
+
+    /// Whether it looks like a part of an id that is too short to be looked for.
+    #[must_use]
+    pub fn is_too_short(&self) -> bool {
+        (1..SHORTEST_FRAGMENT).contains(&self.typed.len()) && self.is_of_an_id()
+    }
+
+    fn is_of_an_id(&self) -> bool {
+        self.typed.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
     }
 }
 
@@ -126,6 +135,8 @@ mod tests {
         assert_eq!(Selector::new("+1 (212) 555-1234").numbers()[1], "+12125551234");
         assert_eq!(Selector::new("+12125551234").numbers(), ["+12125551234"]);
         assert_eq!(Selector::new("819").fragment(), None);
+        assert!(Selector::new("819").is_too_short());
+        assert!(!Selector::new("0819").is_too_short() && !Selector::new("xyz").is_too_short());
         assert_eq!(Selector::new("ACME").numbers(), ["ACME"]);
         assert_eq!(Selector::new("acme").fragment(), None);
     }

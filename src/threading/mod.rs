@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::domain::conversation::SHORTEST_FRAGMENT;
 use crate::domain::phone::NumberError;
 use crate::domain::{Conversation, Cursor, Listing, Message, Page, PhoneNumber, Selector, Window};
 use crate::error::{Code, Error};
@@ -155,6 +156,9 @@ impl Threads {
     pub async fn find(&self, selector: &Selector) -> Result<Conversation, Error> {
         let mut found = self.store.candidates(selector).await?;
         match found.len() {
+            0 if selector.is_too_short() => Err(no_conversation().hint(format!(
+                "of an id, at least {SHORTEST_FRAGMENT} digits are needed; `convo list` shows eight"
+            ))),
             0 => Err(match PhoneNumber::parse(selector.as_str()) {
                 Err(error @ NumberError::NoCountryCode { .. })
                     if selector.as_str().len() <= LONGEST_PROPOSAL =>

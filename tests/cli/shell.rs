@@ -124,6 +124,9 @@ async fn a_closed_pipe_is_success_and_a_full_disk_is_not() {
     world.home.script("convo list >&- 2>&- <&-").silent();
     world.home.script("convo show nobody 2>&-").exits(3);
     world.home.script("convo show nobody 2>/dev/full").exits(3);
+    world.home.script("convo --help > /dev/full").exits(1).tells("could not be written");
+    world.home.script("convo --version > /dev/full").exits(1);
+    world.home.script("convo --help | true").exits(0);
     assert_eq!(world.is_counted(), 151);
 }
 
