@@ -49,12 +49,13 @@ pub fn start_server(config: &Config) -> Result<ServerLog, Error> {
     Ok(ServerLog(worker))
 }
 
-/// Starts a command's log.
+/// Starts a command's log. Where its error is to be JSON, nothing else is on standard error unless
+/// `CONVO_LOG` asks for it.
 ///
 /// # Errors
 /// `not_configured` when the filter makes no sense.
-pub fn start_command(config: &Config) -> Result<(), Error> {
-    let filter = filter(config, COMMAND)?;
+pub fn start_command(config: &Config, json: bool) -> Result<(), Error> {
+    let filter = filter(config, if json { "off" } else { COMMAND })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let _ = log.with_ansi(wants_colour()).try_init();
     Ok(())

@@ -23,6 +23,7 @@ use crate::output::pager::{Pager, Screen, Start};
 use crate::output::{self, Facts, Format, Look, Zone};
 use crate::store::Purpose;
 use crate::systemd;
+use crate::threading::no_api_key;
 
 /// Runs one command line, the program's name first. Prints every failure once, on standard error.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -106,6 +107,7 @@ pub(crate) async fn backend(config: &Config, purpose: Purpose) -> Result<Backend
 }
 
 fn execute(cli: Cli) -> Result<(), Error> {
+    let json = cli.json_errors();
     let global = cli.global;
     match cli.command {
         Command::Generate(args) => generate::run(&args.dir),
@@ -126,17 +128,17 @@ fn execute(cli: Cli) -> Result<(), Error> {
             server_runtime()?.block_on(sandbox::run(args, &mut io::stdout()))
         }
         Command::Migrate => {
-            let context = command(global, Flags::default())?;
+            let context = command(global, json)?;
             command_runtime()?.block_on(migrate::run(&context.config, &mut io::stderr()))
         }
         Command::Copy(args) => {
-            let context = command(global, Flags::default())?;
+            let context = command(global, json)?;
             let (config, directory) = (&context.config, &context.directory);
             let (mut out, mut talk) = (stdout(), io::stderr());
             command_runtime()?.block_on(copy::run(&args, config, directory, &mut out, &mut talk))
         }
         Command::List(args) => {
-            let context = command(global, Flags::default())?;
+            let context = command(global, json)?;
             let look = context.look(args.print.asked());
             let pager = context.pager(&args.print, &look);
             command_runtime()?.block_on(reading(&context, pager, Start::Top, async |from, to| {
@@ -144,7 +146,7 @@ fn execute(cli: Cli) -> Result<(), Error> {
             }))
         }
         Command::Show(args) => {
-            let context = command(global, Flags::default())?;
+            let context = command(global, json)?;
             let look = context.look(args.print.asked());
             let pager = context.pager(&args.print, &look);
             command_runtime()?.block_on(reading(&context, pager, Start::End, async |from, to| {
@@ -154,7 +156,7 @@ fn execute(cli: Cli) -> Result<(), Error> {
         Command::Send(args) => send(global, &args),
         Command::Retry(args) => retry(global, &args),
         Command::Settle => {
-            let context = command(global, Flags::default())?;
+            let context = command(global, json)?;
             command_runtime()?.block_on(async {
                 let threads = serve::open(&context.config, Purpose::Change).await?;
                 let ended = settle::run(&threads, &mut stdout()).await;
@@ -182,10 +184,15 @@ async fn reading(
 }
 
 fn send(global: GlobalArgs, args: &SendArgs) -> Result<(), Error> {
-    let context = command(global, Flags::default())?;
+    let context = command(global, args.json)?;
     let look = context.look(args.json.then_some(Format::Json));
     // Standard input is read to its end before anything that must not wait.
     let request = send::request(args, io::stdin().lock(), &context.facts, look.now)?;
+    let config = &context.config;
+    if config.server.is_none() && !config.sandbox && !args.dry_run && config.api_key.is_none() {
+        // Before a database is made for it.
+        return Err(no_api_key());
+    }
     let purpose = if args.dry_run { Purpose::Read } else { Purpose::Write };
     command_runtime()?.block_on(async {
         let backend = context.backend(purpose).await?;
@@ -198,7 +205,7 @@ fn send(global: GlobalArgs, args: &SendArgs) -> Result<(), Error> {
 }
 
 fn retry(global: GlobalArgs, args: &RetryArgs) -> Result<(), Error> {
-    let context = command(global, Flags::default())?;
+    let context = command(global, args.json)?;
     let look = context.look(args.json.then_some(Format::Json));
     command_runtime()?.block_on(async {
         let backend = context.backend(Purpose::Change).await?;
@@ -218,9 +225,9 @@ fn heed_interrupt(backend: &Backend) {
     });
 }
 
-fn command(global: GlobalArgs, flags: Flags) -> Result<Context, Error> {
-    let context = Context::new(global, flags)?;
-    logging::start_command(&context.config)?;
+fn command(global: GlobalArgs, json: bool) -> Result<Context, Error> {
+    let context = Context::new(global, Flags::default())?;
+    logging::start_command(&context.config, json)?;
     Ok(context)
 }
 

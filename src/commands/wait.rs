@@ -113,8 +113,12 @@ impl Wait {
         }
         if status == Status::DeliveryUnconfirmed && self.goal == Some(Goal::Delivered) {
             let what = "the message was sent, but its delivery was never confirmed";
-            let hint = "nobody knows whether it arrived; sent again, it may arrive twice";
-            return about(Error::new(Code::OutcomeUnknown, what).hint(hint));
+            let hint = format!(
+                "nobody knows whether it arrived, and sent again it may arrive twice; \
+                 its idempotency key is {key}"
+            );
+            let error = Error::new(Code::OutcomeUnknown, what).hint(hint);
+            return about(error.with(|extra| extra.idempotency_key = Some(key.to_owned())));
         }
         let Some(cut) = cut else { return Ok(()) };
         let why = match cut {

@@ -30,7 +30,7 @@ const REPEATS: u32 = 10;
 /// Writes a batch; if one job spoils it, writes them one by one, so that only that one fails.
 /// Returns whether the connection may be used again.
 pub(super) async fn write(link: &Link, mut batch: Vec<Job>, caution: &mut Caution) -> bool {
-    let mut repeats = 0;
+    let (since, mut repeats) = (Instant::now(), 0);
     while !batch.is_empty() {
         let looks = caution.looks(batch.len());
         let Err(Broken { error, in_doubt, sound }) = in_time(link, &mut batch, looks).await else {
@@ -41,7 +41,7 @@ pub(super) async fn write(link: &Link, mut batch: Vec<Job>, caution: &mut Cautio
         };
         match classify(&error) {
             Failure::Contention if sound && !looks && is_known(&error) => caution.learn(true),
-            Failure::Contention if sound && repeats < REPEATS => {
+            Failure::Contention if sound && repeats < REPEATS && since.elapsed() < LOCK_WAIT => {
                 metrics::repeat(Repeat::Contention);
                 repeats += 1;
             }
@@ -92,12 +92,13 @@ async fn in_time(link: &Link, batch: &mut Vec<Job>, looks: bool) -> Result<(), B
 
 async fn transaction(link: &Link, batch: &mut Vec<Job>, looks: bool) -> Result<(), Broken> {
     let since = Instant::now();
-    let txn = begin(link).await.map_err(|error| {
+    let begun = begin(link, batch).await.map_err(|error| {
         let sound = classify(&error) == Failure::Contention;
         Broken { error, in_doubt: false, sound }
     })?;
+    let Some(txn) = begun else { return Ok(()) };
     // Looked at as late as possible: whoever was told to come again must not be written for.
-    batch.retain(|job| !job.is_abandoned());
+    batch.retain_mut(Job::is_wanted);
     match fill(&txn, batch, looks).await {
         Ok(()) => {
             let commits = Instant::now();
@@ -133,7 +134,7 @@ async fn fill(txn: &DatabaseTransaction, batch: &mut [Job], looks: bool) -> Resu
     for job in batch.iter_mut() {
         match job {
             Job::Event(task) => events.push(task),
-            Job::Open(task) => task.output = Some(sends::open(txn, &task.input).await?),
+            Job::Open(task, _) => task.output = Some(sends::open(txn, &task.input).await?),
             Job::Close(task) => task.output = Some(sends::close(txn, &task.input).await?),
             Job::Settle(task) => task.output = Some(settle::step(txn, &task.input).await?),
             Job::End(_) => {}
@@ -143,8 +144,9 @@ async fn fill(txn: &DatabaseTransaction, batch: &mut [Job], looks: bool) -> Resu
 }
 
 /// Begins a transaction that may write at once. SQLite has one writer: who comes second asks
-/// again in short intervals, since its own way of waiting grows too patient.
-async fn begin(link: &Link) -> Result<DatabaseTransaction, DbErr> {
+/// again in short intervals, since its own way of waiting grows too patient. `None` when everybody
+/// who waited has left meanwhile.
+async fn begin(link: &Link, batch: &mut Vec<Job>) -> Result<Option<DatabaseTransaction>, DbErr> {
     let since = Instant::now();
     let mut pause = LOCK_POLL;
     loop {
@@ -157,8 +159,12 @@ async fn begin(link: &Link) -> Result<DatabaseTransaction, DbErr> {
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_POLL);
+                batch.retain(|job| !job.is_abandoned());
+                if batch.is_empty() {
+                    return Ok(None);
+                }
             }
-            result => return result,
+            result => return result.map(Some),
         }
     }
 }

@@ -48,6 +48,8 @@ const STATEMENTS: usize = 512;
 const MARK: &str = "convo.session";
 /// A role or database may have it off; an acknowledged message must be on the disk.
 const DURABLE: (&str, &str) = ("synchronous_commit", "on");
+/// What a migration finds already made is no news.
+const QUIET: (&str, &str) = ("client_min_messages", "warning");
 /// How long PostgreSQL's writer waits for a row that somebody else holds: less than a webhook's
 /// caller waits, so that nothing is written for one who was told to come again.
 const LOCK_TIMEOUT: (&str, &str) = ("lock_timeout", "1200ms");
@@ -84,7 +86,7 @@ impl Role {
         match self {
             Self::Reader | Self::Readers(_) => &[DURABLE, READ_TIMEOUT],
             Self::Writer => &[DURABLE, LOCK_TIMEOUT, SILENCE_TIMEOUT, BY_KEY],
-            Self::Work => &[DURABLE],
+            Self::Work => &[DURABLE, QUIET],
         }
     }
 

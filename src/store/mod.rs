@@ -25,6 +25,7 @@ mod schema;
 mod sends;
 pub mod settle;
 mod sql;
+mod turn;
 pub mod unsettled;
 pub mod writer;
 

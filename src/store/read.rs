@@ -170,13 +170,14 @@ impl Store {
         Ok(messages)
     }
 
-    /// The own number that a contact last wrote to.
+    /// Which of some own numbers a contact last wrote to.
     ///
     /// # Errors
     /// `database_unavailable`.
     pub async fn last_written_to(
         &self,
         contact: &PhoneNumber,
+        numbers: &[PhoneNumber],
     ) -> Result<Option<PhoneNumber>, Error> {
         use message::Column as C;
         let thread = Query::select()
@@ -189,6 +190,7 @@ impl Store {
             .column(C::ToNumber)
             .filter(C::ConversationId.in_subquery(thread))
             .filter(C::Direction.eq(Direction::Inbound.as_str()))
+            .filter(C::ToNumber.is_in(numbers.iter().map(PhoneNumber::as_str)))
             .order_by_desc(C::CreatedAt)
             .order_by_desc(C::Id)
             .limit(1)

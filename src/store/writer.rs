@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::DatabaseBackend;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use super::batch::write;
 use super::caution::Caution;
@@ -17,6 +18,7 @@ use super::link::Link;
 use super::pulse::{self, Pulse};
 use super::row::{Closing, NewEvent, NewSend, Opened};
 use super::settle::{Settled, Step};
+use super::turn::Turn;
 use crate::domain::Message;
 use crate::error::Error;
 use crate::metrics;
@@ -67,7 +69,7 @@ pub(super) struct Task<I, O> {
 #[derive(Debug)]
 pub(super) enum Job {
     Event(Box<Task<NewEvent, Written>>),
-    Open(Box<Task<NewSend, Opened>>),
+    Open(Box<Task<NewSend, Opened>>, Turn),
     Close(Box<Task<Closing, Message>>),
     Settle(Box<Task<Step, Vec<Settled>>>),
     /// Close the connection and end.
@@ -87,20 +89,30 @@ impl<I, O> Task<I, O> {
 }
 
 impl Job {
+    /// Whether its caller has left, and it need not be written.
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
             Self::Event(task) => task.reply.is_closed(),
             // The outcome of an offer is recorded whoever still listens; so is its beginning
             // not, for then nothing has been offered.
-            Self::Open(task) => task.reply.is_closed(),
+            Self::Open(task, _) => task.reply.is_closed(),
             Self::Close(_) | Self::Settle(_) | Self::End(_) => false,
+        }
+    }
+
+    /// Whether it is to be written from now on: nothing is for a caller who was told to come again.
+    pub(super) fn is_wanted(&mut self) -> bool {
+        match self {
+            _ if self.is_abandoned() => false,
+            Self::Open(_, turn) => turn.take(),
+            _ => true,
         }
     }
 
     pub(super) fn answer(self) {
         match self {
             Self::Event(task) => task.answer(),
-            Self::Open(task) => task.answer(),
+            Self::Open(task, _) => task.answer(),
             Self::Close(task) => task.answer(),
             Self::Settle(task) => task.answer(),
             Self::End(_) => {}
@@ -110,7 +122,7 @@ impl Job {
     pub(super) fn fail(self, error: impl Fn() -> Error) {
         match self {
             Self::Event(task) => drop(task.reply.send(Err(error()))),
-            Self::Open(task) => drop(task.reply.send(Err(error()))),
+            Self::Open(task, _) => drop(task.reply.send(Err(error()))),
             Self::Close(task) => drop(task.reply.send(Err(error()))),
             Self::Settle(task) => drop(task.reply.send(Err(error()))),
             Self::End(_) => {}
@@ -120,9 +132,9 @@ impl Job {
     /// Tells to come again. Who is about to offer a message must know that its row may be there.
     pub(super) fn fail_for_now(self, in_doubt: bool) {
         match &self {
-            Self::Open(task) if in_doubt => {
+            Self::Open(task, _) if in_doubt => {
                 let id = task.input.message.id;
-                self.fail(|| unavailable().with(|extra| extra.message_id = Some(id)));
+                self.fail(|| in_doubt_about(id));
             }
             _ => self.fail(unavailable),
         }
@@ -176,13 +188,18 @@ impl Writer {
         self.submit(Job::Event(task), answer).await
     }
 
-    /// Stores a message that is about to be offered.
+    /// Stores a message that is about to be offered, or gives up after a time.
     ///
     /// # Errors
     /// As [`event`](Self::event); one that names the message leaves it open whether it is stored.
-    pub async fn open(&self, send: NewSend) -> Result<Opened, Error> {
+    pub async fn open(&self, send: NewSend, within: Duration) -> Result<Opened, Error> {
+        let id = send.message.id;
         let (task, answer) = Task::new(send);
-        self.submit(Job::Open(task), answer).await
+        let mut turn = Turn::default();
+        let stored = self.submit(Job::Open(task, turn.other()), answer);
+        tokio::time::timeout(within, stored)
+            .await
+            .unwrap_or_else(|_| Err(if turn.take() { unavailable() } else { in_doubt_about(id) }))
     }
 
     /// Records how an offer ended.
@@ -235,6 +252,11 @@ impl Writer {
         })?;
         answer.await.map_err(|_| unavailable())?
     }
+}
+
+/// Whether the message is stored depends on a commit of which nothing was heard.
+fn in_doubt_about(id: Uuid) -> Error {
+    unavailable().with(|extra| extra.message_id = Some(id))
 }
 
 async fn run(

@@ -27,6 +27,7 @@ use crate::telnyx::client::Client;
 
 pub use receive::Received;
 pub use send::Sent;
+pub(crate) use send::no_api_key;
 pub use settle::Settled;
 
 /// Longest name that is taken for a number without its country code.

@@ -14,7 +14,7 @@ use crate::telnyx::client::{Answer, Client};
 /// The longest one attempt waits for its answer.
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// What is left for recording the outcome at the end of the call.
-const RESERVE: Duration = Duration::from_secs(1);
+pub(super) const RESERVE: Duration = Duration::from_secs(1);
 /// The most repetitions within one call.
 const REPEATS: usize = 4;
 

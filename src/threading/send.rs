@@ -1,10 +1,12 @@
 //! Sending: the row first, then the offer, then the outcome.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::Threads;
-use super::offer::Attempt;
+use super::offer::{Attempt, RESERVE};
 use super::outcome::{outcome, refusal};
 use crate::clock;
 use crate::domain::send::check_idempotency_key;
@@ -116,7 +118,7 @@ impl Threads {
             key: Some((key.clone(), draft.request_hash.clone())),
             despite_opt_out: draft.despite_opt_out,
         };
-        match self.store.writer()?.open(send).await {
+        match self.store.writer()?.open(send, self.time_to_store()).await {
             Ok(Opened::Stored) => {}
             Ok(Opened::Replay(message)) => {
                 return Ok(Ended::Repeated(Sent { message: *message, idempotency_key: key }));
@@ -138,6 +140,11 @@ impl Threads {
         };
         let refusal = refusal(&offered, &message);
         self.conclude(closing, refusal, key).await.map(Ended::Sent)
+    }
+
+    /// How long the database may take to store a message: what is left of the call is for telling.
+    fn time_to_store(&self) -> Duration {
+        self.policy.timeout.saturating_sub(RESERVE.min(self.policy.timeout / 4))
     }
 
     /// Nothing was offered, since nothing could be stored. Only if the database broke off while it
@@ -184,8 +191,8 @@ impl Threads {
         if self.numbers.len() == 1 {
             return Ok(default.clone());
         }
-        let last = self.store.last_written_to(&draft.to).await?;
-        Ok(last.filter(|number| self.numbers.contains(number)).unwrap_or_else(|| default.clone()))
+        let last = self.store.last_written_to(&draft.to, &self.numbers).await?;
+        Ok(last.unwrap_or_else(|| default.clone()))
     }
 
     /// The bytes of the request to Telnyx.
@@ -264,7 +271,7 @@ fn with_key(error: Error, key: &str) -> Error {
     }
 }
 
-pub(super) fn no_api_key() -> Error {
+pub(crate) fn no_api_key() -> Error {
     Error::new(Code::NotConfigured, "TELNYX_API_KEY is not set")
         .hint("copy your key from the Telnyx portal into .env, or try --sandbox")
 }

@@ -122,7 +122,8 @@ fn a_missing_database_is_4_and_reading_makes_none() {
         let told = if args.len() == 1 { "there is no database at" } else { "" };
         home.run(&sandbox).exits(4).tells(told);
     }
-    let home = Home::new().set("DATABASE_URL", "sqlite:///nowhere/c.db");
+    let home =
+        Home::new().set("DATABASE_URL", "sqlite:///nowhere/c.db").set("TELNYX_API_KEY", "KEY");
     refused(&home, &["list"], 4, "database_not_ready", "there is no database at");
     home.run(&["send", CONTACT, "Hi"]).exits(4).tells("cannot make a database at");
 }
@@ -130,6 +131,8 @@ fn a_missing_database_is_4_and_reading_makes_none() {
 #[test]
 fn a_missing_setting_is_4_and_named() {
     let home = Home::new();
+    refused(&home, &["send", CONTACT, "Hi"], 4, "not_configured", "TELNYX_API_KEY is not set");
+    refused(&home, &["list"], 4, "database_not_ready", "there is no database at");
     home.run(&["migrate"]).exits(0);
     refused(&home, &["send", CONTACT, "Hi"], 4, "not_configured", "TELNYX_API_KEY is not set");
     let home = home.set("TELNYX_API_KEY", "KEY");

@@ -53,6 +53,29 @@ async fn a_telnyx_out_of_reach_is_5_and_the_key_is_free() {
     assert!((0.4..3.5).contains(&since.elapsed().as_secs_f32()), "{:?}", since.elapsed());
 }
 
+/// Another program keeps SQLite's write lock for longer than a call may take. Nothing is stored,
+/// then or later, and a program finds its one JSON object.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_cannot_be_stored_is_5_in_time() {
+    use sea_orm::{ConnectionTrait, Database};
+
+    let telnyx = StandIn::silent().await;
+    let db = TestDatabase::sqlite();
+    let home = sender(&telnyx.base_url).set("DATABASE_URL", &db.url);
+    home.run(&["migrate"]).exits(0);
+    home.run(&["settle"]).exits(0);
+    let url = db.url.replace("sqlite:///", "sqlite://");
+    let other = Database::connect(url).await.expect("it opens");
+    other.execute_unprepared("BEGIN IMMEDIATE").await.expect("the lock");
+    let since = std::time::Instant::now();
+    let done = home.run(&["send", CONTACT, "Hi", "--json"]).exits(5);
+    assert!(since.elapsed().as_secs() < 20, "{:?}", since.elapsed());
+    assert_eq!((done.out.as_str(), &done.error()["code"]), ("", &"database_unavailable".into()));
+    other.execute_unprepared("ROLLBACK").await.expect("the lock is free");
+    home.run(&["show", CONTACT]).exits(3);
+    assert!(telnyx.asked().is_empty());
+}
+
 /// Packets that vanish: no connection ever stands, so nothing can have been sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_never_stands_is_5() {

@@ -30,6 +30,9 @@ async fn the_exit_code_tells_how_it_ended(db: TestDatabase) {
             assert!(is_id(done.line()), "{wait}: {}", done.out);
             assert!(done.err.contains(told), "{wait} {}: {}", behaviour.number(), done.err);
         }
+        let args = ["send", Behaviour::Unconfirmed.number(), "Hi", "--wait=delivered", "--json"];
+        let done = world.home.run(&[&args, remote].concat()).exits(9);
+        assert!(done.error()["idempotency_key"].is_string(), "{}", done.err);
         // Silence: the answer is lost and no report ever comes.
         let args = ["send", Behaviour::Vanished.number(), "Hi", "--wait", "--timeout", "1s"];
         let done = world.home.run(&[&args, remote].concat()).exits(9);
