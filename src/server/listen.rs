@@ -246,7 +246,8 @@ impl Connections {
             Ok((id, ())) => id,
             Err(error) => {
                 if !error.is_cancelled() {
-                    tracing::error!(%error, "a connection ended by a fault of convo");
+                    // Its place is in the log already; its words do not belong there.
+                    tracing::error!("a connection ended by a fault of convo");
                 }
                 error.id()
             }
