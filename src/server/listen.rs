@@ -125,6 +125,12 @@ impl Connections {
         told
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Lets in whoever is in the kernel's queue: closing the socket would turn them away.
     fn accept_waiting(&mut self, listener: TcpListener) {
         let Ok(listener) = listener.into_std() else { return };
