@@ -148,15 +148,40 @@ async fn idle_connections_make_room() {
     rest(&mut idle[0]).await;
 }
 
+/// The connections of a server that does not run yet.
+fn connections(limits: Limits) -> Connections {
+    let server = app(limits.clone(), STOP, None);
+    let closing = Arc::clone(&server.state.closing);
+    Connections::new(routes::all(&server.state), limits, closing)
+}
+
+/// Connected before the stop, and not let in yet when it came.
+#[tokio::test]
+async fn whoever_waits_in_the_queue_of_the_system_is_served_at_a_stop() {
+    let mut connections = connections(Limits::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let request = format!("GET /health HTTP/1.1\r\n{LINES}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("a request");
+        waiting.push(stream);
+    }
+    connections.accept(listener, std::future::ready(())).await;
+    connections.finish(PATIENCE).await;
+    for mut stream in waiting {
+        assert_eq!(Answer::read(&mut stream).await.status, 200);
+    }
+}
+
 /// More clients than there are places and reserve, all at once: none of the rest is let in before
 /// there is room, and then every one of them.
 #[tokio::test]
 async fn nobody_is_let_in_beyond_the_reserve() {
     let limits = Limits { connections: 4, ..Limits::default() };
     let most = limits.connections + RESERVE;
-    let server = app(limits.clone(), STOP, None);
-    let closing = Arc::clone(&server.state.closing);
-    let mut connections = Connections::new(routes::all(&server.state), limits, closing);
+    let mut connections = connections(limits);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let mut crowd = Vec::new();
