@@ -8,6 +8,7 @@ use warp::Filter;
 
 use super::*;
 use crate::config::{Config, Flags, Source};
+use crate::error::Code;
 use crate::logging;
 
 /// The words of the fault, which might quote a message.
@@ -42,6 +43,10 @@ async fn a_server_with_a_fault() {
     let (fault, health) = connections.accept(listener, told).await;
     assert_eq!(fault, "");
     assert!(health.ends_with("well"), "{health}");
+    let send = tokio::spawn(async { panic!("{WORDS}") }).await;
+    let error = send::failed_midway(&send.expect_err("a fault"));
+    assert_eq!(error.code(), Code::OutcomeUnknown);
+    assert!(!error.to_string().contains(WORDS), "{error}");
     // What waits is written.
     drop(log);
 }
@@ -75,6 +80,7 @@ fn a_fault_in_a_request_is_told_by_its_place_and_not_its_words() {
     assert_eq!(request["span"]["id"], "Mine");
     let next = log.iter().filter(|line| line["message"] == "request").nth(1).expect("another");
     assert_eq!((&next["status"], next.get("cut")), (&json!(200), None), "{next}");
+    assert_eq!(find(&log, "a send ended without an outcome")["fault"], true);
     for line in &log {
         assert!(!line.to_string().contains(WORDS), "{line}");
     }
