@@ -98,9 +98,10 @@ async fn a_failed_commit_of_sqlite_is_not_acknowledged() {
 async fn a_full_disk_is_told_and_loses_nothing() {
     let db = TestDatabase::sqlite();
     let key = SigningKey::from_seed(&[5; 32]);
-    // 600 blocks of 1,024 bytes. The signal of a write beyond it is ignored; the write fails.
+    // 4,000 blocks of 1,024 bytes: room for more than 50 commits of one webhook each. The signal
+    // of a write beyond it is ignored; the write fails.
     let mut command = Command::new("bash");
-    command.args(["-c", "trap '' XFSZ; ulimit -f 600; exec \"$0\" serve"]);
+    command.args(["-c", "trap '' XFSZ; ulimit -f 4000; exec \"$0\" serve"]);
     command.arg(env!("CARGO_BIN_EXE_convo")).env_clear().env("DATABASE_URL", &db.url);
     let server = Server::start(command, &key);
     let tally = post_until(server.address, &key, 0, |t| t.refused.len() >= 32).await;
