@@ -85,8 +85,8 @@ pub async fn run(
         let (threads, shutdown) = (threads.clone(), shutdown.asked.clone());
         async move { threads.keep_settling(shutdown).await }
     });
-    let end = serving.await.map_err(|error| {
-        tracing::error!(%error, "the server ended by a fault of convo");
+    let end = serving.await.map_err(|_| {
+        tracing::error!("the server ended by a fault of convo");
         Error::internal()
     })?;
     close(&threads, settling, end).await;

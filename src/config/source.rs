@@ -75,7 +75,7 @@ impl Source {
 
     /// Settings given directly.
     #[cfg(test)]
-    pub(super) fn of(variables: &[(&str, &str)], directory: &Path) -> Self {
+    pub(crate) fn of(variables: &[(&str, &str)], directory: &Path) -> Self {
         let values = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let base = directory.to_owned();
         Self { layers: vec![Layer { values, base }], directory: directory.to_owned() }

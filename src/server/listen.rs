@@ -125,6 +125,12 @@ impl Connections {
         told
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Lets in whoever is in the kernel's queue: closing the socket would turn them away.
     fn accept_waiting(&mut self, listener: TcpListener) {
         let Ok(listener) = listener.into_std() else { return };
@@ -246,7 +252,8 @@ impl Connections {
             Ok((id, ())) => id,
             Err(error) => {
                 if !error.is_cancelled() {
-                    tracing::error!(%error, "a connection ended by a fault of convo");
+                    // Its place is in the log already; its words do not belong there.
+                    tracing::error!("a connection ended by a fault of convo");
                 }
                 error.id()
             }

@@ -92,8 +92,10 @@ pub(super) async fn retry(
     reply::json(status_of(&message), &message)
 }
 
-fn failed_midway(error: &JoinError) -> Error {
-    tracing::error!(%error, "a send ended without an outcome");
+/// The error of one whose send ended by a fault.
+pub(super) fn failed_midway(error: &JoinError) -> Error {
+    // The words of a fault may quote the message; its place is in the log already.
+    tracing::error!(fault = error.is_panic(), "a send ended without an outcome");
     Error::new(Code::OutcomeUnknown, "the send failed midway: it may have been sent")
 }
 

@@ -18,7 +18,7 @@ use crate::threading::Threads;
 /// How long a request waits for a database that is just being opened.
 const OPENING: Duration = Duration::from_millis(1_500);
 /// Most listings that are streamed at once; each keeps a page of rows in memory.
-const LISTINGS: usize = 64;
+pub(super) const LISTINGS: usize = 64;
 
 /// What the handlers share.
 pub(super) struct State {

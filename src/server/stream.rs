@@ -194,6 +194,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_listing_keeps_its_place_until_its_end() {
+        let listings = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
+        let begin = || {
+            let permit = std::sync::Arc::clone(&listings).try_acquire_owned().expect("a place");
+            let fetch = |page: Option<u64>| async move {
+                let page = page.unwrap_or(0);
+                Ok((vec![page], (page < 2).then_some(page + 1)))
+            };
+            rows(frame(), permit, None, fetch)
+        };
+        for frames in 0..2 {
+            let mut body = begin().await.expect("its beginning").into_body();
+            for _ in 0..frames {
+                body.frame().await.expect("a frame").expect("a page");
+                assert_eq!(listings.available_permits(), 0, "it goes on");
+            }
+            assert_eq!(listings.available_permits(), 0, "it goes on");
+            drop(body);
+            assert_eq!(listings.available_permits(), 1, "its client is gone");
+        }
+        let body = begin().await.expect("its beginning").into_body();
+        body.collect().await.expect("a whole body");
+        assert_eq!(listings.available_permits(), 1, "it is whole");
+    }
+
+    #[tokio::test]
     async fn a_failure_before_the_first_row_is_an_ordinary_refusal() {
         let fetch = |_: Option<u64>| async {
             Err::<(Vec<u64>, _), _>(Error::new(Code::DatabaseUnavailable, "away"))

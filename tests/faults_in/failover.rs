@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use convo::sandbox::SigningKey;
 use sea_orm::{ConnectionTrait, Database};
 
-use crate::load::{PATIENCE, Server, assert_kept, client, post, post_until, repost, serve};
+use crate::load::{PATIENCE, Server, Tally, assert_kept, client, post, post_until, repost, serve};
 use crate::support::TestDatabase;
 use crate::support::cluster::Cluster;
 use crate::support::proxy::Proxy;
@@ -88,7 +88,8 @@ async fn a_promoted_standby_takes_over_without_loss() {
     assert_kept(&standby.url(), &acknowledged).await;
 }
 
-/// Every connection is cut in mid-transaction, again and again.
+/// Every connection is cut in mid-transaction, within a statement or between two of them, again and
+/// again.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_cut_lose_and_double_nothing() {
     let db = TestDatabase::postgres().await;
@@ -96,16 +97,12 @@ async fn connections_that_are_cut_lose_and_double_nothing() {
     let proxy = Proxy::to(port).await;
     let key = SigningKey::from_seed(&[13; 32]);
     let server = Server::start(serve(&proxy.url(&db.url)), &key);
-    let cuts = std::cell::Cell::new(0);
-    let tally = post_until(server.address, &key, 0, |tally| {
-        if tally.acknowledged.len() > 40 * cuts.get() {
-            cuts.set(cuts.get() + 1);
-            proxy.cut();
-        }
-        cuts.get() > 20
-    })
-    .await;
+    // The beginning of a session and some batches.
+    proxy.wear_out_after(40_000);
+    let enough = |tally: &Tally| proxy.worn_out() > 20 && tally.acknowledged.len() > 500;
+    let tally = post_until(server.address, &key, 0, enough).await;
     assert!(tally.lost.is_empty(), "the server always answers");
+    assert!(!tally.refused.is_empty(), "no cut hit a webhook");
     repost(server.address, &key, &tally.refused).await;
     server.kill();
     assert_kept(&db.url, &[tally.acknowledged, tally.refused].concat()).await;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use convo::domain::Window;
@@ -26,6 +27,7 @@ pub struct Server {
     child: Child,
     pub address: SocketAddr,
     pub log: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -43,7 +45,7 @@ impl Server {
         let (found, address) = mpsc::channel();
         let log = Arc::new(Mutex::new(String::new()));
         let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reading = std::thread::spawn(move || {
             for line in talk.lines().map_while(Result::ok) {
                 if let Some(address) = listening(&line) {
                     let _ = found.send(address);
@@ -54,13 +56,17 @@ impl Server {
             }
         });
         let address = address.recv_timeout(PATIENCE).expect("the server listens");
-        Self { child, address, log }
+        Self { child, address, log, reading: Some(reading) }
     }
 
-    /// SIGKILL.
-    pub fn kill(mut self) {
+    /// SIGKILL. What it had logged, all of it.
+    pub fn kill(mut self) -> String {
         self.child.kill().expect("killed");
         self.child.wait().expect("gone");
+        let reading = self.reading.take().expect("it was not killed before");
+        reading.join().expect("no panic");
+        let log = self.log.lock().expect("no panic");
+        log.clone()
     }
 
     /// What it keeps in memory, in KiB.

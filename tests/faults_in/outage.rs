@@ -48,15 +48,61 @@ async fn a_killed_postgresql_loses_nothing() {
     }
 }
 
+/// Everything of a webhook can be written, and then the commit fails: it is not acknowledged.
+async fn a_failed_commit_is_not_acknowledged(db: TestDatabase, fail: &str, heal: &str) {
+    use sea_orm::{ConnectionTrait, Database};
+
+    let key = SigningKey::from_seed(&[16; 32]);
+    let server = Server::start(serve(&db.url), &key);
+    repost(server.address, &key, &[1]).await;
+    let admin = Database::connect(db.url.replace(":///", "://")).await.expect("it opens");
+    admin.execute_unprepared(fail).await.expect("set");
+    // Of a small batch and of a large one.
+    for count in [1, 32] {
+        let client = client();
+        let posts = (0..count).map(|n| post(&client, server.address, &key, 2 + n));
+        let told = futures_util::future::join_all(posts).await;
+        assert!(told.iter().all(|status| matches!(status, Some(500 | 503))), "{told:?}");
+    }
+    admin.execute_unprepared(heal).await.expect("healed");
+    repost(server.address, &key, &[2]).await;
+    server.kill();
+    assert_kept(&db.url, &[1, 2]).await;
+}
+
+/// PostgreSQL looks at what is deferred when it commits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_commit_of_postgresql_is_not_acknowledged() {
+    let fail = "
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'no commit'; END $$;
+        CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION refuse();";
+    let db = TestDatabase::postgres().await;
+    a_failed_commit_is_not_acknowledged(db, fail, "DROP TRIGGER refuse ON events").await;
+}
+
+/// So does SQLite.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_commit_of_sqlite_is_not_acknowledged() {
+    let fail = "
+        CREATE TABLE nobody (id INTEGER PRIMARY KEY);
+        CREATE TABLE refused (id INTEGER REFERENCES nobody DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER refuse AFTER INSERT ON events BEGIN INSERT INTO refused VALUES (1); END;";
+    let db = TestDatabase::sqlite();
+    a_failed_commit_is_not_acknowledged(db, fail, "DROP TRIGGER refuse").await;
+}
+
 /// The disk is full for the database's files: here a limit on the size of any file the server may
 /// write. It answers 503, says why, and what it acknowledged stays readable.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_and_loses_nothing() {
     let db = TestDatabase::sqlite();
     let key = SigningKey::from_seed(&[5; 32]);
-    // 600 blocks of 1,024 bytes. The signal of a write beyond it is ignored; the write fails.
+    // 4,000 blocks of 1,024 bytes: room for more than 50 commits of one webhook each. The signal
+    // of a write beyond it is ignored; the write fails.
     let mut command = Command::new("bash");
-    command.args(["-c", "trap '' XFSZ; ulimit -f 600; exec \"$0\" serve"]);
+    command.args(["-c", "trap '' XFSZ; ulimit -f 4000; exec \"$0\" serve"]);
     command.arg(env!("CARGO_BIN_EXE_convo")).env_clear().env("DATABASE_URL", &db.url);
     let server = Server::start(command, &key);
     let tally = post_until(server.address, &key, 0, |t| t.refused.len() >= 32).await;

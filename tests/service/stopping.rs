@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
 use crate::client::Client;
-use crate::harness::{Home, OWN, Server, Signer, StandIn, inbound};
+use crate::harness::{DEADLINE, Home, OWN, Server, Signer, StandIn, inbound, until};
 use crate::support::TestDatabase;
 
 /// The drain of the defaults is part of the ten seconds.
@@ -27,6 +27,7 @@ async fn an_idle_server_ends_within_ten_seconds_drain_included() {
     assert_eq!(client.get("/health", "").await.0, 200, "it drains");
     assert_eq!(server.wait(), 0);
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    assert_eq!(home.files(), ["conversations.db"], "it has closed its database");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,11 +36,13 @@ async fn a_server_serves_on_while_it_drains_and_a_second_signal_ends_it() {
     let mut server = Server::start(&home);
     server.signal(Signal::TERM);
     server.logs("a second signal stops at once");
+    let since = Instant::now();
     let answer = loop {
         let answer = server.get("/health/ready").await;
         if answer.body.contains("about to stop") {
             break answer;
         }
+        assert!(since.elapsed() < DEADLINE, "it says that it stays: {}", answer.body);
     };
     assert_eq!(answer.status, 503, "{}", answer.body);
     let request = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -74,9 +77,7 @@ async fn a_send_that_outlasts_the_deadline_is_unknown() {
         let body = r#"{"message":"Hello"}"#;
         Client::new(address).post("/conversations/+12125551234/send", "", body).await
     });
-    while telnyx.asked().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until("the offer", || telnyx.asked().first().cloned());
     server.signal(Signal::TERM);
     let (status, told) = send.await.expect("an answer");
     assert_eq!(status, 202, "{told}");

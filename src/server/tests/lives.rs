@@ -3,6 +3,7 @@
 use serde_json::Value;
 use tokio::net::tcp::OwnedReadHalf;
 
+use super::super::state::LISTINGS;
 use super::*;
 
 const SOON: Duration = Duration::from_millis(100);
@@ -147,6 +148,52 @@ async fn idle_connections_make_room() {
     rest(&mut idle[0]).await;
 }
 
+/// The connections of a server that does not run yet.
+fn connections(limits: Limits) -> Connections {
+    let server = app(limits.clone(), STOP, None);
+    let closing = Arc::clone(&server.state.closing);
+    Connections::new(routes::all(&server.state), limits, closing)
+}
+
+/// Connected before the stop, and not let in yet when it came.
+#[tokio::test]
+async fn whoever_waits_in_the_queue_of_the_system_is_served_at_a_stop() {
+    let mut connections = connections(Limits::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let request = format!("GET /health HTTP/1.1\r\n{LINES}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("a request");
+        waiting.push(stream);
+    }
+    connections.accept(listener, std::future::ready(())).await;
+    connections.finish(PATIENCE).await;
+    for mut stream in waiting {
+        assert_eq!(Answer::read(&mut stream).await.status, 200);
+    }
+}
+
+/// More clients than there are places and reserve, all at once: none of the rest is let in before
+/// there is room, and then every one of them.
+#[tokio::test]
+async fn nobody_is_let_in_beyond_the_reserve() {
+    let limits = Limits { connections: 4, ..Limits::default() };
+    let most = limits.connections + RESERVE;
+    let mut connections = connections(limits);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let mut crowd = Vec::new();
+    for _ in 0..most + RESERVE / 2 {
+        crowd.push(TcpStream::connect(address).await.expect("a connection"));
+    }
+    let mut last = TcpStream::connect(address).await.expect("a connection");
+    let answer = connections.accept(listener, ask(&mut last)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(connections.len() <= most, "{} connections", connections.len());
+}
+
 #[tokio::test]
 async fn clients_that_take_no_answer_make_room() {
     let forever = Duration::from_secs(3_600);
@@ -189,6 +236,48 @@ async fn only_so_many_are_sent_at_once() {
     Answer::read(&mut first).await;
     let third = server.post_json(send, body).await;
     assert_ne!(third.code(), "overloaded", "{}", third.body);
+}
+
+#[tokio::test]
+async fn only_so_many_webhooks_wait_at_once() {
+    let server = app(Limits { queue: 1, ..Limits::default() }, STOP, None);
+    let home = tempfile::tempdir().expect("a directory");
+    let threads = threads(&home, None).await;
+    let asked = Server::run(server.clone(), threads.clone(), home).await;
+    // Whichever comes first waits for the database, in the only place.
+    let body = r#"{"data":{"event_type":"x","id":"e1"}}"#;
+    let both = [Box::pin(asked.webhook(body)), Box::pin(asked.webhook(body))];
+    let (refused, _, mut waiting) = futures_util::future::select_all(both).await;
+    assert_eq!(refused.told(), expect(503, "overloaded"));
+    assert!(refused.head.contains("retry-after: 1"), "{}", refused.head);
+    server.open(threads);
+    let taken = waiting.pop().expect("the other one").await;
+    assert_eq!(taken.status, 200, "{}", taken.body);
+    assert_eq!(asked.webhook(body).await.status, 200, "the place is given back");
+}
+
+/// What holds the other places is the same as what holds them for real; that a listing keeps its
+/// place for as long as it goes on is [`stream`](crate::server::stream)'s to show.
+#[tokio::test]
+async fn only_so_many_listings_go_on_at_once() {
+    let server = app(Limits::default(), STOP, None);
+    let home = tempfile::tempdir().expect("a directory");
+    let threads = threads(&home, None).await;
+    server.open(threads.clone());
+    let asked = Server::run(server.clone(), threads, home).await;
+    let mut places: Vec<_> = (0..LISTINGS).map(|_| server.state.listing()).collect();
+    assert!(places.iter().all(Result::is_ok));
+    let refused = asked.get("/conversations").await;
+    assert_eq!(refused.told(), expect(503, "overloaded"));
+    assert!(refused.head.contains("retry-after: 1"), "{}", refused.head);
+    assert!(refused.body.contains(r#""hint":"use limit""#), "{}", refused.body);
+    let page = asked.get("/conversations?limit=5").await;
+    assert_eq!((page.status, page.body.as_str()), (200, "[]"), "a page needs no place");
+    // As often as one likes, with one place: each gives it back.
+    places.pop();
+    for _ in 0..2 {
+        assert_eq!(asked.get("/conversations").await.status, 200);
+    }
 }
 
 #[tokio::test]

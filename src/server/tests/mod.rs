@@ -1,6 +1,7 @@
 //! The server through real sockets, on a real database.
 
 mod doors;
+mod faults;
 mod flow;
 mod lives;
 
