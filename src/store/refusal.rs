@@ -7,6 +7,9 @@ use super::Location;
 use super::failure::{cause, code, is_no_database};
 use crate::error::{Code, Error};
 
+/// SQLite's code for a file that is none, or that it may not open.
+const CANNOT_OPEN: &str = "14";
+
 /// The error of a database that cannot be opened. What a person must change is
 /// `database_not_ready`; what may pass by itself is `database_unavailable`.
 pub(super) fn cannot_open(location: &Location, error: &DbErr) -> Error {
@@ -26,14 +29,18 @@ fn why(error: &DbErr) -> (Code, String, &'static str) {
         let hint = "check sslmode and sslrootcert in DATABASE_URL, and the server's certificate";
         return (Code::DatabaseNotReady, why, hint);
     }
-    let why = match error {
-        DbErr::Conn(cause) => cause.to_string(),
-        other => other.to_string(),
+    let why = match (cause(error), error) {
+        (Some(sqlx::Error::PoolTimedOut), _) => "nobody answered there in time".to_owned(),
+        (_, DbErr::Conn(cause)) => cause.to_string(),
+        (_, other) => other.to_string(),
     };
     match code(error).as_deref() {
         // A wrong password or user, a database that does not exist.
         Some(code) if code.starts_with("28") || code == "3D000" => {
             (Code::DatabaseNotReady, why, "check user, password and name in DATABASE_URL")
+        }
+        Some(CANNOT_OPEN) => {
+            (Code::DatabaseNotReady, why, "check the path in DATABASE_URL, and the rights to it")
         }
         _ => {
             let hint = "check DATABASE_URL and that the database is running";
