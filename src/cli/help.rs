@@ -264,10 +264,8 @@ pub(super) const SANDBOX: Page = Page {
 Examples:
   convo sandbox
   convo sandbox --webhook-url http://127.0.0.1:5000/webhooks/sms
-A convo that sends there, with a database of its own:
-  TELNYX_BASE_URL=http://127.0.0.1:5001/v2 TELNYX_API_KEY=play \\
-    TELNYX_PHONE_NUMBER=+15551234567 DATABASE_URL=sqlite:///play.db \\
-    convo send +12125551234 \"Hi\"",
+  DATABASE_URL=sqlite:///play.db TELNYX_API_KEY=play TELNYX_BASE_URL=http://127.0.0.1:5001/v2 \
+convo send +12125551234 \"Hi\" --from +15551234567",
     description: "\
 It accepts messages as Telnyx does, reports their delivery by signed webhooks and lets the \
 simulated contact answer. Nothing it does reaches a phone or costs anything. The public key for \
