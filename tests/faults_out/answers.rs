@@ -153,7 +153,8 @@ async fn without_repeats_it_is_offered_once(db: TestDatabase) {
     }
 }
 
-/// The database takes longer to store the row than the whole call may last: nothing is offered.
+/// The database takes longer to store the row than the whole call may last: nothing is offered. On
+/// SQLite the row is not stored; PostgreSQL may have begun to, then it is taken back.
 async fn a_row_that_is_stored_too_late_is_not_offered(db: TestDatabase) {
     let telnyx = Telnyx::that(&[Does::Accept]).await;
     let policy = Policy { timeout: Duration::from_millis(400), ..policy() };
@@ -168,7 +169,8 @@ async fn a_row_that_is_stored_too_late_is_not_offered(db: TestDatabase) {
     locked.unlock().await;
     let error = sending.await.expect("no panic").expect_err("too late");
     assert_eq!((error.code(), error.exit_code()), (Code::DatabaseUnavailable, 5));
-    assert_eq!(messages(&threads).await[0].status, Status::SendingFailed);
+    let stored = messages(&threads).await;
+    assert!(stored.iter().all(|message| message.status == Status::Cancelled), "{stored:?}");
     threads.settle(soon()).await.expect("settled");
     assert!(telnyx.offers().is_empty());
 }
