@@ -14,7 +14,7 @@ use crate::telnyx::client::{Answer, Client};
 /// The longest one attempt waits for its answer.
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// What is left for recording the outcome at the end of the call.
-pub(super) const RESERVE: Duration = Duration::from_secs(1);
+const RESERVE: Duration = Duration::from_secs(1);
 /// The most repetitions within one call.
 const REPEATS: usize = 4;
 
@@ -104,7 +104,7 @@ struct Remaining<'a> {
 
 impl<'a> Remaining<'a> {
     fn new(timeout: Duration, offer: &'a Offer) -> Self {
-        let reserve = RESERVE.min(timeout / 4);
+        let reserve = reserve(timeout);
         Self { deadline: Instant::now() + timeout.saturating_sub(reserve), offer, reserve }
     }
 
@@ -114,6 +114,11 @@ impl<'a> Remaining<'a> {
         let measured = self.deadline.saturating_duration_since(Instant::now());
         promised.saturating_sub(self.reserve).min(measured)
     }
+}
+
+/// What is left at the end of a call for telling how it ended. Of a short one it is a quarter.
+pub(super) fn reserve(timeout: Duration) -> Duration {
+    RESERVE.min(timeout / 4)
 }
 
 /// Half a second, then twice as long each time, spread so that many callers do not come at once.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Threads;
-use super::offer::{Attempt, RESERVE};
+use super::offer::{Attempt, reserve};
 use super::outcome::{outcome, refusal};
 use crate::clock;
 use crate::domain::send::check_idempotency_key;
@@ -144,7 +144,7 @@ impl Threads {
 
     /// How long the database may take to store a message: what is left of the call is for telling.
     fn time_to_store(&self) -> Duration {
-        self.policy.timeout.saturating_sub(RESERVE.min(self.policy.timeout / 4))
+        self.policy.timeout.saturating_sub(reserve(self.policy.timeout))
     }
 
     /// Nothing was offered, since nothing could be stored. Only if the database broke off while it
