@@ -15,8 +15,8 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{self, Executor, Row};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection,
+    DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
 use super::Location;
@@ -36,8 +36,9 @@ const SERVER_ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// SQLite's page cache per connection; negative means KiB. The writer touches every index.
 const READER_CACHE: &str = "-4000";
 const WRITER_CACHE: &str = "-32000";
-/// Pages in the WAL before they are copied into the file: 32 MiB.
-const CHECKPOINT_PAGES: &str = "8000";
+/// Pages in the WAL before a commit has to copy them into the file: 128 MiB. A page that is written
+/// often is copied once. As a rule a [`lull`](super::lull) comes first.
+const CHECKPOINT_PAGES: &str = "32000";
 
 /// Prepared statements kept per connection. A statement for many rows is another one for each
 /// number of rows, and the writer's numbers vary.
@@ -136,10 +137,14 @@ impl Link {
         self.preface.is_some()
     }
 
+    /// Whether it is a file, SQLite's, which other processes may want to write to as well.
+    pub(super) fn is_file(&self) -> bool {
+        self.db.get_database_backend() == DatabaseBackend::Sqlite
+    }
+
     /// How long an answer may take; `None` for as long as it takes.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let is_remote = self.db.get_database_backend() == sea_orm::DatabaseBackend::Postgres;
-        self.role.patience().filter(|_| is_remote)
+        self.role.patience().filter(|_| !self.is_file())
     }
 }
 
@@ -186,7 +191,6 @@ fn sqlite_options(path: &Path, mode: FileMode, role: Role) -> ConnectOptions {
             // Statement journals stay in memory, as do the pages of the indices.
             .pragma("temp_store", "memory")
             .pragma("cache_size", cache)
-            // A page that is written often is copied into the file once per checkpoint.
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             // FULL: a commit is on the disk before it is acknowledged, also in WAL mode.
             .synchronous(SqliteSynchronous::Full);

@@ -14,6 +14,7 @@ mod inspect;
 mod link;
 mod listing;
 pub mod location;
+mod lull;
 mod messages;
 mod pulse;
 mod read;

@@ -7,7 +7,6 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::DatabaseBackend;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -15,6 +14,7 @@ use super::batch::write;
 use super::caution::Caution;
 use super::failure::unavailable;
 use super::link::Link;
+use super::lull::Unfolded;
 use super::pulse::{self, Pulse};
 use super::row::{Closing, NewEvent, NewSend, Opened};
 use super::settle::{Settled, Step};
@@ -267,8 +267,8 @@ async fn run(
     let mut jobs = Vec::with_capacity(BATCH);
     let mut stretch = Instant::now();
     let mut caution = Caution::default();
-    let shared_file = link.db.get_database_backend() == DatabaseBackend::Sqlite;
-    while queue.recv_many(&mut jobs, BATCH).await > 0 {
+    let mut unfolded = Unfolded::default();
+    while unfolded.next(&link, &mut queue, &mut jobs, BATCH).await > 0 {
         let end = take_end(&mut jobs);
         let sound = write(&link, std::mem::take(&mut jobs), &mut caution).await;
         if let Some(ended) = end {
@@ -287,7 +287,7 @@ async fn run(
         }
         if queue.is_empty() {
             stretch = Instant::now();
-        } else if shared_file && stretch.elapsed() > STRETCH {
+        } else if link.is_file() && stretch.elapsed() > STRETCH {
             tokio::time::sleep(PAUSE).await;
             stretch = Instant::now();
         }

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseBackend};
 
-use crate::harness::{CONTACT, Done, Home, OWN, Server, Signer, StandIn, inbound};
+use crate::harness::{CONTACT, Done, Home, OWN, Server, Signer, StandIn, inbound, until};
 use crate::on_both_databases;
 use crate::support::TestDatabase;
 
@@ -103,6 +103,26 @@ async fn files_are_for_their_owner_alone() {
             assert_eq!(mode & 0o777, 0o600, "{name} under umask {umask}");
         }
     }
+}
+
+/// After a stretch of webhooks SQLite's WAL goes into the file by itself, while nobody waits: what
+/// copies the file alone misses little, and no webhook has to wait for that work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lull_folds_the_wal_into_the_file() {
+    let signer = Signer::new(7);
+    let home = Home::new().set("TELNYX_PUBLIC_KEY", signer.public_key());
+    let server = Server::start(&home);
+    for n in 0..120 {
+        let body = inbound(&format!("e{n}"), &format!("m{n}"), CONTACT, "Hi");
+        assert_eq!(signer.post(&server, body).await, "stored");
+    }
+    until("the file alone has most messages", || {
+        std::fs::copy(home.file("conversations.db"), home.file("copy.db")).expect("a copy");
+        // One that is taken in the middle of that work is no database.
+        let listed = with_url(&home, "sqlite:///copy.db", &["list", "--json"]);
+        let folded = listed.code == 0 && listed.json()[0]["message_count"].as_u64() >= Some(100);
+        folded.then_some(())
+    });
 }
 
 /// Servers that start at the same moment on an empty database: all come up.
