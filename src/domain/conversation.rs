@@ -87,10 +87,10 @@ impl Selector {
         &self.typed
     }
 
-    /// The whole id, when it is one.
+    /// The whole id, when it is one, with or without its hyphens.
     #[must_use]
     pub fn id(&self) -> Option<Uuid> {
-        (self.typed.len() == 36).then(|| Uuid::try_parse(&self.typed).ok()).flatten()
+        matches!(self.typed.len(), 32 | 36).then(|| Uuid::try_parse(&self.typed).ok()).flatten()
     }
 
     /// The contact numbers it may mean: the number understood, and the very text, since contacts
@@ -130,7 +130,10 @@ mod tests {
     #[test]
     fn a_selector_is_a_number_an_id_or_a_fragment() {
         let id = "b2c3d4e5-6f70-4819-a2b3-c4d5e6f70819";
-        assert_eq!(Selector::new(id).id().map(|id| id.to_string()).as_deref(), Some(id));
+        for typed in [id.to_owned(), id.replace('-', ""), id.to_uppercase()] {
+            let found = Selector::new(&typed).id();
+            assert_eq!(found.map(|id| id.to_string()).as_deref(), Some(id), "{typed}");
+        }
         assert_eq!(Selector::new("E6F70819").fragment().as_deref(), Some("e6f70819"));
         assert_eq!(Selector::new("+1 (212) 555-1234").numbers()[1], "+12125551234");
         assert_eq!(Selector::new("+12125551234").numbers(), ["+12125551234"]);

@@ -57,7 +57,7 @@ pub enum Purpose {
 pub struct Store {
     pub(super) reader: Reader,
     writer: Option<Writer>,
-    mode: Mode,
+    pub(super) mode: Mode,
 }
 
 impl Store {
@@ -131,11 +131,6 @@ impl Store {
     /// Whether the database answers.
     pub async fn answers(&self) -> bool {
         self.reader.execute_unprepared("SELECT 1").await.is_ok()
-    }
-
-    /// Whether the schema is one that this program understands, of a database that is all there.
-    pub async fn is_current(&self) -> bool {
-        schema::check(&self.reader, self.mode).await.is_ok()
     }
 
     /// Why the database takes no changes; `None` when it does.

@@ -179,6 +179,17 @@ pub(super) async fn check(db: &impl ConnectionTrait, mode: Mode) -> Result<State
 }
 
 impl Store {
+    /// Why this program cannot work on the database as it is now; `None` when it can.
+    pub async fn schema_objection(&self) -> Option<&'static str> {
+        match State::read(&self.reader).await {
+            Ok(state) if state.check(self.mode).is_ok() => None,
+            Ok(state) if state.is_understood() => Some("it is another database than at the start"),
+            Ok(state) if state.is_newer => Some("the schema is of a newer convo"),
+            Ok(_) => Some("the schema is out of date"),
+            Err(_) => Some("it cannot be read"),
+        }
+    }
+
     /// Leaves the address of the simulated Telnyx for commands that open the database directly.
     ///
     /// # Errors

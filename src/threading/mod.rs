@@ -214,19 +214,17 @@ impl Threads {
     /// What must hold to take webhooks and to send. What is not known within `patience` does not
     /// hold.
     pub async fn ready(&self, patience: Duration) -> Vec<Check> {
-        let (answers, is_current, objection, turns) = tokio::join!(
+        let (answers, schema, changes, turns) = tokio::join!(
             holds(patience, self.store.answers()),
-            holds(patience, self.store.is_current()),
-            tokio::time::timeout(patience, self.store.objection()),
+            objection(patience, self.store.schema_objection()),
+            objection(patience, self.store.objection()),
             holds(patience, self.is_alive()),
         );
         let writes = turns && self.store.writer().is_ok_and(Writer::is_ready);
-        let outdated = if answers { "the schema is out of date" } else { "it cannot be read" };
-        let objection = objection.unwrap_or(Some("it cannot be read"));
         vec![
             Check::new("database", answers, "the database does not answer"),
-            Check::new("schema", is_current, outdated),
-            Check::new("changes", objection.is_none(), objection.unwrap_or_default()),
+            Check::new("schema", schema.is_none(), schema.unwrap_or_default()),
+            Check::new("changes", changes.is_none(), changes.unwrap_or_default()),
             Check::new("writer", writes, "the writer is stuck or its queue is full"),
             Check::new("api_key", self.telnyx.is_some(), "TELNYX_API_KEY is not set"),
             Check::new("numbers", !self.numbers.is_empty(), "TELNYX_PHONE_NUMBER is not set"),
@@ -236,6 +234,13 @@ impl Threads {
 
 async fn holds(patience: Duration, check: impl Future<Output = bool>) -> bool {
     tokio::time::timeout(patience, check).await.unwrap_or(false)
+}
+
+async fn objection(
+    patience: Duration,
+    check: impl Future<Output = Option<&'static str>>,
+) -> Option<&'static str> {
+    tokio::time::timeout(patience, check).await.unwrap_or(Some("it cannot be read"))
 }
 
 /// There is no thread by that name.

@@ -54,7 +54,8 @@ async fn a_release_that_is_too_old_is_refused(db: TestDatabase) {
     run(&db.url, "INSERT INTO meta VALUES ('needs', 'm20990101_000001_moods')").await;
     let ready = server.get("/health/ready").await;
     assert_eq!(ready.status, 503);
-    assert!(ready.body.contains(r#""schema","ok":false"#), "{}", ready.body);
+    let reason = r#""schema","ok":false,"reason":"the schema is of a newer convo""#;
+    assert!(ready.body.contains(reason), "{}", ready.body);
     for args in [&["list"][..], &["migrate"], &["serve", "--listen", "127.0.0.1:0"]] {
         let done = Running::start(home.command(args), None).wait().exits(4);
         done.tells("made by a newer convo");
@@ -63,6 +64,14 @@ async fn a_release_that_is_too_old_is_refused(db: TestDatabase) {
     let known = "UPDATE meta SET value = 'm20261123_000001_threads' WHERE key = 'needs'";
     run(&db.url, known).await;
     home.run(&["list"]).silent();
+    run(&db.url, "DELETE FROM seaql_migrations WHERE version > 'm20261124'").await;
+    let ready = server.get("/health/ready").await;
+    let reason = r#""schema","ok":false,"reason":"the schema is out of date""#;
+    assert!(ready.body.contains(reason), "{}", ready.body);
+    run(&db.url, "ALTER TABLE meta RENAME TO lost").await;
+    let ready = server.get("/health/ready").await;
+    let reason = r#""schema","ok":false,"reason":"it cannot be read""#;
+    assert!(ready.body.contains(reason), "{}", ready.body);
 }
 
 on_both_databases!(an_older_release_works_on_what_was_added, a_release_that_is_too_old_is_refused);
