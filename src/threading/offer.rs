@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Threads;
 use crate::clock;
-use crate::domain::PhoneNumber;
+use crate::domain::{PhoneNumber, Status};
 use crate::store::row::Offer;
 use crate::telnyx::client::{Answer, Client};
 
@@ -83,6 +83,9 @@ impl Threads {
             let pause = pauses.next().map(|pause| asked(&answer).unwrap_or(pause));
             if let Some(pause) = pause.filter(|pause| *pause + shortest < time.left()) {
                 tokio::time::sleep(pause).await;
+                if ambiguous && self.is_told(attempt.id).await {
+                    return Offered::Unknown;
+                }
                 // A machine that slept longer must not send what is settled by others by now.
                 if time.left() >= shortest {
                     continue;
@@ -90,6 +93,12 @@ impl Threads {
             }
             return if ambiguous { Offered::Unknown } else { Offered::Answered(answer) };
         }
+    }
+
+    /// Whether a report has told meanwhile what the lost answer would have: the row then says it.
+    async fn is_told(&self, id: Uuid) -> bool {
+        let message = self.store.message(id).await;
+        message.is_ok_and(|found| found.is_some_and(|message| message.status > Status::Unknown))
     }
 }
 

@@ -67,6 +67,21 @@ async fn a_report_that_waited_for_another_message_is_threaded(db: TestDatabase) 
     assert!(threads.settle(soon()).await.expect("settled").is_empty(), "it waits no longer");
 }
 
+/// The answer is lost, but a report tells what it would have: nothing is offered again, and the
+/// caller need not wait for more.
+async fn a_report_settles_what_a_lost_answer_left_open(db: TestDatabase) {
+    let telnyx = Telnyx::that(&[Does::HoldAnswer(502, ""), Does::Accept]).await;
+    let threads = threads(&db, &telnyx.base_url(), policy()).await;
+    let sending = begin(&threads, &telnyx).await;
+    let id = telnyx.offers()[0].key.parse().expect("an id");
+    receive(&threads, &report("e1", "of-the-lost-answer", "delivered", Some(id))).await;
+    telnyx.let_go();
+    let sent = sending.await.expect("no panic");
+    assert_eq!((sent.id, sent.status), (id, Status::Delivered));
+    assert_eq!(sent.telnyx_message_id.as_deref(), Some("of-the-lost-answer"));
+    assert_eq!(telnyx.offers().len(), 1);
+}
+
 /// A report waits for ten minutes and not for ever. If then the answer names its message after
 /// all, the two rows become one: ours. Counters and opt-out stay right.
 async fn an_answer_that_names_an_adopted_message_merges_the_two(db: TestDatabase) {
@@ -140,6 +155,7 @@ async fn two_texts_under_one_key_are_both_shown(db: TestDatabase) {
 
 on_both_databases!(
     a_report_before_the_answer_waits_for_it,
+    a_report_settles_what_a_lost_answer_left_open,
     a_report_that_waited_for_another_message_is_threaded,
     an_answer_that_names_an_adopted_message_merges_the_two,
     an_answer_that_names_a_message_of_ours_takes_nothing_away,
