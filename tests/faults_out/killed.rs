@@ -130,6 +130,28 @@ async fn a_server_settles_at_its_start(db: TestDatabase) {
     telnyx.assert_one_key_per_text();
 }
 
+/// A server is stopped while it offers again what a dead process left: it lets nobody in any more,
+/// and ends when the answer is recorded.
+async fn a_stop_waits_for_what_is_being_settled(db: TestDatabase) {
+    let telnyx = Telnyx::that(&[Does::Silence, Does::Hold]).await;
+    let observer = observe(&db, &telnyx.base_url()).await;
+    let sending = Program::send(&db, &telnyx.base_url(), "Hi", Some("own"));
+    telnyx.was_offered(1).await;
+    let id = only_message(&observer).await.id;
+    sending.kill();
+    age(&db, 60).await;
+    let words = ["serve", "--listen", "127.0.0.1:0"];
+    let mut server = Program::start(&db, &telnyx.base_url(), &words);
+    let address = server.address().await;
+    telnyx.was_offered(2).await;
+    server.signal(Signal::INT);
+    eventually(async || TcpStream::connect(address).await.is_err()).await;
+    telnyx.let_go();
+    assert_eq!(server.ended().await.exit, Some(0));
+    assert_eq!(status(&observer, id).await, Status::Queued);
+    assert_eq!(telnyx.offers().len(), 2);
+}
+
 /// Ctrl-C before the offer: cancelled, and Telnyx was never asked. The key is free.
 async fn interrupted_before_the_offer(db: TestDatabase) {
     let telnyx = Telnyx::that(&[Does::Accept]).await;
@@ -245,6 +267,7 @@ on_both_databases!(
     killed_during_the_call,
     killed_between_the_answer_and_its_record,
     a_server_settles_at_its_start,
+    a_stop_waits_for_what_is_being_settled,
     interrupted_before_the_offer,
     interrupted_during_the_call,
     interrupted_between_the_answer_and_its_record,
