@@ -106,6 +106,11 @@ impl Store {
         txn.rollback().await.map_err(refuse)?;
         link.db.close().await.map_err(refuse)?;
         marks::refuse_held(&checked?.meta)?;
+        if location.path().is_some() {
+            // Whoever writes leaves the file in WAL mode: it shall be so from the beginning.
+            let writer = Link::connect(location, Role::Writer).await.map_err(refuse)?;
+            writer.db.close().await.map_err(refuse)?;
+        }
         Ok(ran)
     }
 

@@ -113,12 +113,11 @@ impl fmt::Display for Location {
         match self {
             Self::Sqlite { path, .. } => write!(f, "{}", path.display()),
             Self::Postgres { url } => match url::Url::parse(url) {
-                Ok(url) => write!(
-                    f,
-                    "PostgreSQL at {}{}",
-                    url.host_str().unwrap_or("the local socket"),
-                    url.path()
-                ),
+                Ok(url) => {
+                    let host = url.host_str().unwrap_or("the local socket");
+                    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+                    write!(f, "PostgreSQL at {host}{port}{}", url.path())
+                }
                 Err(_) => f.write_str("PostgreSQL"),
             },
         }
@@ -160,7 +159,7 @@ mod tests {
             let url = format!("{scheme}://user:secret@db.example:5433/convo?sslmode=require");
             let location = Location::parse(&url, Path::new("/")).expect(scheme);
             assert_eq!(location.path(), None);
-            assert_eq!(format!("{location:?}"), "PostgreSQL at db.example/convo");
+            assert_eq!(format!("{location:?}"), "PostgreSQL at db.example:5433/convo");
         }
     }
 

@@ -105,6 +105,15 @@ async fn files_are_for_their_owner_alone() {
     }
 }
 
+/// SQLite notes in the file's header that it is in WAL mode: 2, where a rollback journal is 1.
+#[test]
+fn a_file_is_in_wal_mode_from_the_beginning() {
+    let home = Home::new();
+    home.run(&["migrate"]).exits(0);
+    assert_eq!(std::fs::read(home.file("conversations.db")).expect("a file")[18..20], [2, 2]);
+    assert_eq!(home.files(), ["conversations.db"]);
+}
+
 /// After a stretch of webhooks SQLite's WAL goes into the file by itself, while nobody waits: what
 /// copies the file alone misses little, and no webhook has to wait for that work.
 #[tokio::test(flavor = "multi_thread")]
