@@ -282,10 +282,10 @@ fn key_reused() -> Error {
 }
 
 pub(super) fn opted_out(to: &PhoneNumber, since: Timestamp, number: Option<&PhoneNumber>) -> Error {
-    let said_to = number.map(|number| format!(" to {number}")).unwrap_or_default();
+    let number = number.map(|number| format!(" of messages from {number}")).unwrap_or_default();
+    // It said STOP then, or Telnyx's refusal said that it had.
     let since = since.to_utc().format("%-d %b %Y, %H:%M UTC");
-    Error::new(Code::OptedOut, format!("{to} has opted out: it said STOP{said_to} on {since}"))
-        .hint(
-            "it can be written to again once it sends START; --despite-opt-out lets Telnyx decide",
-        )
+    Error::new(Code::OptedOut, format!("{to} has opted out{number}: known since {since}")).hint(
+        "it can be written to again once it sends START; --despite-opt-out lets Telnyx decide",
+    )
 }
