@@ -25,7 +25,7 @@ pub(super) enum Offered {
     Answered(Answer),
     /// Without one, or with a refusal after an attempt whose answer was lost.
     Unknown,
-    /// It was never offered: a person took it back.
+    /// It was surely not sent: a person took it back before the first offer, or before the next.
     Cancelled,
     /// It was never offered: the time for it was over before it began.
     Late,
@@ -48,18 +48,9 @@ impl Threads {
     /// Offers a stored message until an answer decides. Every repeat is the same request under
     /// the same key. Once one attempt was ambiguous, only an acceptance decides.
     pub(super) async fn offer(&self, telnyx: &Client, attempt: Attempt<'_>) -> Offered {
-        let interrupted = self.interrupt.clone();
-        if interrupted.is_cancelled() {
+        if self.interrupt.is_cancelled() {
             return Offered::Cancelled;
         }
-        tokio::select! {
-            biased;
-            offered = self.attempts(telnyx, attempt) => offered,
-            () = interrupted.cancelled() => Offered::Unknown,
-        }
-    }
-
-    async fn attempts(&self, telnyx: &Client, attempt: Attempt<'_>) -> Offered {
         let offer = attempt.offer;
         let time = Remaining::new(self.policy.timeout, offer);
         let shortest = telnyx.shortest_offer();
@@ -71,7 +62,10 @@ impl Threads {
         let mut ambiguous = false;
         loop {
             let timeout = time.left().min(ATTEMPT);
-            let answer = telnyx.offer(&offer.base_url, &key, &offer.body, timeout).await;
+            let asking = telnyx.offer(&offer.base_url, &key, &offer.body, timeout);
+            let Some(answer) = self.interrupt.run_until_cancelled(asking).await else {
+                return Offered::Unknown;
+            };
             note(&answer, attempt);
             match &answer {
                 Answer::Accepted(_) => return Offered::Answered(answer),
@@ -82,7 +76,11 @@ impl Threads {
             }
             let pause = pauses.next().map(|pause| asked(&answer).unwrap_or(pause));
             if let Some(pause) = pause.filter(|pause| *pause + shortest < time.left()) {
-                tokio::time::sleep(pause).await;
+                let paused = tokio::time::sleep(pause);
+                if self.interrupt.run_until_cancelled(paused).await.is_none() {
+                    // Nobody is being asked, and nobody has taken it so far.
+                    return if ambiguous { Offered::Unknown } else { Offered::Cancelled };
+                }
                 if ambiguous && self.is_told(attempt.id).await {
                     return Offered::Unknown;
                 }

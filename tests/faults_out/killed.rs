@@ -172,6 +172,23 @@ async fn interrupted_before_the_offer(db: TestDatabase) {
     assert_eq!(again.exit, Some(0), "{again:?}");
 }
 
+/// Ctrl-C in the pause before the next offer: Telnyx has taken nothing, so it is cancelled.
+async fn interrupted_between_two_offers(db: TestDatabase) {
+    let telnyx = Telnyx::that(&[Does::SlowDown(20), Does::Accept]).await;
+    let observer = observe(&db, &telnyx.base_url()).await;
+    let sending = Program::send(&db, &telnyx.base_url(), "Hi", Some("own"));
+    // It has closed the connection, so it has read that it is to wait.
+    telnyx.was_left(1).await;
+    sending.signal(Signal::INT);
+    let ended = sending.ended().await;
+    assert_eq!(ended.exit, Some(6), "{ended:?}");
+    let message = only_message(&observer).await;
+    assert_eq!((message.status, ended.out), (Status::Cancelled, format!("{}\n", message.id)));
+    assert_eq!(telnyx.offers().len(), 1);
+    let again = Program::send(&db, &telnyx.base_url(), "Hi", Some("own")).ended().await;
+    assert_eq!(again.exit, Some(0), "{again:?}");
+}
+
 /// Ctrl-C while Telnyx is asked: exit 9, the id on standard output, the key in the hint; the row
 /// is unknown. Repeated under the key it is not sent twice.
 async fn interrupted_during_the_call(db: TestDatabase) {
@@ -269,6 +286,7 @@ on_both_databases!(
     a_server_settles_at_its_start,
     a_stop_waits_for_what_is_being_settled,
     interrupted_before_the_offer,
+    interrupted_between_two_offers,
     interrupted_during_the_call,
     interrupted_between_the_answer_and_its_record,
     a_client_that_hangs_up_changes_nothing,

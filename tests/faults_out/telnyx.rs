@@ -286,7 +286,7 @@ async fn handle(mut stream: TcpStream, does: Does, inner: Arc<Inner>) {
             answer(&mut stream, status, "", body).await;
         }
     }
-    if matches!(does, Does::Silence | Does::Hold | Does::HoldAnswer(..)) {
+    if matches!(does, Does::Silence | Does::Hold | Does::HoldAnswer(..) | Does::SlowDown(_)) {
         // Until the other end closes.
         let _ = stream.read(&mut [0; 1]).await;
         *inner.hung_up.lock().expect("a lock") += 1;
