@@ -24,6 +24,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// lock no time to finish.
 const LOCK_POLL: Duration = Duration::from_millis(1);
 const LONGEST_POLL: Duration = Duration::from_millis(8);
+/// What one job may take that is not an event: half a dozen answers of a distant server.
+const EACH: Duration = Duration::from_millis(100);
 /// How often a transaction is repeated when two servers waited for each other.
 const REPEATS: u32 = 10;
 
@@ -84,10 +86,17 @@ struct Broken {
 
 /// A transaction, as long as it gets answers: a machine may be gone without a word.
 async fn in_time(link: &Link, batch: &mut Vec<Job>, looks: bool) -> Result<(), Broken> {
+    let patience = patience(link, batch);
     let written = transaction(link, batch, looks);
-    let Some(patience) = link.patience() else { return written.await };
+    let Some(patience) = patience else { return written.await };
     let ended = tokio::time::timeout(patience, written).await;
     ended.unwrap_or_else(|_| Err(Broken { error: silent(), in_doubt: true, sound: false }))
+}
+
+/// Events are written together, anything else in several statements of its own.
+fn patience(link: &Link, batch: &[Job]) -> Option<Duration> {
+    let alone = batch.iter().filter(|job| !matches!(job, Job::Event(_))).count();
+    Some(link.patience()? + EACH * u32::try_from(alone).unwrap_or(u32::MAX))
 }
 
 async fn transaction(link: &Link, batch: &mut Vec<Job>, looks: bool) -> Result<(), Broken> {
@@ -130,6 +139,7 @@ fn note(job: &Job) {
 }
 
 async fn fill(txn: &DatabaseTransaction, batch: &mut [Job], looks: bool) -> Result<(), DbErr> {
+    in_order(txn, batch).await?;
     let mut events: Vec<&mut Task<NewEvent, Written>> = Vec::new();
     for job in batch.iter_mut() {
         match job {
@@ -141,6 +151,46 @@ async fn fill(txn: &DatabaseTransaction, batch: &mut [Job], looks: bool) -> Resu
         }
     }
     write_events(txn, &mut events, looks).await
+}
+
+/// Several jobs lock rows one after the other: two servers must do so in the same order, or they
+/// wait for each other until the database notices. Events alone are written by statements that see
+/// to it themselves.
+async fn in_order(txn: &DatabaseTransaction, batch: &mut [Job]) -> Result<(), DbErr> {
+    if batch.len() < 2 || batch.iter().all(|job| matches!(job, Job::Event(_))) {
+        return Ok(());
+    }
+    batch.sort_by(|a, b| match (a, b) {
+        (Job::Open(a, _), Job::Open(b, _)) => {
+            a.input.message.contact().as_str().cmp(b.input.message.contact().as_str())
+        }
+        (Job::Close(a), Job::Close(b)) => a.input.id.cmp(&b.input.id),
+        _ => kind(a).cmp(&kind(b)),
+    });
+    messages::lock_threads(txn, batch.iter().filter_map(contact)).await
+}
+
+fn kind(job: &Job) -> u8 {
+    match job {
+        Job::Open(..) => 0,
+        Job::Close(_) => 1,
+        Job::Settle(_) => 2,
+        Job::Event(_) | Job::End(_) => 3,
+    }
+}
+
+/// The contact whose thread a job adds to.
+fn contact(job: &Job) -> Option<&str> {
+    let message = match job {
+        Job::Open(task, _) => &task.input.message,
+        Job::Event(task) => match &task.input.change {
+            Change::Message(message, _) => message,
+            Change::Report(report) => report.foreign.as_ref()?,
+            Change::Nothing => return None,
+        },
+        _ => return None,
+    };
+    Some(message.contact().as_str())
 }
 
 /// Begins a transaction that may write at once. SQLite has one writer: who comes second asks

@@ -64,8 +64,9 @@ const READ_TIMEOUT: (&str, &str) = ("statement_timeout", "3s");
 /// is gone, and its rows must not stay locked for the others.
 const SILENCE_TIMEOUT: (&str, &str) = ("idle_in_transaction_session_timeout", "10s");
 
-/// How long to wait for PostgreSQL's answer before the connection counts as dead: the machine at
-/// its other end may be gone without a word. Longer than the timeouts above, which are told.
+/// How long a page, or a transaction, may take before the connection to PostgreSQL counts as dead:
+/// the machine at its other end may be gone without a word. Longer than the timeouts above, which
+/// are told.
 const READ_PATIENCE: Duration = Duration::from_secs(4);
 const WRITE_PATIENCE: Duration = Duration::from_secs(3);
 

@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use sea_orm::sea_query::{Expr, ExprTrait, Value};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, Value};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+};
 use uuid::Uuid;
 
 use super::entity::{conversation, id, list_to_json, message, micros};
@@ -66,6 +68,24 @@ pub(super) async fn known(
     telnyx_ids: impl Iterator<Item = &str>,
 ) -> Result<HashSet<String>, DbErr> {
     sql::known(db, ("messages", "telnyx_message_id"), telnyx_ids).await
+}
+
+/// Locks the threads of some contacts, as far as they are there, in the order of the contacts.
+/// SQLite has one writer and needs no such lock.
+pub(super) async fn lock_threads(
+    db: &impl ConnectionTrait,
+    contacts: impl Iterator<Item = &str>,
+) -> Result<(), DbErr> {
+    use conversation::Column as C;
+    let contacts = distinct(contacts);
+    if contacts.is_empty() || db.get_database_backend() != DatabaseBackend::Postgres {
+        return Ok(());
+    }
+    let mut query = Query::select();
+    query.column(C::Id).from(conversation::Entity).and_where(C::ContactNumber.is_in(contacts));
+    query.order_by(C::ContactNumber, Order::Asc);
+    sql::lock_rows(&mut query, db);
+    db.query_all(&query).await.map(drop)
 }
 
 /// What new messages mean for one thread.
@@ -184,8 +204,7 @@ pub(super) async fn decide_opt_out(
     Ok(())
 }
 
-/// Moves what two rows of one message told into the one that stays, and takes the other away.
-/// Its thread loses one message; the time of its last one is looked up.
+/// Takes a row away whose message another row stands for. Its thread loses one message; the time of its last one is looked up.
 pub(super) async fn remove(db: &impl ConnectionTrait, gone: &message::Model) -> Result<(), DbErr> {
     use conversation::Column as C;
     message::Entity::delete_by_id(gone.id).exec(db).await?;
