@@ -2,6 +2,8 @@
 //!
 //! An enum and not a trait: there are two, and every verb says here what each does.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -11,6 +13,10 @@ use crate::domain::{
 };
 use crate::error::Error;
 use crate::threading::{Sent, Threads};
+
+/// The longest a command waits for its database to close: what could not be written until then,
+/// because another program holds it, has been told.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 /// The threads, here or there. Every verb behaves as the one of [`Threads`] by the same name.
 #[derive(Clone)]
@@ -34,7 +40,9 @@ impl Backend {
     /// Closes the database, if this process opened it.
     pub async fn close(&self) {
         match self {
-            Self::Local(threads) => threads.close().await,
+            Self::Local(threads) => {
+                let _ = tokio::time::timeout(CLOSE_TIME, threads.close()).await;
+            }
             Self::Remote(_) => {}
         }
     }

@@ -49,7 +49,10 @@ pub fn request(
         no_retry: args.no_retry,
     };
     args.idempotency_key.as_deref().map_or(Ok(()), check_idempotency_key)?;
-    request.understand(&args.to, now)?;
+    let draft = request.understand(&args.to)?;
+    if args.idempotency_key.is_none() {
+        draft.check_schedule(now)?;
+    }
     Ok(request)
 }
 

@@ -36,7 +36,11 @@ pub struct SendRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// When Telnyx is to send it; at once when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "Timestamp::deserialize_with_zone"
+    )]
     pub send_at: Option<Timestamp>,
     /// Offer it once although the contact has opted out, and let Telnyx decide.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -92,11 +96,12 @@ pub struct SendPlan {
 }
 
 impl SendRequest {
-    /// Understands the request for the recipient as typed.
+    /// Understands the request for the recipient as typed. Its time is judged apart, by
+    /// [`Draft::check_schedule`].
     ///
     /// # Errors
     /// `invalid_number`, `message_too_long` or `invalid_request`, each with what to do about it.
-    pub fn understand(&self, to: &str, now: Timestamp) -> Result<Draft, Error> {
+    pub fn understand(&self, to: &str) -> Result<Draft, Error> {
         self.refuse_nul(to)?;
         let to_number = PhoneNumber::parse(to).map_err(|error| Error::number(&error))?;
         let from = self.from.as_deref().map(PhoneNumber::parse_sender).transpose();
@@ -107,7 +112,6 @@ impl SendRequest {
             );
         }
         self.check_media()?;
-        check_schedule(self.send_at, now)?;
         Ok(Draft {
             from: from.map_err(|error| Error::number(&error))?,
             size: self.measure(&text)?,
@@ -210,13 +214,20 @@ pub fn check_idempotency_key(key: &str) -> Result<(), Error> {
         .hint("a UUID makes a good key"))
 }
 
-fn check_schedule(send_at: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
-    match send_at {
-        Some(at) if !SCHEDULE_SECONDS.contains(&at.seconds_since(now)) => {
-            Err(Error::invalid(format!("a message cannot be scheduled for {at}"))
-                .hint("Telnyx schedules from 5 minutes to 5 days ahead"))
+impl Draft {
+    /// Whether Telnyx would take it now for the time it is to be sent at. A repeat under a key may
+    /// come when that time is near, and gets the message that was scheduled.
+    ///
+    /// # Errors
+    /// `invalid_request`.
+    pub fn check_schedule(&self, now: Timestamp) -> Result<(), Error> {
+        match self.send_at {
+            Some(at) if !SCHEDULE_SECONDS.contains(&at.seconds_since(now)) => {
+                Err(Error::invalid(format!("a message cannot be scheduled for {at}"))
+                    .hint("Telnyx schedules from 5 minutes to 5 days ahead"))
+            }
+            _ => Ok(()),
         }
-        _ => Ok(()),
     }
 }
 
@@ -227,7 +238,8 @@ mod tests {
     const NOW: i64 = 1_795_352_400_000_000;
 
     fn understand(to: &str, request: &SendRequest) -> Result<Draft, Error> {
-        request.understand(to, Timestamp::from_micros(NOW))
+        let draft = request.understand(to)?;
+        draft.check_schedule(Timestamp::from_micros(NOW)).map(|()| draft)
     }
 
     fn text(message: &str) -> SendRequest {
@@ -239,6 +251,22 @@ mod tests {
         let draft = understand("+1 (212) 555-1234", &text("Hello")).expect("a good request");
         assert_eq!(draft.to.as_str(), "+12125551234");
         assert_eq!((draft.text.as_str(), draft.size.segments), ("Hello", 1));
+    }
+
+    #[test]
+    fn a_time_names_its_zone() {
+        let read = |time: &str| {
+            let body = serde_json::json!({"message": "Hi", "send_at": time}).to_string();
+            serde_json::from_str::<SendRequest>(&body).map(|request| request.send_at)
+        };
+        let noon = Some(Timestamp::from_micros(NOW));
+        assert_eq!(read("2026-11-22T13:00:00Z").expect("UTC"), noon);
+        assert_eq!(read("2026-11-22T15:00:00+02:00").expect("an offset"), noon);
+        for time in ["2026-11-22T13:00:00", "2026-11-22 13:00:00", "2026-11-22", "tomorrow", ""] {
+            assert!(read(time).is_err(), "{time}");
+        }
+        let none = serde_json::from_str::<SendRequest>(r#"{"message":"Hi","send_at":null}"#);
+        assert_eq!(none.expect("as if it were left out").send_at, None);
     }
 
     #[test]

@@ -60,6 +60,20 @@ impl Timestamp {
         self.0.saturating_sub(earlier.0) / 1_000_000
     }
 
+    /// Reads an optional time of a caller, for serde. It must name its zone: without one, it would
+    /// be hours off wherever its writer is not in UTC.
+    ///
+    /// # Errors
+    /// When it is no RFC 3339 time.
+    pub fn deserialize_with_zone<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Self>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let time = DateTime::parse_from_rfc3339(&text);
+        time.map(|time| Some(time.to_utc().into()))
+            .map_err(|_| serde::de::Error::custom("not an RFC 3339 time with its zone"))
+    }
+
     /// Reads the forms Telnyx uses: RFC 3339 with `Z` or an offset, with or without a fraction,
     /// with a space in place of `T`; a time without zone counts as UTC.
     #[must_use]

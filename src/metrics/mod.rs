@@ -109,7 +109,7 @@ pub fn send(outcome: Result<&'static str, Code>) {
     FAMILIES.sending.sends.with_label_values(&[outcome]).inc();
 }
 
-/// Settling moved a message of unknown outcome to a status.
+/// Settling moved a message to a status.
 pub fn settled(status: Status) {
     FAMILIES.sending.settled.with_label_values(&[status.as_str()]).inc();
 }

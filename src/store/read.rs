@@ -1,4 +1,5 @@
-//! Reading one thread and its messages along the indices. Nothing here grows with the tables.
+//! Reading one thread and its messages along the indices. Nothing here grows with the
+//! tables, but looking for an id by a fragment of less than eight digits.
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{

@@ -150,6 +150,8 @@ pub struct NewSend {
     pub key: Option<(String, Vec<u8>)>,
     /// Whether an opt-out of the contact is left to Telnyx.
     pub despite_opt_out: bool,
+    /// Whether nothing new is to be stored: only what the key stands for already is asked for.
+    pub only_repeat: bool,
 }
 
 /// What an attempt to begin a send found.
@@ -161,6 +163,8 @@ pub enum Opened {
     Replay(Box<crate::domain::Message>),
     /// The key belongs to another request.
     KeyReused,
+    /// The key stands for nothing, and nothing new was to be stored.
+    NoRepeat,
     /// The contact has opted out; nothing was stored.
     OptedOut {
         /// Since when.

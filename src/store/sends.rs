@@ -26,6 +26,9 @@ pub(super) async fn open(db: &impl ConnectionTrait, send: &NewSend) -> Result<Op
         {
             return Ok(earlier);
         }
+        if send.only_repeat {
+            return Ok(Opened::NoRepeat);
+        }
         if let Some(refusal) = opted_out(db, send).await? {
             return Ok(refusal);
         }
@@ -88,7 +91,8 @@ async fn opted_out(db: &impl ConnectionTrait, send: &NewSend) -> Result<Option<O
     }))
 }
 
-async fn take_key(
+/// Binds a key to a message; whether it was free.
+pub(super) async fn take_key(
     db: &impl ConnectionTrait,
     key: &str,
     hash: &[u8],

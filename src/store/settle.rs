@@ -28,6 +28,8 @@ pub enum Step {
     Withdraw {
         /// The message.
         id: Uuid,
+        /// The key it took, or would have.
+        key: String,
         /// The end of the attempt that is not made.
         until: Timestamp,
     },
@@ -91,7 +93,7 @@ pub(super) async fn step(db: &impl ConnectionTrait, step: &Step) -> Result<Vec<S
     match step {
         Step::Lapse { before } => lapse(db, *before).await,
         Step::Claim(wish) => claim(db, wish).await,
-        Step::Withdraw { id, until } => withdraw(db, *id, *until).await,
+        Step::Withdraw { id, key, until } => withdraw(db, *id, key, *until).await,
         Step::Told(report) => told(db, report).await,
         Step::Adopt { waiting, lost, now } => adopt(db, waiting, lost, *now).await,
     }
@@ -138,13 +140,17 @@ async fn claim(db: &impl ConnectionTrait, wish: &Claim) -> Result<Vec<Settled>, 
     }
 }
 
-/// Takes back a row that was to be offered and is not, if it was stored at all.
+/// Takes back a row that was to be offered and is not, if it was stored at all. The transaction
+/// that stores it may still be about to end, unseen: it has taken the key, so whoever takes that
+/// waits for it.
 async fn withdraw(
     db: &impl ConnectionTrait,
     ours: Uuid,
+    key: &str,
     until: Timestamp,
 ) -> Result<Vec<Settled>, DbErr> {
     use message::Column as C;
+    sends::take_key(db, key, &[], ours, until).await?;
     let changed = message::Entity::update_many()
         .col_expr(C::Status, Expr::value(Status::Cancelled.as_str()))
         .col_expr(C::StatusRank, Expr::value(Status::Cancelled.rank()))
@@ -153,11 +159,9 @@ async fn withdraw(
         .filter(C::AttemptUntil.eq(micros(until)))
         .exec(db)
         .await?;
-    if changed.rows_affected == 0 {
-        return Ok(Vec::new());
-    }
     sends::free_key(db, ours).await?;
-    Ok(vec![Settled { id: ours, status: Status::Cancelled }])
+    let settled = Settled { id: ours, status: Status::Cancelled };
+    Ok(Vec::from_iter((changed.rows_affected > 0).then_some(settled)))
 }
 
 async fn told(db: &impl ConnectionTrait, report: &NewReport) -> Result<Vec<Settled>, DbErr> {

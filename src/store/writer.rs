@@ -1,7 +1,7 @@
 //! The one task that writes, and commits in groups.
 //!
-//! It takes one job if one waits and up to 256 if they piled up during the last commit,
-//! writes them with a fixed number of statements in one transaction, commits, and only then
+//! It takes one job if one waits and up to 256 if they piled up during the last commit, writes
+//! them in one transaction, all events with a fixed number of statements, commits, and only then
 //! answers each caller. There is no timer: an idle writer answers at once, a busy one in large
 //! batches. A caller that went away is not written for.
 
@@ -93,8 +93,8 @@ impl Job {
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
             Self::Event(task) => task.reply.is_closed(),
-            // The outcome of an offer is recorded whoever still listens; so is its beginning
-            // not, for then nothing has been offered.
+            // The outcome of an offer is recorded whoever still listens. Its beginning is not:
+            // without it nothing is offered.
             Self::Open(task, _) => task.reply.is_closed(),
             Self::Close(_) | Self::Settle(_) | Self::End(_) => false,
         }

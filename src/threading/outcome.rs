@@ -22,8 +22,18 @@ const RECORD_PAUSE: Duration = Duration::from_millis(250);
 const REFUSED_TRIES: u32 = 3;
 
 impl Threads {
-    /// Writes an outcome, patiently: it cannot be had a second time.
+    /// Writes an outcome, patiently: it cannot be had a second time. The call ends in time all the
+    /// same; what the writer has taken by then it still writes when it can.
     pub(super) async fn record(&self, closing: Closing) -> Result<Message, Error> {
+        let left = left(closing.until);
+        let recorded = tokio::time::timeout(left, self.try_to_record(&closing)).await;
+        recorded.unwrap_or_else(|_| Err(too_slow())).map_err(|error| {
+            note_unrecorded(&closing);
+            unrecorded(error, &closing)
+        })
+    }
+
+    async fn try_to_record(&self, closing: &Closing) -> Result<Message, Error> {
         let mut tries = 0;
         loop {
             match self.store.writer()?.close(closing.clone()).await {
@@ -31,27 +41,32 @@ impl Threads {
                     tries += 1;
                     tokio::time::sleep(RECORD_PAUSE).await;
                 }
-                Err(error) => {
-                    note_unrecorded(&closing);
-                    return Err(unrecorded(error, &closing));
-                }
-                Ok(message) => return Ok(message),
+                ended => return ended,
             }
         }
     }
 
-    /// Makes sure that a message is not offered which may or may not have been stored. Whether
-    /// that is sure.
-    pub(super) async fn withdraw(&self, id: Uuid, until: Timestamp) -> bool {
-        for _ in 0..RECORD_TRIES {
-            let Ok(writer) = self.store.writer() else { return false };
-            if writer.settle(Step::Withdraw { id, until }).await.is_ok() {
-                return true;
+    /// Makes sure that a message is not offered which may or may not have been stored under a key.
+    /// Whether that is sure.
+    pub(super) async fn withdraw(&self, id: Uuid, key: &str, until: Timestamp) -> bool {
+        let withdrawn = async {
+            loop {
+                let Ok(writer) = self.store.writer() else { return false };
+                let step = Step::Withdraw { id, key: key.to_owned(), until };
+                if writer.settle(step).await.is_ok() {
+                    return true;
+                }
+                tokio::time::sleep(RECORD_PAUSE).await;
             }
-            tokio::time::sleep(RECORD_PAUSE).await;
-        }
-        false
+        };
+        tokio::time::timeout(left(until), withdrawn).await.unwrap_or(false)
     }
+}
+
+/// What is left of the time of an attempt, and a moment at least.
+fn left(until: Timestamp) -> Duration {
+    let micros = until.as_micros().saturating_sub(clock::now().as_micros());
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0)).max(RECORD_PAUSE)
 }
 
 fn patience(error: &Error) -> u32 {
@@ -173,6 +188,10 @@ fn speaks_of_stop(error: &MessageError) -> bool {
 fn too_late() -> Error {
     Error::new(Code::DatabaseUnavailable, "the database was too slow; nothing was sent")
         .hint("try again shortly")
+}
+
+fn too_slow() -> Error {
+    Error::new(Code::DatabaseUnavailable, "the database was too slow").hint("try again shortly")
 }
 
 fn own_error(title: &str) -> MessageError {

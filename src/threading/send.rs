@@ -97,7 +97,8 @@ impl Threads {
     ) -> Result<Ended, Error> {
         let now = clock::now();
         key.map_or(Ok(()), check_idempotency_key)?;
-        let draft = request.understand(to, now)?;
+        let draft = request.understand(to)?;
+        let schedule = draft.check_schedule(now);
         let telnyx = self.telnyx.as_ref().ok_or_else(no_api_key)?;
         let from = self.sender(&draft).await?;
         let id = Uuid::now_v7();
@@ -117,9 +118,11 @@ impl Threads {
             message: message.clone(),
             key: Some((key.clone(), draft.request_hash.clone())),
             despite_opt_out: draft.despite_opt_out,
+            only_repeat: schedule.is_err(),
         };
         match self.store.writer()?.open(send, self.time_to_store()).await {
             Ok(Opened::Stored) => {}
+            Ok(Opened::NoRepeat) => return Err(schedule.err().unwrap_or_else(Error::internal)),
             Ok(Opened::Replay(message)) => {
                 return Ok(Ended::Repeated(Sent { message: *message, idempotency_key: key }));
             }
@@ -127,7 +130,7 @@ impl Threads {
             Ok(Opened::OptedOut { since, number }) => {
                 return Err(opted_out(&draft.to, since, number.as_ref()));
             }
-            Err(error) => return Err(self.not_begun(error, &offer, key).await),
+            Err(error) => return Err(self.not_begun(error, &offer, &key).await),
         }
         let attempt = Attempt { id: message.id, to: &draft.to, offer: &offer, repeat: draft.retry };
         let offered = self.offer(telnyx, attempt).await;
@@ -149,14 +152,15 @@ impl Threads {
 
     /// Nothing was offered, since nothing could be stored. Only if the database broke off while it
     /// stored, the row may be there, and must not be offered later.
-    async fn not_begun(&self, error: Error, offer: &Offer, key: String) -> Error {
+    async fn not_begun(&self, error: Error, offer: &Offer, key: &str) -> Error {
         let Some(id) = error.extra().message_id else { return error };
-        if self.withdraw(id, offer.until).await || !may_repeat(offer) {
+        if self.withdraw(id, key, offer.until).await || !may_repeat(offer) {
             return error.with(|extra| extra.message_id = None);
         }
         let what = "the database broke off while the message was stored: it may be sent later";
-        let error = Error::new(Code::OutcomeUnknown, what);
-        with_key(error.hint("repeat it only with the same idempotency key"), &key)
+        let error =
+            Error::new(Code::OutcomeUnknown, what).with(|extra| extra.message_id = Some(id));
+        with_key(error.hint("repeat it only with the same idempotency key"), key)
     }
 
     /// Tells what [`send`](Self::send) would do, and does nothing.
@@ -164,7 +168,8 @@ impl Threads {
     /// # Errors
     /// The same refusals as a send, before anything is stored.
     pub async fn plan(&self, to: &str, request: &SendRequest) -> Result<SendPlan, Error> {
-        let draft = request.understand(to, clock::now())?;
+        let draft = request.understand(to)?;
+        draft.check_schedule(clock::now())?;
         let thread = self.store.candidates(&Selector::new(draft.to.as_str())).await?;
         let thread = thread.into_iter().next();
         Ok(SendPlan {

@@ -7,12 +7,13 @@ use convo::error::Code;
 use convo::threading::Policy;
 
 use crate::bench::{
-    CONTACT, detail, messages, only_message, policy, receive, report, send, soon, status, text,
-    threads,
+    CONTACT, Locked, detail, messages, only_message, policy, receive, report, send, soon, status,
+    text, threads,
 };
 use crate::on_both_databases;
+use crate::program::eventually;
 use crate::support::TestDatabase;
-use crate::telnyx::{Does, REFUSED, Telnyx, base_url, nobody};
+use crate::telnyx::{Does, PATIENCE, REFUSED, Telnyx, base_url, nobody};
 
 /// Whatever proves nothing.
 const AMBIGUOUS: [Does; 7] = [
@@ -175,7 +176,33 @@ async fn a_row_that_is_stored_too_late_is_not_offered(db: TestDatabase) {
     assert!(telnyx.offers().is_empty());
 }
 
+/// The database is held when the answer comes, for longer than a call takes: the caller is told in
+/// time that the outcome is not recorded, and it is once the database is free.
+async fn a_database_that_is_held_does_not_hold_the_call(db: TestDatabase) {
+    let telnyx = Telnyx::that(&[Does::Hold, Does::Accept]).await;
+    let threads = threads(&db, &telnyx.base_url(), policy()).await;
+    let sending = tokio::spawn({
+        let threads = threads.clone();
+        async move { send(&threads, "Hi", Some("own")).await }
+    });
+    telnyx.was_offered(1).await;
+    let locked = Locked::new(&db).await;
+    telnyx.let_go();
+    let told = tokio::time::timeout(PATIENCE, sending).await.expect("it ends while it is held");
+    let error = told.expect("no panic").expect_err("it is not recorded");
+    assert_eq!((error.code(), error.exit_code()), (Code::OutcomeUnknown, 9));
+    assert_eq!(error.extra().idempotency_key.as_deref(), Some("own"));
+    locked.unlock().await;
+    eventually(async || {
+        threads.settle(soon()).await.expect("settled");
+        only_message(&threads).await.status == Status::Queued
+    })
+    .await;
+    telnyx.assert_one_key_per_text();
+}
+
 on_both_databases!(
+    a_database_that_is_held_does_not_hold_the_call,
     what_is_surely_not_sent_has_failed_and_frees_its_key,
     after_a_lost_answer_nothing_but_an_acceptance_decides,
     a_repeat_that_is_taken_settles_a_lost_answer,

@@ -1,10 +1,11 @@
 //! Callers' own idempotency keys: what they bind, and when they are free.
 
-use convo::domain::Status;
+use convo::domain::{SendRequest, Status};
 use convo::error::Code;
 
-use crate::bench::{age, messages, only_message, policy, send, soon, text, threads};
+use crate::bench::{CONTACT, age, messages, only_message, policy, send, soon, text, threads};
 use crate::on_both_databases;
+use crate::program::eventually;
 use crate::support::TestDatabase;
 use crate::telnyx::{Does, REFUSED, Telnyx};
 
@@ -165,7 +166,31 @@ async fn a_key_is_not_bound_by_an_opt_out(db: TestDatabase) {
     assert!(!send(&threads, "Other", Some("own")).await.expect("sent").is_open());
 }
 
+/// A text that was scheduled in time is repeated under its key when that time is near: the repeat
+/// gets the message. Without a key the same request is refused.
+async fn a_scheduled_text_is_repeated_when_its_time_is_near(db: TestDatabase) {
+    let telnyx = Telnyx::that(&[Does::Accept]).await;
+    let threads = threads(&db, &telnyx.base_url(), policy()).await;
+    let (request, first) = loop {
+        // Telnyx schedules from five minutes ahead. A machine that stands still is late for that.
+        let send_at = Some(convo::clock::now().plus_seconds(301));
+        let request = SendRequest { send_at, ..text("later") };
+        if let Ok(sent) = threads.send(CONTACT, &request, Some("own")).await {
+            break (request, sent.message.id);
+        }
+    };
+    eventually(async || threads.plan(CONTACT, &request).await.is_err()).await;
+    let again = threads.send(CONTACT, &request, Some("own")).await.expect("the same message");
+    assert_eq!(again.message.id, first);
+    let error = threads.send(CONTACT, &request, Some("new")).await.expect_err("too near");
+    assert_eq!(error.code(), Code::InvalidRequest);
+    let other = SendRequest { send_at: request.send_at, ..text("another") };
+    let error = threads.send(CONTACT, &other, Some("own")).await.expect_err("another request");
+    assert_eq!(error.code(), Code::IdempotencyKeyReused);
+}
+
 on_both_databases!(
+    a_scheduled_text_is_repeated_when_its_time_is_near,
     a_key_binds_while_in_flight,
     a_key_makes_one_message_across_servers,
     a_key_that_is_freed_in_mid_race_is_never_another_requests,
