@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use anstream::{AutoStream, ColorChoice};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::Config;
 use crate::error::{Code, Error};
@@ -68,10 +69,17 @@ pub fn dropped_lines() -> u64 {
 }
 
 fn filter(config: &Config, default: &str) -> Result<EnvFilter, Error> {
-    EnvFilter::try_new(config.log.as_deref().unwrap_or(default)).map_err(|_| {
+    let refuse = || {
         Error::new(Code::NotConfigured, "CONVO_LOG is no log filter")
             .hint("say error, warn, info, debug or trace")
-    })
+    };
+    let wanted = config.log.as_deref().unwrap_or(default);
+    // A bare word that is no level would name a module, and silence all others.
+    let is_known = |word: &str| word.contains('=') || word.parse::<LevelFilter>().is_ok();
+    if !wanted.split(',').map(str::trim).all(is_known) {
+        return Err(refuse());
+    }
+    EnvFilter::try_new(wanted).map_err(|_| refuse())
 }
 
 fn wants_colour() -> bool {

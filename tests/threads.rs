@@ -49,6 +49,22 @@ async fn assert_counted(threads: &Threads) {
     }
 }
 
+/// A report names one recipient twice: the further word counts, in whichever order they stand.
+async fn a_recipient_named_twice_is_as_far_as_it_got(db: TestDatabase) {
+    let threads = open(&db).await;
+    for (n, words) in [["sent", "delivered"], ["delivered", "sent"]].into_iter().enumerate() {
+        let mut event = report(&format!("e{n}"), &format!("m{n}"), "sent", None);
+        let to = words.map(|word| json!({"phone_number": "+12125551234", "status": word}));
+        event["data"]["payload"]["to"] = json!(to);
+        receive(&threads, &event).await;
+        let thread = threads.find(&Selector::new("+12125551234")).await.expect("a thread");
+        let all = Window::Oldest { after: None, limit: 10 };
+        let messages = threads.messages(thread.id, all, false).await.expect("messages");
+        assert_eq!(messages.len(), n + 1);
+        assert!(messages.iter().all(|message| message.status == Status::Delivered), "{words:?}");
+    }
+}
+
 async fn every_published_event_ends_as_it_should(db: TestDatabase) {
     let threads = open(&db).await;
     for (name, expected) in [
@@ -342,6 +358,7 @@ async fn hostile_text_fits(db: TestDatabase) {
 }
 
 on_both_databases!(
+    a_recipient_named_twice_is_as_far_as_it_got,
     every_published_event_ends_as_it_should,
     one_message_stays_one,
     concurrent_copies_and_first_messages_make_one_thread,

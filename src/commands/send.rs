@@ -94,7 +94,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     if args.dry_run {
         let plan = backend.plan(&args.to, request).await?;
-        say(talk, look, &output::send::planned(&plan));
+        say(talk, look, &output::send::planned(&plan, request, look.zone));
         return settle(output::send::plan(out, &plan, look).map_err(Stop::from));
     }
     match backend.send(&args.to, request, args.idempotency_key.as_deref()).await {

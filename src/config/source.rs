@@ -160,21 +160,42 @@ fn dotenv(file: &Path) -> Result<Layer, Error> {
         return Err(refuse(format!("{shown} belongs to another user"))
             .hint("settings of another user are not trusted; copy the file or remove it"));
     }
-    let lines = dotenvy::from_path_iter(file)
+    let text = std::fs::read_to_string(file)
         .map_err(|_| refuse(format!("cannot read {shown}")).hint("check its rights"))?;
+    let text = understood(&text).map_err(|line| {
+        refuse(format!("line {line} of {shown} is not NAME=value"))
+            .hint("quote values that contain spaces or quotes")
+    })?;
     let mut values = HashMap::new();
-    for line in lines {
-        // The library's own words repeat the line, which may hold a secret.
-        let (name, value) = line.map_err(|_| {
-            refuse(format!("{shown} has a line that is not NAME=value"))
-                .hint("quote values that contain spaces")
-        })?;
+    // No line fails alone, so only a file that fails as a whole is left.
+    for line in dotenvy::from_read_iter(text.as_bytes()) {
+        let (name, value) = line.map_err(|_| refuse(format!("cannot understand {shown}")))?;
         if is_ours(&name) && !value.is_empty() {
             values.insert(name, value);
         }
     }
     let base = file.parent().unwrap_or(Path::new("/")).to_owned();
     Ok(Layer { values, base })
+}
+
+/// The lines of a `.env` that are to be read. It may be another program's, whose lines need to make
+/// no sense here. The number of a line that is ours and makes none is the error: the library's own
+/// words would repeat the line, which may hold a secret.
+fn understood(text: &str) -> Result<String, usize> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut kept = String::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if dotenvy::from_read_iter(line.as_bytes()).all(|read| read.is_ok()) {
+            kept.push_str(line);
+            kept.push('\n');
+            continue;
+        }
+        let assigned = line.trim_start().trim_start_matches("export ").split('=').next();
+        if assigned.is_some_and(|name| is_ours(name.trim())) {
+            return Err(number);
+        }
+    }
+    Ok(kept)
 }
 
 fn read_secret(variable: &str, path: &Path) -> Result<String, Error> {
@@ -220,9 +241,26 @@ mod tests {
     fn a_malformed_line_is_not_repeated() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join(".env");
-        std::fs::write(&file, "TELNYX_API_KEY=se cret 'x\n").expect("written");
-        let error = layer(&file).expect_err("malformed");
-        assert!(!error.to_string().contains("cret"));
+        for line in
+            ["TELNYX_API_KEY=se cret 'x", "export TELNYX_API_KEY=\"secret", " CONVO_LOG = a b"]
+        {
+            std::fs::write(&file, format!("# first\n{line}\nCONVO_LISTEN=x\n")).expect("written");
+            let told = layer(&file).expect_err("malformed").to_string();
+            assert!(told.contains("line 2 of") && !told.contains("cret"), "{told}");
+        }
+    }
+
+    #[test]
+    fn lines_of_other_programs_need_make_no_sense() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join(".env");
+        let text = "\u{feff}TELNYX_API_KEY=KEY\r\nAPP_NAME=My Shop\nFOO=it's\nBAR={\"a\": 1}\n\
+                    WIN=C:\\Users\\x\nFOO-BAR=1\nFOO\nHOST=h.example\nCONVO_SERVER=https://$HOST\n";
+        std::fs::write(&file, text).expect("written");
+        let values = layer(&file).expect("read").values;
+        assert_eq!(values.get("TELNYX_API_KEY").map(String::as_str), Some("KEY"));
+        assert_eq!(values.get("CONVO_SERVER").map(String::as_str), Some("https://h.example"));
+        assert_eq!(values.len(), 2);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a caller asks to be sent, checked before anything is stored or offered.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ pub struct SendRequest {
     #[serde(default)]
     pub message: Option<String>,
     /// Public addresses of files to send along, which makes it an MMS.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "none_as_empty")]
     pub media_urls: Vec<String>,
     /// The subject of an MMS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +93,11 @@ pub struct SendPlan {
     pub units: u32,
     /// When the contact opted out, if it has: the send would be refused.
     pub opted_out_at: Option<Timestamp>,
+}
+
+/// Callers write `null` for what they leave out.
+fn none_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 impl SendRequest {
@@ -182,7 +187,7 @@ impl SendRequest {
             ),
         )
         .hint(format!(
-            "it has {} units and {why}, with room for {}; shorten it or send it in parts",
+            "it has {} units and {why}, which holds at most {}; shorten it or send it in parts",
             size.units,
             size.encoding.capacity(),
         )))
@@ -265,8 +270,8 @@ mod tests {
         for time in ["2026-11-22T13:00:00", "2026-11-22 13:00:00", "2026-11-22", "tomorrow", ""] {
             assert!(read(time).is_err(), "{time}");
         }
-        let none = serde_json::from_str::<SendRequest>(r#"{"message":"Hi","send_at":null}"#);
-        assert_eq!(none.expect("as if it were left out").send_at, None);
+        let none = r#"{"message":"Hi","send_at":null,"media_urls":null,"from":null}"#;
+        assert_eq!(serde_json::from_str::<SendRequest>(none).expect("left out"), text("Hi"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Format, Look, Zone, counted, json, safe};
-use crate::domain::{Message, SendPlan, Status};
+use crate::domain::{Message, SendPlan, SendRequest, Status};
 
 /// One line about a message that is on its way.
 #[must_use]
@@ -33,9 +33,9 @@ pub fn told(message: &Message, zone: Zone) -> String {
     safe::line(&format!("{way} {}{size}{files} from {}{at}", message.to, message.from))
 }
 
-/// One line about what a dry run found.
+/// One line about what a dry run of a request found.
 #[must_use]
-pub fn planned(plan: &SendPlan) -> String {
+pub fn planned(plan: &SendPlan, request: &SendRequest, zone: Zone) -> String {
     if plan.opted_out_at.is_some() {
         return safe::line(&format!(
             "nothing was sent; {} has opted out: a send would be refused",
@@ -43,10 +43,16 @@ pub fn planned(plan: &SendPlan) -> String {
         ));
     }
     let thread = if plan.conversation_id.is_some() { "" } else { ", beginning a new thread" };
-    let size = segments(plan.segments, Some(&plan.encoding.to_string()));
+    let size = match request.media_urls.len() {
+        0 => segments(plan.segments, Some(&plan.encoding.to_string())),
+        count => format!("an MMS with {}", counted(count as u64, "file")),
+    };
+    let at = request.send_at.map(|at| format!(" {}", zone.day_and_clock(at)));
     safe::line(&format!(
-        "nothing was sent; it would go to {} as {size} from {}{thread}",
-        plan.to, plan.from
+        "nothing was sent; it would go to {} as {size} from {}{}{thread}",
+        plan.to,
+        plan.from,
+        at.unwrap_or_default()
     ))
 }
 
@@ -139,12 +145,21 @@ mod tests {
 
     #[test]
     fn a_person_is_told_that_nothing_was_sent() {
+        let planned = |plan: &SendPlan, request: &SendRequest| planned(plan, request, Zone::UTC);
+        let plain = SendRequest::default();
         assert_eq!(
-            planned(&a_plan()),
+            planned(&a_plan(), &plain),
             "nothing was sent; it would go to +12125551234 as 2 UCS-2 segments from +15551234567, \
              beginning a new thread"
         );
         let stopped = SendPlan { opted_out_at: Some(time("2026-06-18T14:00:00Z")), ..a_plan() };
-        assert!(planned(&stopped).contains("has opted out"));
+        assert!(planned(&stopped, &plain).contains("has opted out"));
+        let mms = SendRequest {
+            media_urls: vec!["https://example.com/a.png".to_owned()],
+            send_at: Some(time("2026-06-18T14:00:00Z")),
+            ..plain
+        };
+        let told = planned(&a_plan(), &mms);
+        assert!(told.contains("as an MMS with 1 file from +15551234567 18 Jun"), "{told}");
     }
 }

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::Limits;
@@ -35,6 +37,20 @@ pub(super) struct Whole {
 impl Bodies {
     pub(super) fn new(limits: &Limits) -> Self {
         Self { most: limits.body, large: Arc::new(Semaphore::new(LARGE_KIB)) }
+    }
+
+    /// Refuses a body that says of itself that it is too large, unless it is small enough to be
+    /// read and thrown away, and comes without being asked for.
+    ///
+    /// # Errors
+    /// `payload_too_large`.
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), Error> {
+        let waste = if headers.contains_key(EXPECT) { 0 } else { MOST_WASTE };
+        let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        match declared.and_then(|length| length.parse::<usize>().ok()) {
+            Some(length) if length > self.most + waste => Err(too_large(self.most)),
+            _ => Ok(()),
+        }
     }
 
     /// Collects a body.

@@ -43,6 +43,7 @@ pub(super) async fn send<B: Buf, E>(
         return Err(access::not_json());
     }
     let key = read_key(&headers)?;
+    state.bodies.admit(&headers)?;
     let raw = state.bodies.collect(body, arrived + state.limits.request_time).await?;
     let request = read_request(&raw.bytes)?;
     if dry_run {

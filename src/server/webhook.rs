@@ -25,9 +25,9 @@ pub(super) async fn receive<B: Buf, E>(
     body: impl Stream<Item = Result<B, E>>,
 ) -> Result<Response, Error> {
     let by = arrived + state.limits.webhook_time;
-    let raw = state.bodies.collect(body, by).await.inspect_err(|_| {
-        metrics::webhook("unreadable");
-    })?;
+    let unreadable = |_: &Error| metrics::webhook("unreadable");
+    state.bodies.admit(&headers).inspect_err(unreadable)?;
+    let raw = state.bodies.collect(body, by).await.inspect_err(unreadable)?;
     let header = |name| headers.get(name).map(HeaderValue::as_bytes);
     let (timestamp, signature) = (header("telnyx-timestamp"), header("telnyx-signature-ed25519"));
     let now = clock::now().as_micros() / 1_000_000;

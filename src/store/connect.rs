@@ -67,7 +67,10 @@ impl Store {
     /// `database_not_ready` when it is missing, out of date or of the other mode;
     /// `database_unavailable` when it cannot be reached.
     pub async fn open(location: &Location, mode: Mode, purpose: Purpose) -> Result<Self, Error> {
-        prepare_file(location, purpose)?;
+        prepare_file(location, purpose).map_err(|error| match mode {
+            Mode::Sandbox => error.hint("start `convo serve --sandbox` first"),
+            Mode::Real => error,
+        })?;
         let role = match purpose {
             Purpose::Serve => Role::Readers(READERS),
             _ => Role::Reader,

@@ -6,8 +6,12 @@ use crate::error::{Code, Error};
 use crate::metrics;
 use crate::throttle::Throttle;
 
-/// SQLite's code for a file that it has not written.
-const NOT_A_DATABASE: &str = "26";
+/// SQLite's kinds of errors: a file that may not be written; one that is damaged; one that is none, or
+/// may not be opened; and one that SQLite has not written.
+const READ_ONLY: u32 = 8;
+const CORRUPT: u32 = 11;
+const CANNOT_OPEN: u32 = 14;
+const NOT_A_DATABASE: u32 = 26;
 
 /// SQLite's code for a change that a trigger forbids, and the one that PostgreSQL's trigger gives:
 /// the database is held for a copy.
@@ -38,7 +42,7 @@ pub(super) fn classify(error: &DbErr) -> Failure {
             _ => Failure::Data,
         };
     };
-    let sqlite = code.parse::<u32>().ok().filter(|_| code.len() < 5);
+    let sqlite = sqlite(&code);
     match sqlite.map(|extended| extended & 0xff) {
         _ if sqlite == Some(HELD) || code == HELD_STATE => Failure::Held,
         _ if is_known(error) => Failure::Contention,
@@ -61,7 +65,27 @@ pub(super) fn is_known(error: &DbErr) -> bool {
 
 /// Whether the file is something else than a database.
 pub(super) fn is_no_database(error: &DbErr) -> bool {
-    code(error).as_deref() == Some(NOT_A_DATABASE)
+    kind(error) == Some(NOT_A_DATABASE)
+}
+
+/// Whether SQLite's file is damaged.
+pub(super) fn is_damaged(error: &DbErr) -> bool {
+    kind(error) == Some(CORRUPT)
+}
+
+/// Whether SQLite's file, or its directory, is not for this user to open or to write.
+pub(super) fn is_forbidden(error: &DbErr) -> bool {
+    matches!(kind(error), Some(READ_ONLY | CANNOT_OPEN))
+}
+
+/// SQLite's code, if it is one. PostgreSQL's have five characters.
+fn sqlite(code: &str) -> Option<u32> {
+    code.parse().ok().filter(|_| code.len() < 5)
+}
+
+/// Of SQLite's code the lowest byte is the kind; the rest says more.
+fn kind(error: &DbErr) -> Option<u32> {
+    Some(sqlite(&code(error)?)? & 0xff)
 }
 
 /// Whether PostgreSQL, or what stands in its place, takes no settings at the beginning of a
@@ -99,9 +123,15 @@ pub(super) fn cause(error: &DbErr) -> Option<&sqlx::Error> {
 pub(super) fn tell(error: &DbErr) -> Error {
     static LINES: Throttle = Throttle::new();
     count(classify(error));
-    let error = error.to_string();
-    LINES.pass(&error, |left_out| tracing::error!(error, left_out, "the database failed"));
-    unavailable()
+    let words = error.to_string();
+    LINES.pass(&words, |left_out| tracing::error!(error = words, left_out, "the database failed"));
+    if is_damaged(error) { damaged() } else { unavailable() }
+}
+
+/// The error of one who asks a file that cannot be trusted: nothing passes by itself.
+fn damaged() -> Error {
+    Error::new(Code::DatabaseNotReady, "the database file is damaged")
+        .hint("put a copy of it in its place")
 }
 
 /// Counts a failure that is told to somebody.

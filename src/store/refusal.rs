@@ -4,11 +4,8 @@
 use sea_orm::{DbErr, sqlx};
 
 use super::Location;
-use super::failure::{cause, code, is_no_database};
+use super::failure::{cause, code, is_damaged, is_forbidden, is_no_database};
 use crate::error::{Code, Error};
-
-/// SQLite's code for a file that is none, or that it may not open.
-const CANNOT_OPEN: &str = "14";
 
 /// The error of a database that cannot be opened. What a person must change is
 /// `database_not_ready`; what may pass by itself is `database_unavailable`.
@@ -39,8 +36,12 @@ fn why(error: &DbErr) -> (Code, String, &'static str) {
         Some(code) if code.starts_with("28") || code == "3D000" => {
             (Code::DatabaseNotReady, why, "check user, password and name in DATABASE_URL")
         }
-        Some(CANNOT_OPEN) => {
-            (Code::DatabaseNotReady, why, "check the path in DATABASE_URL, and the rights to it")
+        Some(_) if is_damaged(error) => {
+            (Code::DatabaseNotReady, why, "the file is damaged: put a copy of it in its place")
+        }
+        Some(_) if is_forbidden(error) => {
+            let hint = "check the path in DATABASE_URL, and the rights to it and its directory";
+            (Code::DatabaseNotReady, why, hint)
         }
         _ => {
             let hint = "check DATABASE_URL and that the database is running";

@@ -152,6 +152,11 @@ fn opt_out(payload: &Payload, at: Timestamp) -> Option<OptOutChange> {
     })
 }
 
+/// Whether a word says more than another.
+fn further(word: &str, than: &str) -> bool {
+    Status::from_report(word) > Status::from_report(than)
+}
+
 fn report(
     payload: Payload,
     event_id: &str,
@@ -163,8 +168,11 @@ fn report(
     for address in &payload.to {
         let Some(word) = address.status.clone() else { continue };
         let number = address.number.as_str().to_owned();
-        if recipients.iter().all(|known| known.number != number) {
-            recipients.push(NewRecipientStatus { number, word });
+        match recipients.iter_mut().find(|known| known.number == number) {
+            // Named twice: the further one counts, as it does in two reports.
+            Some(known) if further(&word, &known.word) => known.word = word,
+            Some(_) => {}
+            None => recipients.push(NewRecipientStatus { number, word }),
         }
     }
     if recipients.is_empty() {

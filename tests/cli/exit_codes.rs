@@ -147,6 +147,7 @@ fn a_missing_setting_is_4_and_named() {
         ("CONVO_SERVER", "nonsense"),
         ("CONVO_SEND_TIMEOUT", "99"),
         ("CONVO_LOG", "=="),
+        ("CONVO_LOG", "warning"),
         ("CONVO_API_TOKEN_FILE", "nowhere"),
     ] {
         let home = configured().set(name, value);
@@ -178,6 +179,16 @@ async fn an_unfit_database_is_4() {
     }
     home.run(&["migrate"]).exits(4).tells("no database of convo");
     home.run(&["serve", "--listen", "127.0.0.1:0"]).exits(4).tells("no database of convo");
+    let home = configured();
+    home.run(&["migrate"]).exits(0);
+    let mut file = std::fs::read(home.file("conversations.db")).expect("a file");
+    // Its header stays, and nothing behind it.
+    file[100..].fill(0x5A);
+    home.write("conversations.db", file);
+    for args in all {
+        refused(&home, args, 4, "database_not_ready", "malformed");
+    }
+    home.run(&["--sandbox", "list"]).exits(4).tells("convo serve --sandbox");
 }
 
 #[tokio::test(flavor = "multi_thread")]

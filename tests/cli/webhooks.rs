@@ -166,6 +166,12 @@ async fn bodies_come_in_every_wrapping_up_to_a_size() {
     let larger = " ".repeat(1024 * 1024 + 1);
     let answer = server.raw(request(&signed(&larger), &larger)).await;
     assert_eq!(answer.told(), (413, "payload_too_large".into()));
+    // What says of itself that it is too large is not waited for, nor asked to go on.
+    for (lines, length) in [("expect: 100-continue\r\n", (1 << 20) + 1), ("", 99_999_999)] {
+        let head = format!("POST /webhooks/sms HTTP/1.1\r\nhost: x\r\n{lines}content-length: ");
+        let answer = server.raw(format!("{head}{length}\r\n\r\n")).await;
+        assert_eq!(answer.told(), (413, "payload_too_large".into()), "{length}");
+    }
     let chunked = format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{larger}", larger.len());
     let answer = server.raw(format!("{head}{chunked}\r\n0\r\n\r\n")).await;
     assert_eq!(answer.told(), (413, "payload_too_large".into()));
