@@ -26,10 +26,10 @@
 //!
 //! **One writer, group commit.** [`store::writer`] has a thread and a connection of its own. It
 //! takes what waits, writes it in one transaction, all events with a fixed number of statements,
-//! commits, and answers each caller: an idle writer answers at once, a busy one in large batches. A webhook is
-//! answered 200 after that commit. A batch that a bad row spoils is repeated row by row; two
-//! servers that waited for each other repeat theirs. Writers of several processes share SQLite's
-//! one lock by asking often and pausing now and then.
+//! commits, and answers each caller: an idle writer answers at once, a busy one in large batches. A
+//! webhook is answered 200 after that commit. A batch that a bad row spoils is repeated row by row;
+//! two servers that waited for each other repeat theirs. Writers of several processes share
+//! SQLite's one lock by asking often and pausing now and then.
 //!
 //! **What comes at once is checked at once.** The signatures of webhooks that wait at the same
 //! moment are checked by one sum; only where that does not hold, each by itself.

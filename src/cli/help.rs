@@ -148,8 +148,8 @@ once the carrier has it; --wait=delivered asks for proof, and tells a delivery t
 confirmed by 9. The time counts from when Telnyx took it. Ctrl-C ends the wait, not the message.
 
 With TEXT, standard input is never read. Without it, standard input is the text, less one line \
-break at its end; with --media, the files then go without words. A TEXT that begins with a hyphen is a text unless it is the name of an option; \
-after -- it is always a text.",
+break at its end; with --media, the files then go without words. A TEXT that begins with a hyphen \
+is a text unless it is, or is nearly, the name of an option; after -- it is always a text.",
     output: "\
 The id of the stored message, whatever the exit code, and before any wait; with --json, the \
 message as the REST API has it, once the wait is over; with --dry-run, the plan: from, to, \
