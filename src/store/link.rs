@@ -172,6 +172,9 @@ fn set_pool(options: &mut ConnectOptions, role: Role) {
         Role::Reader | Role::Work => (1, ACQUIRE_TIMEOUT),
     };
     options.max_connections(connections).acquire_timeout(timeout).sqlx_logging(false);
+    // The connections are few and wanted, so none is closed for its age or for want of work. The
+    // sweep that would do so can lose count, and then spins for ever (sqlx's issue 3645).
+    options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
 }
 
 fn sqlite_options(path: &Path, mode: FileMode, role: Role) -> ConnectOptions {
@@ -280,4 +283,20 @@ fn watched(pool: PgPoolOptions, watch: Arc<Watch>) -> PgPoolOptions {
             Ok(())
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With either of them the driver sweeps its pool, and may do so for ever.
+    #[test]
+    fn no_pool_is_swept() {
+        for role in [Role::Reader, Role::Readers(4), Role::Writer, Role::Work] {
+            let mut options = ConnectOptions::new("sqlite:file");
+            set_pool(&mut options, role);
+            let told = (options.get_idle_timeout(), options.get_max_lifetime());
+            assert_eq!(told, (Some(None), Some(None)), "{role:?}");
+        }
+    }
 }
