@@ -67,10 +67,7 @@ impl Store {
     /// `database_not_ready` when it is missing, out of date or of the other mode;
     /// `database_unavailable` when it cannot be reached.
     pub async fn open(location: &Location, mode: Mode, purpose: Purpose) -> Result<Self, Error> {
-        prepare_file(location, purpose).map_err(|error| match mode {
-            Mode::Sandbox => error.hint("start `convo serve --sandbox` first"),
-            Mode::Real => error,
-        })?;
+        prepare_file(location, mode, purpose)?;
         let role = match purpose {
             Purpose::Serve => Role::Readers(READERS),
             _ => Role::Reader,
@@ -100,7 +97,7 @@ impl Store {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn migrate(location: &Location, mode: Mode) -> Result<usize, Error> {
-        prepare_file(location, Purpose::Serve)?;
+        prepare_file(location, mode, Purpose::Serve)?;
         let refuse = |error| cannot_open(location, &error);
         let link = Link::connect(location, Role::Work).await.map_err(refuse)?;
         let ran = schema::migrate(&link, mode).await.map_err(refuse)?;
@@ -165,21 +162,21 @@ impl Store {
 
 /// Makes the file if it may be made, readable by its owner alone; SQLite gives its side files the
 /// same rights.
-pub(super) fn prepare_file(location: &Location, purpose: Purpose) -> Result<(), Error> {
-    let Location::Sqlite { path, mode } = location else { return Ok(()) };
-    if *mode == FileMode::Read && purpose != Purpose::Read {
+pub(super) fn prepare_file(location: &Location, mode: Mode, purpose: Purpose) -> Result<(), Error> {
+    let Location::Sqlite { path, mode: may } = location else { return Ok(()) };
+    if *may == FileMode::Read && purpose != Purpose::Read {
         let what = "DATABASE_URL says mode=ro, so nothing can be written";
         return Err(Error::new(Code::DatabaseNotReady, what).hint("leave out ?mode=ro"));
     }
     if path.metadata().is_ok_and(|file| file.len() > 0) {
         return Ok(());
     }
-    if matches!(purpose, Purpose::Read | Purpose::Change) || *mode != FileMode::Create {
-        return Err(Error::new(
-            Code::DatabaseNotReady,
-            format!("there is no database at {}", path.display()),
-        )
-        .hint("start `convo serve` or send a message first, or set DATABASE_URL"));
+    if matches!(purpose, Purpose::Read | Purpose::Change) || *may != FileMode::Create {
+        let what = format!("there is no database at {}", path.display());
+        return Err(Error::new(Code::DatabaseNotReady, what).hint(match mode {
+            Mode::Real => "start `convo serve` or send a message first, or set DATABASE_URL",
+            Mode::Sandbox => "start `convo serve --sandbox` first",
+        }));
     }
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     file.map(drop).map_err(|error| cannot_make(path, &error))

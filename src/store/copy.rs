@@ -21,7 +21,7 @@ use super::link::Role;
 use super::reader::Reader;
 use super::refusal::cannot_open;
 use super::schema::{self, State};
-use super::{Location, Purpose};
+use super::{Location, Mode, Purpose};
 use crate::clock;
 use crate::error::{Code, Error};
 use digest::{Digest, digest};
@@ -109,7 +109,7 @@ fn is_same_file(one: &Location, other: &Location) -> bool {
 }
 
 async fn open(location: &Location, purpose: Purpose) -> Result<Reader, Error> {
-    prepare_file(location, purpose)?;
+    prepare_file(location, Mode::Real, purpose)?;
     let opened = Reader::connect(location, Role::Work).await;
     opened.map_err(|error| cannot_open(location, &error))
 }

@@ -30,6 +30,17 @@ async fn stored(threads: &Threads) -> Uuid {
     only_message(threads).await.id
 }
 
+/// A send with a key whose process is killed while Telnyx says nothing, long enough ago to be
+/// settled. Returns the message's id.
+async fn dead_in_mid_call(db: &TestDatabase, telnyx: &Telnyx, observer: &Threads) -> Uuid {
+    let sending = Program::send(db, &telnyx.base_url(), "Hi", Some("own"));
+    telnyx.was_offered(1).await;
+    let id = only_message(observer).await.id;
+    sending.kill();
+    age(db, 60).await;
+    id
+}
+
 async fn settle(db: &TestDatabase, telnyx: &str) -> String {
     let ended = Program::run(db, telnyx, &["settle"]).await;
     assert_eq!(ended.exit, Some(0), "{ended:?}");
@@ -111,11 +122,7 @@ async fn killed_between_the_answer_and_its_record(db: TestDatabase) {
 async fn a_server_settles_at_its_start(db: TestDatabase) {
     let telnyx = Telnyx::that(&[Does::Silence, Does::Accept]).await;
     let observer = observe(&db, &telnyx.base_url()).await;
-    let sending = Program::send(&db, &telnyx.base_url(), "Hi", Some("own"));
-    telnyx.was_offered(1).await;
-    let id = only_message(&observer).await.id;
-    sending.kill();
-    age(&db, 60).await;
+    let id = dead_in_mid_call(&db, &telnyx, &observer).await;
     let words = ["serve", "--listen", "127.0.0.1:0"];
     let mut servers = [(); 2].map(|()| Program::start(&db, &telnyx.base_url(), &words));
     for server in &mut servers {
@@ -135,11 +142,7 @@ async fn a_server_settles_at_its_start(db: TestDatabase) {
 async fn a_stop_waits_for_what_is_being_settled(db: TestDatabase) {
     let telnyx = Telnyx::that(&[Does::Silence, Does::Hold]).await;
     let observer = observe(&db, &telnyx.base_url()).await;
-    let sending = Program::send(&db, &telnyx.base_url(), "Hi", Some("own"));
-    telnyx.was_offered(1).await;
-    let id = only_message(&observer).await.id;
-    sending.kill();
-    age(&db, 60).await;
+    let id = dead_in_mid_call(&db, &telnyx, &observer).await;
     let words = ["serve", "--listen", "127.0.0.1:0"];
     let mut server = Program::start(&db, &telnyx.base_url(), &words);
     let address = server.address().await;
