@@ -1,105 +1,323 @@
-//! convo groups inbound and outbound SMS by contact into lasting conversation threads.
+//! convo groups inbound and outbound SMS by contact into lasting conversation threads, over the
+//! Telnyx Messaging API. This page describes its architecture: what depends on what, the ideas
+//! behind it, and which file holds what.
 //!
-//! Three doors, one room, two pipes: the command line, the REST API and the webhook all call
-//! [`threading`], which uses [`store`] and [`telnyx`]. Whatever can be a plain value is one and
-//! lives in [`domain`].
+//! There are three entry points: the command line, the REST API and Telnyx's webhook. All of them
+//! call [`threading`], which decides what a conversation is and uses the database ([`store`]) and
+//! Telnyx's API ([`telnyx`]). Whatever can be a plain value or a pure function is in [`domain`].
+//!
+//! # Dependencies
+//!
+//! A module uses only modules further down this list; a test enforces the order and reports any
+//! dependency that points upwards.
 //!
 //! ```text
-//! main → run → commands ─┬→ cli, config, output, error
-//!                        ├→ backend ─┬→ threading ─┬→ store  → domain   (store → migration)
-//!                        │           │             └→ telnyx → domain
-//!                        │           └→ client ──────→ domain
-//!                        ├→ server ────→ threading, telnyx::signature, domain
-//!                        └→ sandbox ───→ domain
+//! main → run → commands → cli → backend → config → { server, client, sandbox } → threading
+//!      → { store → migration, telnyx } → { metrics, output } → domain
+//!      → { logging, systemd, throttle, tls, runtime, net } → error → { stdio, secret, clock }
 //! ```
 //!
-//! Arrows go right or down only. Each heavy crate has one home: SeaORM in [`store`] and the
-//! `migration` crate, warp in [`server`] and [`sandbox`], comfy-table in [`output`], the
-//! Prometheus client in [`metrics`], systemd in [`systemd`], the process environment in
-//! [`config`], the clock in [`clock`].
+//! Each heavy dependency is used in one place: SeaORM in [`store`] and the `migration` crate, warp
+//! in [`server`] and [`sandbox`], comfy-table in [`output`], the Prometheus client in [`metrics`],
+//! systemd in [`systemd`], the process environment in [`config`], the system clock in [`clock`].
 //!
-//! # The ideas that carry it
+//! # Ideas
 //!
-//! **A status is an ordered word, and a report can only raise it.** Reports are rows first: the
-//! status of a message is the fold of all rows about it, written by one guarded update. Any order
-//! of any repeats of the same reports ends the same, on any number of servers.
+//! **A status only moves forward.** Statuses are ordered. Delivery reports are stored as rows first,
+//! and a message's status is a fold over all rows about it, written by one guarded `UPDATE`. The
+//! same reports in any order, repeated any number of times, on any number of servers, end in the
+//! same status.
 //!
-//! **One writer, group commit.** [`store::writer`] has a thread and a connection of its own. It
-//! takes what waits, writes it in one transaction, all events with a fixed number of statements,
-//! commits, and answers each caller: an idle writer answers at once, a busy one in large batches. A
-//! webhook is answered 200 after that commit. A batch that a bad row spoils is repeated row by row;
-//! two servers that waited for each other repeat theirs. Writers of several processes share
-//! SQLite's one lock by asking often and pausing now and then.
+//! **One writer, group commit.** [`store::writer`] has its own thread and connection. It takes the
+//! jobs that are queued, writes them in one transaction with a fixed number of set-based statements,
+//! commits, and only then answers each caller. There is no timer: an idle writer commits at once, a
+//! busy one in large batches. A webhook is answered with 200 after that commit. A batch that fails because
+//! of one row is retried job by job, and one that hit a deadlock or serialization failure is retried
+//! as a whole. Writers in several processes share SQLite's write lock by polling it and pausing
+//! briefly between batches.
 //!
-//! **What comes at once is checked at once.** The signatures of webhooks that wait at the same
-//! moment are checked by one sum; only where that does not hold, each by itself.
+//! **Batch verification.** The signatures of webhooks that wait at the same time are verified
+//! together; only if that fails is each verified by itself.
 //!
-//! **Events are recognised by their ids.** The raw event is kept first, its id unique; then its
-//! message, Telnyx's id of it unique. Whichever is known already changes nothing.
+//! **Events are identified by their ids, never by their content.** The raw event is inserted first
+//! under its unique id, then its message under Telnyx's unique id for it. A duplicate
+//! changes nothing.
 //!
-//! **A send is a row before it is a request.** The row holds the exact bytes and the address, and
-//! every repeat uses them under the same key. [`telnyx::client`] sorts answers by what they prove:
-//! taken, surely not sent, or nothing. Once one attempt proved nothing, only evidence settles it:
-//! an acceptance, a report, or Telnyx's own record.
+//! **A send is a row before it is a request.** The row holds the exact bytes and the URL, and every
+//! retry uses them under the same idempotency key. [`telnyx::answer`] classifies responses by what
+//! they prove: accepted, certainly not sent, or nothing. Once an attempt was ambiguous, only evidence
+//! settles the message: an acceptance, a delivery report, or Telnyx's own record.
 //!
-//! **A report may come before the send's own answer.** Each send is tagged with its id, so its
-//! reports find it; a report without a tag waits while a message of ours between the same two
-//! numbers is open, and else belongs to another program, whose message joins the thread.
+//! **A report may arrive before the response to the send.** Each send is tagged with its id, which
+//! its reports repeat. A report without a tag waits while a message between the same two numbers has
+//! no outcome; otherwise it is about another program's message, which joins the conversation.
 //!
-//! **A send belongs to the server, not to the connection.** Its handler runs it in a task that a
-//! client's hang-up cannot stop and a shutdown waits for.
+//! **A send belongs to the server, not to the connection.** It runs in a task that a client's
+//! disconnect cannot cancel and that a shutdown waits for.
 //!
-//! **A server bounds what it takes on, and says so.** Connections, sends, waiting webhooks and large
-//! bodies have their number; what is more is told 503 at once, and `/health` is answered beside it.
-//! [`server`] looks at its connections from outside, so that no client can hold one for ever, and a
-//! stop knows which to wait for.
+//! **Load is bounded.** Connections, sends, queued webhooks and large request bodies have limits;
+//! what exceeds them is answered with 503 at once, while `/health` still responds. The accept loop tracks
+//! the phase of each connection from outside its task, so that no client can hold one forever and a
+//! shutdown knows which ones to wait for.
 //!
-//! **One error.** A [`error::Code`] decides the HTTP status, the exit code and the word in JSON.
-//! What must not reach a stranger is logged where it happens and never put into an error.
+//! **One error type.** An [`error::Code`] determines the HTTP status, the exit code and the name in
+//! JSON. Internal details are logged where they occur and never put into an error.
 //!
-//! **The same commands, here or there.** [`backend::Backend`] is an enum of the database and a
-//! server; both give the same values, and the same code prints them.
+//! **The same commands, locally or through a server.** [`backend::Backend`] is an enum of the
+//! database and a client for a server. Both return the same values, which the same code prints.
 //!
-//! **What happens is counted where it happens.** [`metrics`] belong to the process, as its log does.
-//! Neither is ever given a text, a number, a path or a token.
+//! **Metrics are recorded where events occur.** They belong to the process, as its log does. Neither
+//! ever receives a text, a phone number, a path or a token.
 //!
-//! **A session of the database may be borrowed.** What convo needs of one is set in each
-//! transaction where a pooler lends it, and once where it is our own; which of both it is shows when
-//! a connection is made. Dead connections are noticed by their silence and replaced.
+//! **PgBouncer in transaction pooling mode is detected** when a connection is made. Behind a pooler,
+//! every transaction applies the session settings that it needs; a direct connection gets them once.
+//! Dead connections are recognised by a timeout and replaced.
 //!
-//! **A copied database is closed by itself.** While `convo copy` runs and afterwards, triggers refuse
-//! every change of the source, whichever program asks.
+//! **A copied database protects itself.** During `convo copy` and afterwards, triggers in the source
+//! reject every change, whichever program attempts it.
 //!
-//! **Readers page by value.** No cursor stays open for a slow reader, no row is counted past.
+//! **Keyset pagination.** A page begins after the last row of the previous one, by value: there is no
+//! `OFFSET`, and no database cursor is held open for a slow reader.
 //!
-//! **The sandbox is the stand-in for Telnyx**, over real HTTP with real signatures. The server
-//! that plays it leaves its address in its database, where commands find it without a setting.
+//! **The sandbox replaces Telnyx** over real HTTP with real signatures; tests use it, too. A server
+//! that runs one stores its address in its database, where commands find it without configuration.
 //!
-//! # A feed of changes, when it comes
+//! # Where things are
 //!
-//! Rows of several writers commit in another order than they were numbered, so a reader that
-//! remembers the last number it saw would skip what commits late. Positions are therefore to be
-//! given by readers, not by writers: a table of changes whose rows have no position at first; a
-//! reader takes a lock, numbers the committed rows that have none, and reads beyond its cursor. A
-//! row that commits late gets a later position. It needs nothing of the engine but a lock, and
-//! survives a dump and restore, as transaction ids would not. It can be added without touching
-//! what is stored now.
+//! Every file below `src/`. The line of a directory is about its `mod.rs`, or the file of that name
+//! beside it. Unit tests are at the end of the file that they test, or in `tests` beside it.
+//!
+//! ```text
+//! main.rs                calls run
+//! run.rs                 one run of the program: from the arguments to the exit code
+//!
+//! commands/              the list of commands, and which one runs
+//!   list.rs wait.rs retry.rs settle.rs migrate.rs copy.rs config.rs health.rs
+//!   openapi.rs sandbox.rs help.rs
+//!                        the command of that name: its arguments, help, examples, and `run`
+//!   completion.rs        `convo completion`; completion/bash.sh is the script for bash
+//!   show/                `convo show`
+//!     range.rs           reading a range of a conversation in constant memory
+//!   serve/               `convo serve`: startup, waiting for the database, drain and shutdown
+//!     banner.rs          what `convo serve --sandbox` prints
+//!     settings.rs        what a server needs to know, checked before it starts
+//!   send/                `convo send`
+//!     input.rs           the text of a message: an argument or standard input
+//!     editor.rs          the text of a message, written in an editor
+//!   outcome.rs           what `send`, `wait` and `retry` print about a message
+//!   poll.rs              polling a message until its status is final
+//!   context.rs           what a command gets: settings, terminal, backend, pager
+//!   print.rs             how much to print; closed pipes and other failures to write
+//!   listen.rs signals.rs addresses and sockets to listen on; SIGTERM and Ctrl-C
+//!   complete.rs          dynamic completions: contacts, ids and numbers at the TAB key
+//!   generate.rs man.rs   the committed completions, manual pages and OpenAPI document
+//! cli/                   what commands share on the command line
+//!   options.rs           shared options: --sandbox, --server, --json, --limit, ...
+//!   filter.rs moment.rs  filters of conversations; the notation of times and durations
+//!   value.rs             parsers of URLs and addresses
+//!   help.rs              texts for help and manual pages; the first screen
+//!   parse.rs             parsing; usage errors, suggestions for typos
+//! backend/               each operation, on the database or through a server
+//!   open.rs              opens the database and the Telnyx client from the configuration
+//! config/                the settings, each resolved when a command asks for it
+//!   source.rs layers.rs  looking one up; the environment and the settings files
+//!   file.rs dotenv.rs    opening and reading files; the format of settings files
+//!   exposure.rs          which secrets may go to which addresses
+//!   explain.rs           every setting with its source, for `convo config`
+//!   variables.rs         names, defaults and meanings of the environment variables
+//!   values.rs            numbers, durations, sizes and switches with their ranges
+//!
+//! server/                the server: start, drain, shutdown, whether it is alive
+//!   listeners.rs         the sockets it accepts connections on
+//!   accept.rs            accept loop: connection limit, eviction of idle ones, closing
+//!   connection.rs        phase of a connection: idle, reading, writing, stalled
+//!   service.rs           service of a connection: what every request passes before its route
+//!   permits.rs           permits for requests, and which body is abandoned for one
+//!   request_log.rs       outermost service: request id, log line, request metrics
+//!   context.rs           what is known of a request: its id (given or new), route, token name
+//!   routes.rs            paths, methods, and which scope each route requires
+//!   access/              who may call: tokens, scopes, binding rules without a token
+//!     token.rs           `CONVO_API_TOKEN`: parsing names, scopes and tokens
+//!     attempts.rs        rate limit for wrong tokens per address
+//!     peer.rs            which user a local peer's socket belongs to
+//!     local.rs           whether a caller without a token is a program on this machine
+//!   limits.rs            limits and shutdown times, with their defaults
+//!   body.rs              reading request bodies in bounded memory
+//!   path.rs query.rs     path segments; query parameters
+//!   budget.rs            budgets that clients share
+//!   answer_memory.rs     the memory that responses take until they are read
+//!   plus.rs              plus signs that became spaces
+//!   webhook.rs           `POST /webhooks/sms`
+//!   send.rs              `POST …/send`: request body, idempotency key
+//!   conversations.rs     `GET /conversations`, `GET /conversations/{id}`
+//!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry`
+//!   health.rs            `GET /health`, `GET /health/ready`
+//!   metrics.rs           `GET /metrics`
+//!   response.rs          JSON responses, error responses, security headers
+//!   stream.rs            long lists streamed as JSON, page by page
+//!   state.rs             what handlers share: conversations, permits, sends in progress
+//!   openapi/             the OpenAPI document
+//!     routes.rs          description of each route: parameters, responses, errors
+//!     operation.rs       builder for an operation, with the errors that all routes share
+//!     schemas.rs examples.rs  JSON schemas of the types; example values
+//! client/                the REST API's client: each operation as an HTTP request
+//!   address.rs           which server URLs are allowed
+//!   exchange.rs          one request and response; what a failure means for the caller
+//!   health.rs            the response about a server's health
+//!   connect_error.rs     why a connection failed: DNS, TLS, certificates
+//!   link.rs              the position of the next page, from the `Link` header
+//!
+//! sandbox/               the simulated Telnyx: options, delays, start
+//!   routes.rs serve.rs   its HTTP routes, also those below `/sandbox`; its accept loop
+//!   request.rs fields.rs validation of a send request as Telnyx does it; reading JSON fields
+//!   send.rs              accepting a message: API key, idempotency keys, deliberate failures
+//!   api_error.rs         Telnyx's error codes and error responses
+//!   message.rs cost.rs   messages as Telnyx's JSON has them; their cost
+//!   contact.rs           special numbers and what simulated contacts reply
+//!   lifecycle.rs         what happens to an accepted message: sent, finalized, answered
+//!   webhook.rs key.rs    delivery of webhooks; the random key that signs them
+//!   state.rs bounded_map.rs  what it remembers; a map with a size limit
+//!
+//! threading/             `Conversations`: list, find, show; readiness checks; send policy
+//!   receive.rs           a webhook event becomes a message or a delivery report
+//!   send.rs              a send: plan, row, offer, outcome; sender; request for Telnyx
+//!   offer.rs             attempts to send to Telnyx within one call: retries and pauses
+//!   outcome.rs           what an offer's result means for the row and for the caller
+//!   replay.rs            repeats under an idempotency key: waiting for the first send
+//!   retry.rs             `convo retry`
+//!   settle.rs            finding and settling what is left open, in rounds
+//!   inspect.rs           figures for `/metrics`
+//!
+//! store/                 the database; its public names
+//!   connect.rs           opening for a purpose: creating the file, checking, closing
+//!   file_access.rs       who owns an SQLite file, and who can read it
+//!   location/            `DATABASE_URL`: parsing, file modes, hiding the password
+//!     postgres.rs        PostgreSQL URLs: TLS parameters as libpq has them
+//!   pool/                connections by purpose; beginning a transaction
+//!     sqlite.rs postgres.rs  opening and session settings of each database; PgBouncer
+//!   reader.rs            the pool for reading, replaced when its connections are dead
+//!   schema.rs mode.rs    migrations and whether the schema fits; real or sandbox database
+//!   meta.rs              the `meta` table: keys and values
+//!   model.rs             what callers hand to the writer: messages, events, reports, sends
+//!   writer.rs            the writer thread: queue, group commit, reconnecting
+//!   raw_event.rs         raw events, compressed with a dictionary that never changes
+//!   job.rs               a job and its waiting caller
+//!   batch.rs             one transaction: order of jobs and row locks, retries, splitting
+//!   handoff.rs           whether the writer or the caller decides about a queued send
+//!   duplicate_check.rs   when a batch looks for known ids before inserting
+//!   database_file.rs     whether the open SQLite file is still the one at its path
+//!   leftover_wal.rs      whether the WAL beside a file belongs to it
+//!   last_commit.rs       how the last transaction ended, for readiness
+//!   checkpoint.rs        SQLite checkpoints while the writer is idle
+//!   liveness.rs          whether the writer thread is responsive
+//!   sql.rs               multi-row statements, row locks, engine differences
+//!   events.rs            a batch of raw events, and what they change
+//!   messages.rs          inserting messages, conversations' counters, opt-outs, removal
+//!   reports.rs fold.rs   inserting delivery reports; updating messages to the resulting status
+//!   opt_outs.rs          opt-outs by contact: the latest STOP or START decides
+//!   sends.rs             the row before a send, its outcome after it, idempotency keys
+//!   settle/              settling in the database
+//!     read.rs write.rs   finding what is open; leases of attempts, and results
+//!   read.rs              one conversation and its messages; search by id fragment
+//!   listing/             the list of conversations: filters, pages, last messages
+//!     walk.rs            the conversations that may match a filter, by indices
+//!   weight.rs            pages limited in bytes
+//!   inspect.rs           connection and open-message figures for `/metrics`
+//!   sqlstate.rs          what PostgreSQL's error codes mean: retry, wait, or intervene
+//!   db_error.rs          what a database error means: retry, unavailable, data, held
+//!   open_error.rs        why a database could not be opened, for the operator
+//!   hold.rs              the triggers that make a copied database read-only; the record of a copy
+//!   copy/                copying a whole database and releasing the source
+//!     prepare.rs transfer.rs  whether both databases are fit for it; copying and comparing
+//!     table.rs digest.rs pages of rows as plain values, limited in bytes; checksums
+//!     driver.rs          the cells of a row, and PostgreSQL's `COPY`, with SQLx
+//!   entity/              SeaORM entities, one file per table
+//!     conversation.rs message.rs delivery_report.rs event.rs idempotency_key.rs meta.rs
+//!     opt_out.rs
+//!                        the columns of the table of that name
+//!     telnyx_id.rs       Telnyx's ids as bytes
+//!
+//! telnyx/                Telnyx's wire formats
+//!   client.rs            HTTP client: sending, looking up a message
+//!   base_url.rs          the URL of the API: https, or this machine
+//!   answer.rs            what the response to a send proves: accepted, not sent, or nothing
+//!   event.rs             webhook events and message payloads in convo's types
+//!   content.rs           text and files of a message, by channel
+//!   lenient_json.rs      reading fields that may be missing or of another shape
+//!   signature.rs         verifying a webhook: the public keys, headers, age, Ed25519
+//!   batch_verify.rs      batch verification
+//!
+//! metrics/               one function for each thing that is recorded
+//!   families.rs          the metrics: names, help texts, labels, buckets
+//!   labels.rs            label values
+//!   snapshot.rs          gauges read on request; the text format
+//!
+//! output/                formats, `Style`, module rules
+//!   terminal.rs          what is known of the terminal: size, colour, pager
+//!   list.rs table.rs     the list of conversations; its table layout
+//!   thread.rs chat.rs    one conversation; the chat view
+//!   send.rs              the line after a send; the plan of a dry run
+//!   rows.rs              a small table of plain texts
+//!   record.rs json.rs    TAB-separated, CSV and ids; JSON that is safe on a terminal
+//!   escape.rs            escaping untrusted text
+//!   status.rs advice.rs  words and colours for statuses; what to do about a failure
+//!   joiners.rs           invisible characters that are part of the spelling
+//!   glyphs.rs tone.rs    symbols with ASCII fallbacks; the few colours
+//!   time_zone.rs         whether `TZ` names a time zone
+//!   target.rs            the options that commands in hints repeat
+//!   time.rs width.rs     relative and local times; columns, cutting and wrapping
+//!   pager.rs error.rs    the pager; printing an error and its hint
+//!   samples.rs           conversations and messages for this module's tests
+//!
+//! domain/                re-exports
+//!   conversation.rs      a conversation, its last message, how a user names one
+//!   message.rs           a message, its direction, media, cost, error
+//!   telnyx_codes.rs      hints for Telnyx's error codes
+//!   status.rs verdict.rs statuses: order, final ones, failures; what one means for the caller
+//!   event_outcome.rs     what became of a webhook event
+//!   fold.rs              which report decides a message's status
+//!   phone.rs             phone numbers and senders: parsing, hints, masking for logs
+//!   send.rs              a send request: validation, media, schedule, hash, plan
+//!   segments.rs          GSM-7 or UCS-2, and how many segments
+//!   listing.rs cursor.rs filters of a list; cursors, places and windows: which page of what
+//!   idempotency_key.rs   callers' idempotency keys: validation
+//!   text.rs              NUL and lone surrogates
+//!
+//! error/                 the error: message, hint, further fields
+//!   code.rs              error codes: HTTP status, exit code, JSON name
+//! logging.rs             the log: filter, format, buffering, panics
+//! systemd.rs             inherited socket, notifications, watchdog
+//! throttle.rs            rate limit for repeated log lines
+//! tls.rs                 the TLS provider
+//! net.rs                 loopback addresses, why a request failed
+//!   net/root_url.rs      URLs of servers: the same rule for convo's own and for Telnyx's
+//! runtime.rs             tokio runtimes
+//! stdio.rs               the standard streams, which wait where they are non-blocking
+//! secret.rs              a string that `Debug` does not show
+//! clock/                 the current time
+//!   timestamp.rs         microseconds in UTC: arithmetic, parsing, formatting
+//! ```
+//!
+//! Database migrations are in `migration/src/`, one file each.
 
 pub mod backend;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod commands;
-pub mod complete;
 pub mod config;
 pub mod domain;
 pub mod error;
 pub mod logging;
 pub mod metrics;
+mod net;
 pub mod output;
 mod run;
+mod runtime;
 pub mod sandbox;
+pub mod secret;
 pub mod server;
+pub mod stdio;
 pub mod store;
 pub mod systemd;
 pub mod telnyx;

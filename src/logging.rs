@@ -1,7 +1,7 @@
-//! The log, always on standard error. A server's is for people on a terminal and JSON anywhere
-//! else, one object a line; a command's is part of what it tells its user.
+//! The log, always on standard error. On a terminal it is text for people. Elsewhere a server's log
+//! is JSON, one object per line; a command's is part of its output for the user.
 //!
-//! At `info` no text of a message, no phone number, no key and no token is in it.
+//! At `info`, it contains no message texts, phone numbers, keys or tokens.
 
 use std::io::{self, BufWriter, IsTerminal};
 use std::panic::{self, PanicHookInfo};
@@ -12,37 +12,37 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGua
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::Config;
 use crate::error::{Code, Error};
+use crate::stdio;
 
-/// What a server logs when nothing else is said.
-const SERVER: &str = "info";
-/// What a command logs: its outcome is told by its error, so only what hides behind that, and
-/// nothing that libraries say of it.
-const COMMAND: &str = "off,convo=error";
-/// Lines that wait for a slow reader, a few megabytes; further ones are lost and counted.
-const WAITING_LINES: usize = 8_192;
+/// The default filter of a server.
+const SERVER_FILTER: &str = "info";
+/// The default filter of a command. The user sees the error anyway, so only convo's own details
+/// about it are logged.
+const COMMAND_FILTER: &str = "off,convo=error";
+/// Lines that are buffered for a slow reader, a few megabytes; further ones are dropped and counted.
+const BUFFERED_LINES: usize = 8_192;
 
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// The log of a server. Dropping it writes what waits, unless nobody reads it.
+/// The log of a server. Dropping it flushes the buffered lines, unless nobody reads them.
 #[derive(Debug)]
 #[must_use]
-pub struct ServerLog(#[expect(dead_code, reason = "it is there to be dropped")] WorkerGuard);
+pub(crate) struct ServerLog(#[expect(dead_code, reason = "held for its drop")] WorkerGuard);
 
-/// Starts a server's log. It is written by a thread of its own: no request waits for a reader.
+/// Starts a server's log. A thread of its own writes it, so that no request waits for a slow reader.
 ///
 /// # Errors
-/// `not_configured` when the filter makes no sense.
-pub fn start_server(config: &Config) -> Result<ServerLog, Error> {
-    let filter = filter(config, SERVER)?;
-    let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES);
-    let (writer, worker) = builder.thread_name("log").finish(BufWriter::new(io::stderr()));
+/// `not_configured` when the filter is invalid.
+pub(crate) fn start_server(filter: Option<&str>) -> Result<ServerLog, Error> {
+    let filter = parse_filter(filter.unwrap_or(SERVER_FILTER))?;
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(BUFFERED_LINES);
+    let (writer, worker) = builder.thread_name("log").finish(BufWriter::new(stdio::stderr()));
     let _ = DROPPED.set(writer.error_counter());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    // A second start in one process, as in tests, keeps the first.
+    // Fails if a log was started before in this process, as in tests, which then stays.
     let _ = if io::stderr().is_terminal() {
-        log.with_ansi(wants_colour()).try_init()
+        log.with_ansi(use_colour()).try_init()
     } else {
         log.json().flatten_event(true).with_span_list(false).try_init()
     };
@@ -50,45 +50,43 @@ pub fn start_server(config: &Config) -> Result<ServerLog, Error> {
     Ok(ServerLog(worker))
 }
 
-/// Starts a command's log. Where its error is to be JSON, nothing else is on standard error unless
-/// `CONVO_LOG` asks for it.
+/// Starts a command's log. If its errors are JSON, nothing else is written to standard error unless
+/// `CONVO_LOG` is set.
 ///
 /// # Errors
-/// `not_configured` when the filter makes no sense.
-pub fn start_command(config: &Config, json: bool) -> Result<(), Error> {
-    let filter = filter(config, if json { "off" } else { COMMAND })?;
+/// `not_configured` when the filter is invalid.
+pub(crate) fn start_command(filter: Option<&str>, json: bool) -> Result<(), Error> {
+    let filter = parse_filter(filter.unwrap_or(if json { "off" } else { COMMAND_FILTER }))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let _ = log.with_ansi(wants_colour()).try_init();
+    let _ = log.with_ansi(use_colour()).try_init();
     Ok(())
 }
 
-/// How many lines of a server's log were lost because nobody read them in time.
-#[must_use]
-pub fn dropped_lines() -> u64 {
+/// How many lines of a server's log were dropped because their reader was too slow.
+pub(crate) fn dropped_lines() -> u64 {
     DROPPED.get().map_or(0, |counter| counter.dropped_lines() as u64)
 }
 
-fn filter(config: &Config, default: &str) -> Result<EnvFilter, Error> {
-    let refuse = || {
-        Error::new(Code::NotConfigured, "CONVO_LOG is no log filter")
-            .hint("say error, warn, info, debug or trace")
+fn parse_filter(filter: &str) -> Result<EnvFilter, Error> {
+    let invalid = || {
+        Error::new(Code::NotConfigured, "CONVO_LOG is not a valid log filter")
+            .hint("set it to error, warn, info, debug or trace")
     };
-    let wanted = config.log.as_deref().unwrap_or(default);
-    // A bare word that is no level would name a module, and silence all others.
+    // A bare word that is not a level would name a module and silence all others.
     let is_known = |word: &str| word.contains('=') || word.parse::<LevelFilter>().is_ok();
-    if !wanted.split(',').map(str::trim).all(is_known) {
-        return Err(refuse());
+    if !filter.split(',').map(str::trim).all(is_known) {
+        return Err(invalid());
     }
-    EnvFilter::try_new(wanted).map_err(|_| refuse())
+    EnvFilter::try_new(filter).map_err(|_| invalid())
 }
 
-fn wants_colour() -> bool {
+fn use_colour() -> bool {
     AutoStream::choice(&io::stderr()) != ColorChoice::Never
 }
 
-/// A fault is told by its place. Its words may quote a message, so they need `debug`.
+/// Logs where a panic happened. Its message may quote private data, so it is logged at `debug` only.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let place = panic.location().map(ToString::to_string).unwrap_or_default();
-    tracing::error!(place, "a fault of convo ended a task");
-    tracing::debug!(words = panic.payload_as_str(), "what the fault said");
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(location, "a task panicked");
+    tracing::debug!(panic = panic.payload_as_str(), "panic message");
 }

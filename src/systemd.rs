@@ -1,5 +1,4 @@
-//! What systemd passes to a service, and what it wants to hear of one. Without systemd nothing is
-//! passed and nobody listens.
+//! systemd's socket activation, notifications and watchdog. Without systemd, these do nothing.
 
 use std::io;
 use std::net::TcpListener;
@@ -10,67 +9,66 @@ use sd_notify::NotifyState;
 
 use crate::error::{Code, Error};
 
-/// How much longer than announced something may take before systemd loses patience.
+/// Added to each announced duration before systemd's timeout.
 const MARGIN: Duration = Duration::from_secs(10);
-/// How often systemd is told that a start goes on.
-const STILL: Duration = Duration::from_secs(5);
+/// How often the start timeout is extended.
+const EXTEND_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Takes over the listening socket that systemd opened, if it did. It changes the environment of
-/// this process, so it is to be called before there are threads.
+/// The listening socket that systemd passed, if any. It changes the environment of this process, so
+/// it must be called before any threads are started.
 ///
 /// # Errors
-/// `not_configured` when what was passed is not one TCP socket.
-pub fn inherited() -> Result<Option<TcpListener>, Error> {
-    let refuse = |what: String| {
-        Error::new(Code::NotConfigured, what)
-            .hint("give the socket unit one ListenStream with a port")
+/// `not_configured` unless exactly one listening TCP socket was passed.
+pub(crate) fn inherited() -> Result<Option<TcpListener>, Error> {
+    let invalid = |message: String| {
+        Error::new(Code::NotConfigured, message)
+            .hint("set exactly one ListenStream with a port in the socket unit")
     };
     let mut sockets = ListenFd::from_env();
     match sockets.len() {
         0 => Ok(None),
-        1 => sockets
-            .take_tcp_listener(0)
-            .map_err(|error| refuse(format!("the inherited socket is none to listen on: {error}"))),
-        many => Err(refuse(format!("{many} sockets were inherited, and convo serves one"))),
+        1 => sockets.take_tcp_listener(0).map_err(|error| {
+            invalid(format!("the inherited socket is not a listening TCP socket: {error}"))
+        }),
+        count => Err(invalid(format!("{count} sockets were inherited, but convo uses only one"))),
     }
 }
 
-/// The service does its work, which is what `status` tells.
-pub fn ready(status: &str) {
+/// The service has started.
+pub(crate) fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// What the service is doing.
-pub fn status(status: &str) {
+/// Sets the status that `systemctl status` shows.
+pub(crate) fn status(status: &str) {
     notify(&[NotifyState::Status(status)]);
 }
 
-/// The service stops, and may take so long.
-pub fn stopping(time: Duration) {
+/// The service is shutting down, which takes up to `time`.
+pub(crate) fn stopping(time: Duration) {
     notify(&[NotifyState::Stopping, extend(time + MARGIN)]);
 }
 
-/// Tells again and again that a start is still under way, which may take longer than systemd
-/// would wait. Never returns.
-pub async fn starting() {
+/// Keeps extending systemd's start timeout. Never returns.
+pub(crate) async fn starting() {
     loop {
-        notify(&[extend(STILL + MARGIN)]);
-        tokio::time::sleep(STILL).await;
+        notify(&[extend(EXTEND_INTERVAL + MARGIN)]);
+        tokio::time::sleep(EXTEND_INTERVAL).await;
     }
 }
 
-/// Feeds the watchdog for as long as `lives` says so in time. Returns at once where there is none.
-pub async fn feed_watchdog(lives: impl AsyncFn() -> bool) {
-    let Some(patience) = sd_notify::watchdog_enabled() else { return };
-    // Twice within the time: one that comes late is not the end yet.
-    let pause = patience / 3;
+/// Notifies the watchdog while `is_alive` responds in time. Returns at once if there is no watchdog.
+pub(crate) async fn feed_watchdog(is_alive: impl AsyncFn() -> bool) {
+    let Some(timeout) = sd_notify::watchdog_enabled() else { return };
+    // More than once per timeout, so that a single late notification does no harm.
+    let interval = timeout / 3;
     loop {
-        if tokio::time::timeout(pause, lives()).await.unwrap_or(false) {
+        if tokio::time::timeout(interval, is_alive()).await.unwrap_or(false) {
             notify(&[NotifyState::Watchdog]);
         } else {
-            tracing::error!("the program is stuck; systemd will end it");
+            tracing::error!("the program is unresponsive; systemd will restart it");
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(interval).await;
     }
 }
 
@@ -82,6 +80,6 @@ fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::debug!(%error, "systemd was not told");
+        tracing::debug!(%error, "cannot notify systemd");
     }
 }

@@ -1,46 +1,52 @@
-//! Many lines that say the same: the first is let through, then one in a while.
+//! Rate limiting of repeated log lines: the first one is written, then one per interval.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The least time between two lines that say the same.
+/// The minimum interval between two lines of the same kind.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How many different things are let through in that time.
-const KINDS: usize = 8;
+/// How many kinds of lines are usually written per interval.
+const MAX_KINDS: usize = 8;
 
-/// Keeps lines that others can cause at will from filling the log.
-#[derive(Debug, Default)]
-pub struct Throttle(Mutex<Vec<Kind>>);
-
-/// Lines that say the same.
+/// Keeps lines that others can cause in any number from filling the log.
 #[derive(Debug)]
-struct Kind {
-    what: u64,
+pub(crate) struct Throttle {
+    kinds: Mutex<Vec<LineKind>>,
+    max_kinds: usize,
+}
+
+#[derive(Debug)]
+struct LineKind {
+    /// A hash of the kind.
+    id: u64,
     last: Instant,
     left_out: u64,
 }
 
 impl Throttle {
-    /// One that has seen nothing.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
+    pub(crate) const fn new() -> Self {
+        Self::for_kinds(MAX_KINDS)
     }
 
-    /// Has a line written if it is due. `what` tells lines apart; the writer is told how many like
-    /// it were left out since the last one, if any.
-    pub fn pass(&self, what: impl Hash, write: impl FnOnce(Option<u64>)) {
-        let what = BuildHasherDefault::<DefaultHasher>::default().hash_one(what);
-        if let Some(left_out) = self.due(what, Instant::now()) {
+    /// Writes lines of at most so many kinds per interval.
+    pub(crate) const fn for_kinds(max_kinds: usize) -> Self {
+        Self { kinds: Mutex::new(Vec::new()), max_kinds }
+    }
+
+    /// Calls `write` if a line of this kind is due, with the number of lines left out since the last
+    /// one, if any.
+    pub(crate) fn pass(&self, kind: impl Hash, write: impl FnOnce(Option<u64>)) {
+        let id = BuildHasherDefault::<DefaultHasher>::default().hash_one(kind);
+        if let Some(left_out) = self.due(id, Instant::now()) {
             write(Some(left_out).filter(|count| *count > 0));
         }
     }
 
-    fn due(&self, what: u64, now: Instant) -> Option<u64> {
-        let is_due = |kind: &Kind| now.saturating_duration_since(kind.last) >= INTERVAL;
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kind) = kinds.iter_mut().find(|kind| kind.what == what) {
+    fn due(&self, id: u64, now: Instant) -> Option<u64> {
+        let is_due = |kind: &LineKind| now.saturating_duration_since(kind.last) >= INTERVAL;
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kind) = kinds.iter_mut().find(|kind| kind.id == id) {
             if !is_due(kind) {
                 kind.left_out += 1;
                 return None;
@@ -48,11 +54,11 @@ impl Throttle {
             kind.last = now;
             return Some(std::mem::take(&mut kind.left_out));
         }
-        if kinds.len() >= KINDS {
+        if kinds.len() >= self.max_kinds {
             let old = kinds.iter().position(is_due)?;
             kinds.swap_remove(old);
         }
-        kinds.push(Kind { what, last: now, left_out: 0 });
+        kinds.push(LineKind { id, last: now, left_out: 0 });
         Some(0)
     }
 }
@@ -62,13 +68,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_passes_and_then_one_in_a_while_with_the_count() {
+    fn the_first_line_is_written_and_then_one_per_interval_with_the_count() {
         let throttle = Throttle::new();
         let start = Instant::now();
-        let at = |what, seconds| throttle.due(what, start + Duration::from_secs(seconds));
+        let at = |id, seconds| throttle.due(id, start + Duration::from_secs(seconds));
         assert_eq!(at(1, 0), Some(0));
         assert_eq!((at(1, 1), at(1, 9)), (None, None));
-        assert_eq!(at(2, 9), Some(0), "something else is no repetition");
+        assert_eq!(at(2, 9), Some(0), "another kind");
         assert_eq!(at(1, 10), Some(2));
         assert_eq!((at(1, 19), at(2, 18)), (None, None));
         assert_eq!(at(1, 3_600), Some(1));
@@ -76,20 +82,20 @@ mod tests {
     }
 
     #[test]
-    fn however_much_they_differ_only_so_many_pass() {
+    fn the_number_of_kinds_per_interval_is_limited() {
         let throttle = Throttle::new();
         let start = Instant::now();
-        let passed = (0..1_000).filter(|what| throttle.due(*what, start).is_some());
-        assert_eq!(passed.count(), KINDS);
+        let passed = (0..1_000).filter(|id| throttle.due(*id, start).is_some());
+        assert_eq!(passed.count(), MAX_KINDS);
         assert_eq!(throttle.due(5_000, start + INTERVAL), Some(0));
     }
 
     #[test]
-    fn nothing_left_out_is_not_told() {
+    fn a_first_line_has_no_count() {
         let throttle = Throttle::new();
-        let mut told = Vec::new();
-        throttle.pass("same", |left_out| told.push(left_out));
-        throttle.pass("same", |left_out| told.push(left_out));
-        assert_eq!(told, [None]);
+        let mut lines = Vec::new();
+        throttle.pass("same", |left_out| lines.push(left_out));
+        throttle.pass("same", |left_out| lines.push(left_out));
+        assert_eq!(lines, [None]);
     }
 }

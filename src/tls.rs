@@ -1,11 +1,10 @@
-//! The one TLS stack: rustls with ring's cryptography.
+//! The TLS stack: rustls with ring.
 
-/// Makes ring the cryptography of every TLS connection of this process.
+/// Installs ring as the crypto provider of this process. Repeated calls have no effect.
 ///
-/// reqwest is built without a provider of its own, so that no second one is compiled in; it panics
-/// when none is installed, also for plain http. Call this before making a client, as often as you
-/// like: only the first call does something.
+/// reqwest is built without a provider, so that no second one is compiled in. Building a client
+/// panics if none is installed, even for plain http.
 pub fn install() {
-    // An error says that a provider is installed already, which is all that is wanted.
+    // Fails if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

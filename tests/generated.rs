@@ -23,7 +23,7 @@ fn files_below(root: &Path) -> BTreeSet<PathBuf> {
 fn committed_files_equal_generated_ones() {
     let committed = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fresh = tempfile::tempdir().expect("a folder");
-    convo::commands::generate::run(fresh.path()).expect("files are written");
+    convo::commands::generate::write_files(fresh.path()).expect("files are written");
     assert_eq!(files_below(committed), files_below(fresh.path()), "{HOW}");
     for file in files_below(fresh.path()) {
         let read = |root: &Path| fs::read(root.join(&file)).expect("a generated file");
@@ -38,8 +38,20 @@ fn every_shell_and_every_command_has_its_file() {
         assert!(committed.contains(&Path::new("completions").join(name)), "{name}");
     }
     for name in [
-        "", "-list", "-show", "-send", "-retry", "-serve", "-settle", "-migrate", "-sandbox",
+        "",
+        "-list",
+        "-show",
+        "-send",
+        "-retry",
+        "-serve",
+        "-settle",
+        "-migrate",
+        "-sandbox",
         "-openapi",
+        "-completion",
+        "-wait",
+        "-health",
+        "-help",
     ] {
         assert!(committed.contains(&PathBuf::from(format!("man/convo{name}.1"))), "{name}");
     }

@@ -1,4 +1,4 @@
-//! Whatever a stranger posts to the webhook: the signature check and the parser take any bytes.
+//! Fuzzes the webhook: signature verification and the parser must handle arbitrary bytes.
 //!
 //! `cargo +nightly fuzz run webhook fuzz/corpus/webhook tests/telnyx/events`
 
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let _ = Event::parse(data);
-    // The first lines stand for the headers, the rest is the body.
+    // The first two lines are the header values, the rest is the body.
     let mut parts = data.splitn(3, |byte| *byte == b'\n');
     let (time, signature) = (parts.next(), parts.next());
     let body = parts.next().unwrap_or_default();

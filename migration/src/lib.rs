@@ -1,25 +1,30 @@
-//! The schema of convo's database, one migration a file.
+//! The schema of convo's database, one migration per file.
 //!
-//! A migration is never edited once released, only followed by another: its file name is its name
-//! in the database. Each leaves the previous release working on the new schema: it only adds. One
-//! that takes something away that the previous release no longer uses, but an older one does, sets
-//! the row `needs` of `meta` to its own name: programs that do not know it then refuse the database.
+//! A released migration is never edited or renamed: its file name is its name in the database. A
+//! migration only adds, so that the previous release keeps working on the new schema. One that
+//! removes what the previous release no longer uses, but an older one does, sets the key `needs` in
+//! `meta` to its own name: programs that do not know it then refuse the database.
 
 pub use sea_orm_migration::prelude::*;
 
-mod m20261123_000001_threads;
-mod m20261124_000001_list_filters;
+mod m20261129_000003_schema;
 
-/// Every migration, in order.
+/// Migrations of development versions, before the first release. A database that has them was made
+/// with another schema and cannot be brought up to date.
+pub const UNRELEASED: &[&str] = &[
+    "m20261123_000001_threads",
+    "m20261124_000001_list_filters",
+    "m20261129_000001_schema",
+    "m20261129_000002_schema",
+];
+
+/// Runs the migrations, in order.
 #[derive(Debug)]
 pub struct Migrator;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(m20261123_000001_threads::Migration),
-            Box::new(m20261124_000001_list_filters::Migration),
-        ]
+        vec![Box::new(m20261129_000003_schema::Migration)]
     }
 }

@@ -1,27 +1,36 @@
-//! Which threads `list` prints, as it is typed.
+//! Filters of conversations.
 
 use clap::Args;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{
+    NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser,
+};
 
 use super::moment::{Moment, moment};
-use crate::domain::{Direction, Listing, PhoneNumber, Status, Timestamp};
+use crate::domain::{Direction, Listing, PhoneNumber, Selector, Status, Timestamp};
 use crate::output::{Zone, status};
 
-/// Which threads to list, and in which order.
+/// Which conversations to list, and in which order.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Filters")]
-pub struct FilterArgs {
-    /// Active since: 2h, 3d, a date, or an RFC 3339 time
+pub(crate) struct FilterArgs {
+    /// Only the conversation with this contact: a number or a full id
+    #[arg(long, value_name = "CONTACT", value_parser = NonEmptyStringValueParser::new())]
+    pub contact: Option<String>,
+    /// Active since: 2h, 3d, today, yesterday, 09:00, a date or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<Moment>,
-    /// Last message with this status; several separated by commas
+    /// Last active before this time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<Moment>,
+    /// Last message has this status; separate several with commas
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = statuses())]
     #[arg(hide_possible_values = true)]
-    pub status: Vec<Status>,
-    /// Last message inbound or outbound
-    #[arg(long, value_name = "WAY", value_parser = directions(), hide_possible_values = true)]
+    pub status: Vec<StatusWord>,
+    /// Last message is inbound or outbound
+    #[arg(long, value_name = "DIRECTION", value_parser = directions())]
+    #[arg(hide_possible_values = true)]
     pub direction: Option<Direction>,
-    /// Last message through this number of ours
+    /// Last message was sent from or to this number of yours
     #[arg(long, value_name = "NUMBER", value_parser = own_number)]
     pub number: Option<PhoneNumber>,
     /// Contact has opted out
@@ -33,12 +42,13 @@ pub struct FilterArgs {
 }
 
 impl FilterArgs {
-    /// What is asked for, at this moment and on this clock.
-    #[must_use]
-    pub fn listing(&self, now: Timestamp, zone: Zone) -> Listing {
+    /// The filters as of `now`; days begin in `zone`.
+    pub(crate) fn listing(&self, now: Timestamp, zone: Zone) -> Listing {
         Listing {
-            since: self.since.map(|since| since.on(now, zone)),
-            statuses: self.status.clone(),
+            since: self.since.map(|since| since.past(now, zone)),
+            until: self.until.map(|until| until.past(now, zone)),
+            contact: self.contact.as_deref().map(Selector::new),
+            statuses: self.status.iter().flat_map(|word| word.0.clone()).collect(),
             direction: self.direction,
             number: self.number.clone(),
             opted_out: self.opted_out,
@@ -47,8 +57,12 @@ impl FilterArgs {
     }
 }
 
-/// The words of the API; those that tables show are understood, too.
-fn statuses() -> impl TypedValueParser<Value = Status> {
+/// One word of `--status`: the statuses that it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatusWord(Vec<Status>);
+
+/// The API's words for statuses; those shown in tables are aliases.
+fn statuses() -> impl TypedValueParser<Value = StatusWord> {
     let value = |known: Status| {
         let (api, table) = (known.as_str(), status::word(known));
         let value = PossibleValue::new(api);
@@ -56,9 +70,11 @@ fn statuses() -> impl TypedValueParser<Value = Status> {
     };
     let find = |word: String| {
         let named = |known: &Status| known.as_str() == word || status::word(*known) == word;
-        Status::ALL.into_iter().find(named).ok_or("not a status")
+        let one = Status::ALL.into_iter().find(named).map(|status| vec![status]);
+        one.or_else(|| Status::group(&word)).map(StatusWord).ok_or("not a status")
     };
-    PossibleValuesParser::new(Status::ALL.map(value)).try_map(find)
+    let words = Status::ALL.map(value).into_iter().chain(["failed", "open"].map(Into::into));
+    PossibleValuesParser::new(words).try_map(find)
 }
 
 fn directions() -> impl TypedValueParser<Value = Direction> {

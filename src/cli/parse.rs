@@ -1,101 +1,137 @@
-//! From the words of a command line to a [`Cli`], or to a refusal in convo's own words.
+//! Parses a command line, and says in convo's own words what is wrong with it.
 
 use std::ffi::OsString;
-use std::time::Duration;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, Parser, ValueEnum};
 
-use super::{Cli, Command, SendArgs};
+use super::{PROGRAM, with_help};
 use crate::error::Error;
+use crate::output::{ColorChoice, Format};
 
-/// The formats of whoever reads JSON.
-const FORMS: [&str; 2] = ["json", "jsonl"];
+/// The formats that make errors JSON, too.
+const JSON_FORMATS: [&str; 2] = ["json", "jsonl"];
+
+/// A parsed command line.
+#[derive(Clone, Debug)]
+pub struct Parsed<C> {
+    /// The arguments.
+    pub cli: C,
+    /// Whether errors are to be printed as JSON.
+    pub json: bool,
+}
 
 /// Why there is no command to run.
 #[derive(Debug)]
-pub enum Refusal {
-    /// Help or the version was asked for, or no command was given: clap prints it.
+pub enum ParseError {
+    /// clap prints help or the version, as requested, or because there is no command.
     Show(clap::Error),
-    /// The arguments make no sense.
+    /// The arguments are invalid.
     Usage {
         /// What is wrong with them.
         error: Error,
-        /// Whether it is to be told as JSON.
+        /// Whether to print the error as JSON.
         json: bool,
     },
 }
 
-/// Understands a command line, the program's name first.
+/// Parses a command line that begins with the name of the program.
 ///
 /// # Errors
-/// [`Refusal`] when there is nothing to run.
-pub fn parse<T>(args: impl IntoIterator<Item = T>) -> Result<Cli, Refusal>
-where
-    T: Into<OsString>,
-{
+/// [`ParseError`] when there is nothing to run.
+pub fn parse<C: Parser>(
+    args: impl IntoIterator<Item = impl Into<OsString>>,
+) -> Result<Parsed<C>, ParseError> {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
-    let cli = Cli::try_parse_from(&args).map_err(|error| refusal(error, &args))?;
-    let escaped = args.iter().any(|arg| arg == "--");
-    match check(&cli, escaped) {
-        Ok(()) => Ok(cli),
-        Err(error) => Err(Refusal::Usage { error, json: cli.json_errors() }),
+    let mut program = with_help(C::command());
+    let parsed = program.try_get_matches_from_mut(&args);
+    let matches = parsed.map_err(|error| parse_error(error, &program, &args))?;
+    let json = requests_json(&matches);
+    let is_escaped = args.iter().any(|arg| arg == "--");
+    let wrong = inapplicable_option(&program, &matches)
+        .or_else(|| mistyped_option(&program, &matches).filter(|_| !is_escaped));
+    if let Some(error) = wrong {
+        return Err(ParseError::Usage { error, json });
+    }
+    match C::from_arg_matches(&matches) {
+        Ok(cli) => Ok(Parsed { cli, json }),
+        Err(error) => Err(parse_error(error.format(&mut program), &program, &args)),
     }
 }
 
-/// A span of time: a number with its unit, from seconds to weeks.
-pub(super) fn time_span(text: &str) -> Option<Duration> {
-    let unit = text.chars().next_back()?;
-    let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 24 * 3_600,
-        'w' => 7 * 24 * 3_600,
-        _ => return None,
-    };
-    Some(Duration::from_secs(count.saturating_mul(seconds)))
+/// When to use colour, as far as the words of a command line say. Help and the log need to know
+/// before or without a parsed command line.
+#[must_use]
+pub fn color_choice(args: &[OsString]) -> ColorChoice {
+    let words: Vec<_> = args.iter().take_while(|arg| *arg != "--").collect();
+    let separate =
+        words.windows(2).filter(|pair| pair[0] == "--color").map(|pair| pair[1].to_str());
+    let joined = words.iter().map(|word| word.to_str()?.strip_prefix("--color="));
+    let given = separate.chain(joined).flatten();
+    let choices = given.filter_map(|word| ColorChoice::from_str(word, false).ok());
+    choices.reduce(|_, later| later).unwrap_or_default()
 }
 
-fn refusal(error: clap::Error, args: &[OsString]) -> Refusal {
+/// Whether the command has been asked for JSON. Its options mean the same in every command.
+fn requests_json(matches: &ArgMatches) -> bool {
+    let Some((_, command)) = matches.subcommand() else { return false };
+    let flag = command.try_get_one::<bool>("json").ok().flatten();
+    let format = command.try_get_one::<Format>("format").ok().flatten();
+    flag.is_some_and(|json| *json) || format.is_some_and(|format| format.is_json())
+}
+
+/// Whether arguments that could not be parsed ask for JSON.
+fn words_request_json(args: &[OsString]) -> bool {
+    let words: Vec<_> = args.iter().take_while(|arg| *arg != "--").collect();
+    let is_json = |word: &OsString| word.to_str().is_some_and(|word| JSON_FORMATS.contains(&word));
+    let in_one_word = |word: &OsString| {
+        let format = word.to_str().and_then(|word| word.strip_prefix("--format="));
+        word == "--json" || format.is_some_and(|format| JSON_FORMATS.contains(&format))
+    };
+    words.iter().any(|word| in_one_word(word))
+        || words.windows(2).any(|pair| pair[0] == "--format" && is_json(pair[1]))
+}
+
+fn parse_error(error: clap::Error, program: &Command, args: &[OsString]) -> ParseError {
     match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Refusal::Show(error),
-        _ => Refusal::Usage { error: reworded(&error, args), json: wants_json(args) },
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ParseError::Show(error),
+        _ => ParseError::Usage {
+            error: reworded(&error, program, args),
+            json: words_request_json(args),
+        },
     }
 }
 
-/// Whether words that make no sense ask for JSON all the same.
-fn wants_json(args: &[OsString]) -> bool {
-    let words: Vec<_> = args.iter().take_while(|arg| *arg != "--").collect();
-    let is_format = |pair: &[&OsString]| {
-        pair[0] == "--format" && pair[1].to_str().is_some_and(|form| FORMS.contains(&form))
-    };
-    let in_one = |word: &OsString| {
-        let form = word.to_str().and_then(|word| word.strip_prefix("--format="));
-        word == "--json" || form.is_some_and(|form| FORMS.contains(&form))
-    };
-    words.iter().any(|word| in_one(word)) || words.windows(2).any(is_format)
-}
-
-/// clap's message without its frame: the first paragraph says what, the tips what to do.
-fn reworded(error: &clap::Error, args: &[OsString]) -> Error {
-    let told = error.render().to_string();
-    let lines = || told.lines().map(str::trim).filter(|line| !line.is_empty());
+/// clap's message without its frame: the first paragraph is the message, the tips are the hint.
+fn reworded(error: &clap::Error, program: &Command, args: &[OsString]) -> Error {
+    let command = args.iter().skip(1).find_map(|arg| program.find_subcommand(arg));
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
+        && let Some(name) = argument.strip_prefix("--")
+        && let Some(option) = program.get_arguments().find(|arg| arg.get_long() == Some(name))
+        && let Some(command) = command
+    {
+        return not_accepted(program, command, option);
+    }
+    let rendered = error.render().to_string();
+    let lines = || rendered.lines().map(str::trim).filter(|line| !line.is_empty());
     let is_end = |line: &&str| line.starts_with("Usage:") || line.starts_with("For more");
-    let what: Vec<_> = lines().take_while(|line| !is_end(line) && !is_tip(line)).collect();
+    let is_tip = |line: &&str| line.starts_with("tip: ");
+    let message: Vec<_> = lines().take_while(|line| !is_end(line) && !is_tip(line)).collect();
+    let message = message.join(" ");
     let tips: Vec<_> = lines().filter_map(|line| line.strip_prefix("tip: ")).collect();
-    let what = what.join(" ");
-    let hint = suggestion(error).unwrap_or_else(|| match tips.is_empty() {
-        true => see_help(args),
-        false => tips.join("; "),
+    let hint = suggestion(error).unwrap_or_else(|| match (tips.is_empty(), command) {
+        (false, _) => tips.join("; "),
+        (true, Some(command)) => format!("see '{PROGRAM} {} --help'", command.get_name()),
+        (true, None) => format!("see '{PROGRAM} --help'"),
     });
-    Error::invalid(what.strip_prefix("error: ").unwrap_or(&what)).hint(hint)
+    Error::invalid(message.strip_prefix("error: ").unwrap_or(&message)).hint(hint)
 }
 
-/// What was probably meant. clap names the likeliest last.
+/// clap's guess at what was meant; of several, the last is the most likely.
 fn suggestion(error: &clap::Error) -> Option<String> {
     use ContextKind::{SuggestedArg, SuggestedSubcommand, SuggestedValue};
     let kinds = [SuggestedSubcommand, SuggestedArg, SuggestedValue];
@@ -107,301 +143,91 @@ fn suggestion(error: &clap::Error) -> Option<String> {
     Some(format!("did you mean '{meant}'?"))
 }
 
-fn is_tip(line: &str) -> bool {
-    line.starts_with("tip: ")
-}
-
-fn see_help(args: &[OsString]) -> String {
-    use clap::CommandFactory;
-    let cli = Cli::command();
-    let named = |arg: &OsString| cli.find_subcommand(arg).map(clap::Command::get_name);
-    match args.iter().skip(1).find_map(named) {
-        Some(command) => format!("'convo {command} --help' shows how it is used"),
-        None => "'convo --help' shows the commands".to_owned(),
-    }
-}
-
-/// What clap cannot say.
-fn check(cli: &Cli, escaped: bool) -> Result<(), Error> {
-    let own_work = match &cli.command {
-        Command::Serve(_) => Some("serve"),
-        Command::Settle => Some("settle"),
-        Command::Migrate => Some("migrate"),
-        Command::Copy(_) => Some("copy"),
-        Command::Sandbox(_) => Some("sandbox"),
-        Command::Openapi => Some("openapi"),
-        Command::Generate(_) => Some("generate"),
-        Command::Send(send) if !escaped => refuse_misspelt_option(send).map(|()| None)?,
-        Command::List(_) | Command::Show(_) | Command::Send(_) | Command::Retry(_) => None,
+/// Refuses an option of the program, given before the command, that this command does not have.
+fn inapplicable_option(program: &Command, matches: &ArgMatches) -> Option<Error> {
+    let command = program.find_subcommand(matches.subcommand_name()?)?;
+    let is_given = |option: &&Arg| {
+        matches.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
     };
-    if matches!(cli.command, Command::Copy(_)) && cli.global.sandbox {
-        return Err(Error::invalid("convo copy takes no --sandbox")
-            .hint("leave it out: a copy of a sandbox database is one, too"));
-    }
-    if cli.global.server.is_none() {
-        return Ok(());
-    }
-    match own_work {
-        Some(command) => {
-            let what = format!("convo {command} works on this machine and takes no --server");
-            Err(Error::invalid(what).hint("leave out --server"))
-        }
-        // Whoever asks for play must not reach real phones through a server that is not playing.
-        None if cli.global.sandbox => {
-            let what = "--sandbox and --server exclude each other";
-            Err(Error::invalid(what).hint("start the server itself with --sandbox"))
-        }
-        None => Ok(()),
-    }
+    let mut given = program.get_arguments().filter(is_given);
+    let option = given.find(|option| !accepts(command, option))?;
+    Some(not_accepted(program, command, option))
 }
 
-/// A text may begin with a hyphen, but a slip in an option must not be sent to somebody's phone.
-fn refuse_misspelt_option(send: &SendArgs) -> Result<(), Error> {
-    let Some(typed) = send.text.as_deref().and_then(|text| text.strip_prefix("--")) else {
-        return Ok(());
-    };
-    let name = typed.split('=').next().unwrap_or_default();
-    if name.is_empty() || name.contains(char::is_whitespace) {
-        return Ok(());
-    }
-    match options_of_send().find(|option| is_slip(name, option)) {
-        Some(option) => Err(Error::invalid(format!("'--{typed}' is no option of convo send"))
-            .hint(format!("write --{option}; to send it as a text, put -- before it"))),
-        None => Ok(()),
-    }
+fn accepts(command: &Command, option: &Arg) -> bool {
+    command.get_arguments().any(|own| own.get_id() == option.get_id())
 }
 
-fn options_of_send() -> impl Iterator<Item = String> {
-    use clap::CommandFactory;
-    let mut cli = Cli::command();
-    cli.build();
-    let send = cli.find_subcommand("send").cloned().unwrap_or_default();
-    let names: Vec<_> =
-        send.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned).collect();
-    names.into_iter()
+fn not_accepted(program: &Command, command: &Command, option: &Arg) -> Error {
+    let name = option.get_long().unwrap_or_default();
+    let others = program.get_subcommands().filter(|command| accepts(command, option));
+    let others: Vec<_> = others.map(Command::get_name).collect();
+    Error::invalid(format!("{PROGRAM} {} does not accept --{name}", command.get_name()))
+        .hint(format!("leave it out; the commands that accept it are {}", others.join(", ")))
 }
 
-/// Whether a word is an option's name with its end missing or one letter wrong.
-fn is_slip(typed: &str, option: &str) -> bool {
-    let begins = typed.len() >= 3 && option.starts_with(typed);
-    begins || within_one_edit(&typed.to_lowercase(), option)
+/// Refuses a text that is probably a mistyped option: a text may begin with a hyphen, but a typo
+/// must not be sent to somebody's phone.
+fn mistyped_option(program: &Command, matches: &ArgMatches) -> Option<Error> {
+    let (name, given) = matches.subcommand()?;
+    let command = program.find_subcommand(name)?;
+    let texts = command.get_positionals().filter(|text| text.is_allow_hyphen_values_set());
+    let mut texts = texts.filter_map(|text| given.get_one::<String>(text.get_id().as_str()));
+    let typed = texts.find_map(|text| text.strip_prefix("--"))?;
+    let word = typed.split('=').next().filter(|word| !word.contains(char::is_whitespace))?;
+    let mut options = command.get_arguments().filter_map(Arg::get_long);
+    let option = options.find(|option| !word.is_empty() && is_typo(word, option))?;
+    Some(
+        Error::invalid(format!("'--{typed}' is not an option of {PROGRAM} {name}"))
+            .hint(format!("did you mean --{option}? To send it as a text, put -- before it")),
+    )
 }
 
-fn within_one_edit(a: &str, b: &str) -> bool {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let same_start = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
-    let (a, b) = (&a[same_start..], &b[same_start..]);
-    match (a, b) {
-        ([], []) => true,
-        ([_, after_a @ ..], [_, after_b @ ..]) if after_a == after_b => true,
-        ([_, after_a @ ..], b) if after_a == b => true,
-        (a, [_, after_b @ ..]) if a == after_b => true,
-        // Two neighbours in the wrong order.
-        ([x, y, after_a @ ..], [v, w, after_b @ ..]) => (x, y) == (w, v) && after_a == after_b,
-        _ => false,
-    }
+/// Whether a word is the beginning of an option's name, or differs from it by one letter or by the
+/// order of two.
+fn is_typo(typed: &str, option: &str) -> bool {
+    let is_beginning = typed.len() >= 3 && option.starts_with(typed);
+    is_beginning || strsim::osa_distance(&typed.to_lowercase(), option) <= 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::PrintArgs;
-    use crate::domain::Timestamp;
-    use crate::error::Code;
-    use crate::output::{ColorChoice, Format};
-    use clap::CommandFactory;
 
-    const TO: &str = "+12125551234";
-
-    fn run(line: &[&str]) -> Result<Cli, Refusal> {
-        parse(std::iter::once("convo").chain(line.iter().copied()))
-    }
-
-    fn send(line: &[&str]) -> SendArgs {
-        match run(&[&["send"], line].concat()).expect("a good command line").command {
-            Command::Send(send) => send,
-            other => panic!("{other:?}"),
+    #[test]
+    fn a_typo_is_one_edit_or_a_missing_end() {
+        for typed in ["dryrun", "dry_run", "dyr-run", "dry-runn", "DRY-RUN", "dry-", "dry-run"] {
+            assert!(is_typo(typed, "dry-run"), "{typed}");
         }
-    }
-
-    fn refused(line: &[&str]) -> (Error, bool) {
-        match run(line).expect_err("must be refused") {
-            Refusal::Usage { error, json } => (error, json),
-            Refusal::Show(error) => panic!("{error}"),
+        for typed in ["hello", "dr", "drrun", "ydr-run", "run"] {
+            assert!(!is_typo(typed, "dry-run"), "{typed}");
         }
     }
 
     #[test]
-    fn the_definition_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_text_may_begin_with_a_hyphen_and_options_still_work() {
-        for (line, text) in [
-            (&[TO, "Hello"][..], "Hello"),
-            (&[TO, "- milk\n- eggs"], "- milk\n- eggs"),
-            (&[TO, "-1"], "-1"),
-            (&[TO, "--"], ""),
-            (&[TO, "--hello"], "--hello"),
-            (&[TO, "-- cut here --"], "-- cut here --"),
-            (&[TO, "--", "--json"], "--json"),
-            (&["--", TO, "--dryrun"], "--dryrun"),
-        ] {
-            let args = send(line);
-            assert_eq!(args.text.as_deref().unwrap_or_default(), text, "{line:?}");
-            assert!(args.to == TO && !args.dry_run && !args.json, "{args:?}");
+    fn words_choose_the_colour() {
+        let choice =
+            |line: &str| color_choice(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for line in ["--color never --help", "send -h --color=never", "list --color never"] {
+            assert_eq!(choice(line), ColorChoice::Never, "{line}");
         }
-        for line in
-            [[TO, "--dry-run", "-x y"], [TO, "-x y", "--dry-run"], ["--dry-run", TO, "-x y"]]
-        {
-            let args = send(&line);
-            assert_eq!((args.dry_run, args.text.as_deref()), (true, Some("-x y")), "{line:?}");
+        assert_eq!(choice("list --color=always"), ColorChoice::Always);
+        for line in ["list", "list --color", "list --color red", "send x -- --color=never"] {
+            assert_eq!(choice(line), ColorChoice::Auto, "{line}");
         }
     }
 
     #[test]
-    fn a_misspelt_option_is_not_sent() {
-        for (typed, meant) in [
-            ("--dryrun", "--dry-run"),
-            ("--dry_run", "--dry-run"),
-            ("--dyr-run", "--dry-run"),
-            ("--idempotency=k", "--idempotency-key"),
-            ("--JSON", "--json"),
-            ("--form", "--from"),
-            ("--sand", "--sandbox"),
-        ] {
-            let (error, _) = refused(&["send", TO, typed]);
-            assert!(
-                error.hint_text().is_some_and(|hint| hint.contains(meant)),
-                "{typed}: {error:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_option_of_send_arrives() {
-        let line = [
-            TO,
-            "Hi",
-            "--from",
-            "+15551234567",
-            "--media",
-            "https://a/1",
-            "--media",
-            "https://a/2",
-            "--subject",
-            "s",
-            "--at",
-            "2026-11-22T15:00:00+02:00",
-            "--idempotency-key",
-            "k",
-            "--no-retry",
-            "--despite-opt-out",
-            "--json",
-        ];
-        let args = send(&line);
-        assert_eq!(args.media, ["https://a/1", "https://a/2"]);
-        assert_eq!(args.at, Timestamp::parse("2026-11-22T13:00:00Z"));
-        assert_eq!(
-            (args.from.as_deref(), args.subject.as_deref()),
-            (Some("+15551234567"), Some("s"))
-        );
-        assert_eq!(args.idempotency_key.as_deref(), Some("k"));
-        assert!(args.no_retry && args.despite_opt_out && args.json && !args.dry_run);
-    }
-
-    #[test]
-    fn forms_and_extents() {
-        let print = |line: &[&str]| match run(line).expect("a good command line").command {
-            Command::List(list) => list.print,
-            Command::Show(show) => show.print,
-            other => panic!("{other:?}"),
+    fn words_ask_for_json_unless_they_stand_after_the_last_option() {
+        let asks = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(OsString::from).collect();
+            words_request_json(&words)
         };
-        assert_eq!(print(&["list"]), PrintArgs::default());
-        assert_eq!(print(&["list", "--json"]).asked(), Some(Format::Json));
-        assert_eq!(print(&["show", TO, "--format", "csv"]).asked(), Some(Format::Csv));
-        assert_eq!(print(&["list", "--limit", "7"]).limit, Some(7));
-        assert!(print(&["show", "e6f70819", "--all"]).all);
-        for line in [
-            &["list", "--limit", "0"][..],
-            &["list", "--limit", "-1"],
-            &["list", "--limit", "1", "--all"],
-            &["list", "--json", "--format", "csv"],
-            &["list", "--format", "lines"],
-            &["show"],
-            &["show", ""],
-        ] {
-            assert_eq!(refused(line).0.code(), Code::InvalidRequest, "{line:?}");
+        for line in ["sned x --json", "list --format json", "list --format=jsonl --limt"] {
+            assert!(asks(line), "{line}");
         }
-    }
-
-    #[test]
-    fn global_options_stand_anywhere_but_have_their_place() {
-        let before = run(&["--server", "http://h:1/", "--color", "never", "list"]);
-        let after = run(&["list", "--server", "http://h:1", "--color=never"]);
-        for cli in [before, after] {
-            let cli = cli.expect("a good command line");
-            assert_eq!(cli.global.server.as_deref(), Some("http://h:1"));
-            assert_eq!(cli.global.color, ColorChoice::Never);
+        for line in ["send x -- --json", "list --format csv", "list --format", "list json"] {
+            assert!(!asks(line), "{line}");
         }
-        for command in ["serve", "settle", "migrate", "sandbox"] {
-            let (error, _) = refused(&[command, "--server", "http://h:1"]);
-            assert!(error.to_string().contains("takes no --server"), "{error}");
-        }
-        let (error, _) = refused(&["--sandbox", "--server", "http://h:1", "list"]);
-        assert!(error.to_string().contains("exclude each other"), "{error}");
-        assert!(run(&["serve", "--sandbox", "--listen", "[::1]:0"]).is_ok());
-    }
-
-    #[test]
-    fn values_are_judged_with_an_example() {
-        for (line, example) in [
-            (&["list", "--server", "localhost:5000"][..], "http://127.0.0.1:5000"),
-            (&["serve", "--listen", "5000"], "127.0.0.1:5000"),
-            (&["serve", "--listen", "::1:5000"], "[::1]:5000"),
-            (&["send", TO, "Hi", "--at", "2026-11-22 15:00"], "2026-11-22T15:00:00+02:00"),
-        ] {
-            let (error, _) = refused(line);
-            assert!(error.to_string().contains(example), "{line:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn mistakes_get_a_suggestion_in_our_own_words() {
-        let (error, json) = refused(&["sned", TO, "--json"]);
-        assert_eq!(error.to_string(), "unrecognized subcommand 'sned'");
-        assert_eq!(error.hint_text(), Some("did you mean 'send'?"));
-        assert!(json);
-        for (line, meant) in [
-            (&["shwo", TO][..], "'show'"),
-            (&["list", "--limt", "3"], "'--limit'"),
-            (&["list", "--format", "jsonn"], "'json'"),
-        ] {
-            let hint = refused(line).0.hint_text().map(str::to_owned);
-            assert_eq!(hint, Some(format!("did you mean {meant}?")), "{line:?}");
-        }
-        let (error, json) = refused(&["send"]);
-        assert_eq!(error.to_string(), "the following required arguments were not provided: <TO>");
-        assert_eq!(error.hint_text(), Some("'convo send --help' shows how it is used"));
-        assert!(!json);
-    }
-
-    #[test]
-    fn help_and_version_are_shown() {
-        for (line, code) in [(&["--help"][..], 0), (&["send", "-h"], 0), (&["-V"], 0), (&[], 2)] {
-            match run(line) {
-                Err(Refusal::Show(shown)) => assert_eq!(shown.exit_code(), code, "{line:?}"),
-                other => panic!("{line:?}: {other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn json_is_for_errors_too() {
-        let json = |line: &[&str]| run(line).expect("a good command line").json_errors();
-        assert!(json(&["list", "--json"]) && json(&["show", TO, "--format", "jsonl"]));
-        assert!(json(&["send", TO, "Hi", "--json"]));
-        assert!(!json(&["list", "--format", "csv"]) && !json(&["migrate"]));
     }
 }

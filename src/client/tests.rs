@@ -1,4 +1,4 @@
-//! The client against answers that a server, a proxy or another program may give.
+//! The client against responses of servers, proxies and other programs.
 
 use std::time::Duration;
 
@@ -7,14 +7,23 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::domain::Timestamp;
+use crate::domain::SendRequest;
 
 const KEY: &str = "order-17";
 const NUMBER: &str = "+12125551234";
 
-/// A server that gives one connection one answer, byte for byte, and hangs up. Its handle ends
-/// with the request it got.
-async fn answer(raw: impl Into<String>) -> (Client, JoinHandle<String>) {
+fn key() -> IdempotencyKey {
+    IdempotencyKey::parse(KEY).expect("a good key")
+}
+
+fn draft(to: &str) -> Draft {
+    let request = SendRequest { message: Some("Hi".into()), ..SendRequest::default() };
+    Draft::new(to, request).expect("a good request")
+}
+
+/// A server that writes a response to one connection, byte for byte, and closes it. Its handle
+/// returns the request.
+async fn respond(raw: impl Into<String>) -> (Client, JoinHandle<String>) {
     let raw = raw.into();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -22,17 +31,17 @@ async fn answer(raw: impl Into<String>) -> (Client, JoinHandle<String>) {
     let request = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let mut request = Vec::new();
-        while !is_whole(&request) {
+        while !is_complete(&request) {
             let read = stream.read_buf(&mut request).await.expect("a request");
-            assert_ne!(read, 0, "the client hung up early");
+            assert_ne!(read, 0, "the client disconnected early");
         }
-        stream.write_all(raw.as_bytes()).await.expect("an answer");
+        stream.write_all(raw.as_bytes()).await.expect("a response");
         String::from_utf8(request).expect("a readable request")
     });
     (client.expect("a client"), request)
 }
 
-fn is_whole(request: &[u8]) -> bool {
+fn is_complete(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
@@ -49,17 +58,17 @@ fn json(status: &str, body: &str) -> String {
 }
 
 async fn listing(raw: impl Into<String>) -> Error {
-    let (client, _server) = answer(raw).await;
+    let (client, _server) = respond(raw).await;
     client.list(&Listing::default(), None, 10).await.expect_err("a failure")
 }
 
 async fn sending(raw: impl Into<String>) -> Error {
-    let (client, _server) = answer(raw).await;
-    client.send(NUMBER, &SendRequest::default(), Some(KEY)).await.expect_err("a failure")
+    let (client, _server) = respond(raw).await;
+    client.send(&draft(NUMBER), Some(&key())).await.expect_err("a failure")
 }
 
-/// An address at which nobody listens.
-async fn nobody() -> Client {
+/// A client of an address where nothing listens.
+async fn unreachable() -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     drop(listener);
@@ -78,12 +87,11 @@ fn message(status: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_send_carries_token_key_and_body() {
-    let (client, server) = answer(json("201 Created", &message("queued"))).await;
-    let request = SendRequest { message: Some("Hi".into()), ..SendRequest::default() };
-    let sent = client.send("+1 212 555 1234", &request, None).await.expect("sent");
+async fn a_send_has_the_token_the_key_and_the_body() {
+    let (client, server) = respond(json("201 Created", &message("queued"))).await;
+    let sent = client.send(&draft("+1 212 555 1234"), None).await.expect("sent");
     let written = server.await.expect("a request");
-    assert!(written.starts_with("POST /conversations/%2B1%20212%20555%201234/send HTTP/1.1\r\n"));
+    assert!(written.starts_with("POST /conversations/%2B12125551234/send HTTP/1.1\r\n"));
     for line in [
         "authorization: Bearer t0ken",
         "content-type: application/json",
@@ -96,15 +104,15 @@ async fn a_send_carries_token_key_and_body() {
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_told_by_the_server_is_an_answer() {
-    let (client, _server) = answer(json("202 Accepted", &message("unknown"))).await;
-    let sent = client.send(NUMBER, &SendRequest::default(), Some(KEY)).await.expect("an answer");
+async fn an_unknown_outcome_reported_by_the_server_is_a_result() {
+    let (client, _server) = respond(json("202 Accepted", &message("unknown"))).await;
+    let sent = client.send(&draft(NUMBER), Some(&key())).await.expect("a response");
     assert_eq!(sent.message.status.as_str(), "unknown");
-    assert_eq!(sent.idempotency_key, KEY);
+    assert_eq!(sent.idempotency_key, key());
 }
 
 #[tokio::test]
-async fn the_servers_refusals_are_told_as_they_would_be_here() {
+async fn errors_of_the_server_are_the_same_as_local_ones() {
     let opted_out = r#"{"error":"the contact has opted out","code":"opted_out","hint":"wait"}"#;
     let error = sending(json("403 Forbidden", opted_out)).await;
     assert_eq!((error.code(), error.exit_code()), (Code::OptedOut, 7));
@@ -118,17 +126,17 @@ async fn the_servers_refusals_are_told_as_they_would_be_here() {
     assert_eq!((error.code(), error.extra().retry_after), (Code::RateLimited, Some(7)));
 
     let missing = r#"{"error":"Conversation not found","code":"conversation_not_found"}"#;
-    let (client, _server) = answer(json("404 Not Found", missing)).await;
+    let (client, _server) = respond(json("404 Not Found", missing)).await;
     let error = client.find(&Selector::new("+1")).await.expect_err("no such thread");
     assert_eq!(error.exit_code(), 3);
 }
 
 #[tokio::test]
-async fn nobody_there_means_nothing_was_sent() {
-    let client = nobody().await;
+async fn an_unreachable_server_means_that_nothing_was_sent() {
+    let client = unreachable().await;
     for error in [
-        client.list(&Listing::default(), None, 1).await.expect_err("nobody"),
-        client.send(NUMBER, &SendRequest::default(), None).await.expect_err("nobody"),
+        client.list(&Listing::default(), None, 1).await.expect_err("unreachable"),
+        client.send(&draft(NUMBER), None).await.expect_err("unreachable"),
     ] {
         assert_eq!((error.code(), error.exit_code()), (Code::ServerUnreachable, 5));
         assert!(error.to_string().contains("http://127.0.0.1:"), "{error}");
@@ -137,7 +145,7 @@ async fn nobody_there_means_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_5_for_reading_and_9_for_a_send() {
+async fn an_incomplete_response_is_5_for_a_read_and_9_for_a_send() {
     for raw in [
         "",
         "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[",
@@ -153,7 +161,7 @@ async fn an_answer_that_breaks_off_is_5_for_reading_and_9_for_a_send() {
 }
 
 #[tokio::test]
-async fn another_program_is_not_taken_for_convo() {
+async fn another_program_is_not_mistaken_for_convo() {
     let page = http("200 OK", "text/html", "<html>It works!</html>");
     let error = listing(page.as_str()).await;
     assert_eq!((error.code(), error.exit_code()), (Code::ServerMismatch, 4));
@@ -165,14 +173,14 @@ async fn another_program_is_not_taken_for_convo() {
 }
 
 #[tokio::test]
-async fn a_proxy_without_its_server_is_5_for_reading_and_9_for_a_send() {
+async fn a_proxy_without_its_server_is_5_for_a_read_and_9_for_a_send() {
     let page = http("502 Bad Gateway", "text/html", "<html>502</html>");
     assert_eq!(listing(page.as_str()).await.exit_code(), 5);
     assert_eq!(sending(page).await.exit_code(), 9);
 }
 
 #[tokio::test]
-async fn a_refused_token_names_its_variable() {
+async fn a_refused_token_is_hinted_at_by_its_variable() {
     let error = listing(http("401 Unauthorized", "text/html", "<html>no</html>")).await;
     assert_eq!((error.code(), error.exit_code()), (Code::Unauthorized, 4));
     assert!(error.hint_text().is_some_and(|hint| hint.contains("CONVO_API_TOKEN")));
@@ -186,7 +194,7 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn a_newer_servers_words_are_passed_on() {
+async fn an_unknown_error_of_a_newer_server_is_passed_on() {
     let body = r#"{"error":"the moon is full","code":"full_moon"}"#;
     let error = listing(json("400 Bad Request", body)).await;
     assert_eq!(error.code(), Code::ServerMismatch);
@@ -195,46 +203,27 @@ async fn a_newer_servers_words_are_passed_on() {
 }
 
 #[tokio::test]
-async fn names_that_would_be_another_address_are_not_asked_for() {
-    let client = nobody().await;
+async fn names_that_would_change_the_path_are_not_requested() {
+    let client = unreachable().await;
     for name in ["", ".", ".."] {
         let error = client.find(&Selector::new(name)).await.expect_err("no such thread");
         assert_eq!(error.code(), Code::ConversationNotFound, "{name}");
-        let error = client.send(name, &SendRequest::default(), None).await.expect_err("no number");
-        assert_eq!(error.code(), Code::InvalidNumber, "{name}");
     }
 }
 
 #[tokio::test]
-async fn windows_travel_as_parameters() {
-    let id = Uuid::from_u128(7);
-    let query = |window| {
-        let pairs = window_query(window, 10).into_iter();
-        pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
-    };
-    assert_eq!(query(Window::Newest { before: None, limit: 10 }), "limit=10");
-    let before = "limit=10&before=00000000-0000-0000-0000-000000000007";
-    let place = Some(Place::Message(id));
-    assert_eq!(query(Window::Newest { before: place, limit: 10 }), before);
-    let time = Some(Place::Time(Timestamp::from_micros(0)));
-    let before = "limit=10&before=1970-01-01T00:00:00.000000Z";
-    assert_eq!(query(Window::Newest { before: time, limit: 10 }), before);
-    let beginning = "limit=10&after=00000000-0000-0000-0000-000000000000";
-    assert_eq!(query(Window::Oldest { after: None, limit: 10 }), beginning);
-}
-
-#[tokio::test]
-async fn a_silent_server_is_left_in_time() {
+async fn a_silent_server_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let client = Client::new(&format!("http://{address}"), None).expect("a client");
     let wait = Duration::from_millis(50);
     let request = client.http.get(client.address.join(&["messages"])).timeout(wait);
-    let asked = client.exchange::<Vec<Message>>(request).await.expect_err("silence");
-    assert_eq!(asked.exit_code(), 5);
-    let post = client.post_send(NUMBER, &SendRequest::default()).expect("a request").timeout(wait);
-    let exchange = Exchange::sending(client.address.as_str(), KEY);
-    let error = exchange.run::<Message>(post).await.expect_err("silence");
+    let error = client.run::<Vec<Message>>(request).await.expect_err("a timeout");
+    assert_eq!(error.exit_code(), 5);
+    let post = client.post_send(&draft(NUMBER)).timeout(wait);
+    let key = key();
+    let exchange = Exchange::send(client.address.as_str(), &key);
+    let error = exchange.run::<Message>(post).await.expect_err("a timeout");
     assert_eq!(error.exit_code(), 9);
     drop(listener);
 }
@@ -243,7 +232,6 @@ async fn a_silent_server_is_left_in_time() {
 fn the_token_is_never_shown() {
     let client = Client::new("http://localhost:1", Some(&Secret::new("t0ken"))).expect("a client");
     assert!(!format!("{client:?}").contains("t0ken"));
-    let broken =
-        Client::new("http://localhost:1", Some(&Secret::new("a\nb"))).expect_err("refused");
-    assert_eq!(broken.exit_code(), 4);
+    let error = Client::new("http://localhost:1", Some(&Secret::new("a\nb"))).expect_err("refused");
+    assert_eq!(error.exit_code(), 4);
 }

@@ -1,81 +1,152 @@
-//! `convo copy`: everything from one database into another.
+//! `convo copy`: copies a whole database into another.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 
-use super::Stop;
-use crate::cli::CopyArgs;
+use super::context::Context;
+use super::print::{finish_write, stdout};
+use crate::cli::{Group, HelpText, JsonArgs, LocalArgs};
 use crate::config::Config;
 use crate::error::Error;
 use crate::output::json;
 use crate::store::Location;
-use crate::store::copy::{self, Copied, Progress, Released, Stage};
+use crate::store::copy::{self, CopiedTable, Progress, Released, Stage};
 
-/// How often the bar is drawn, times a second.
+/// Redraws of the progress bar per second.
 const FRAMES: u8 = 10;
 
-/// Copies, or gives a copy up. The tables are told on `out`, once both databases are the same; one
-/// line for people on `talk`.
-///
-/// # Errors
-/// When one of the databases is not fit for it or fails, or both differ in the end.
-pub async fn run(
-    args: &CopyArgs,
-    config: &Config,
-    directory: &Path,
-    out: &mut impl Write,
-    talk: &mut impl Write,
-) -> Result<(), Error> {
-    let from = Location::parse(&args.from, directory)?;
-    if args.release {
-        let released = copy::release(&from).await?;
-        let _ = writeln!(talk, "{}", told(&from, &released));
-        return Ok(());
-    }
-    let to = match &args.to {
-        Some(to) => Location::parse(to, directory)?,
-        None => config.database.clone(),
-    };
-    let since = Instant::now();
-    let bar = Bar::new(io::stderr().is_terminal());
-    let copied = copy::copy(&from, &to, &mut |progress| bar.show(progress)).await;
-    bar.clear();
-    let tables = copied?;
-    let rows: u64 = tables.iter().map(|table| table.rows).sum();
-    let summary = Summary { from: &from, to: &to, rows, seconds: since.elapsed(), tables: &tables };
-    let printed = if args.json { json::write_line(out, &summary) } else { print(out, &tables) };
-    super::settle(printed.and_then(|()| out.flush()).map_err(Stop::from))?;
-    if !args.json {
-        let _ = writeln!(
-            talk,
-            "copied {rows} rows in {:.1} s and compared them; {from} takes no more changes: \
-             set DATABASE_URL to {to}",
-            summary.seconds.as_secs_f64()
-        );
-    }
-    Ok(())
+/// Copy a whole database into another, SQLite or PostgreSQL
+#[derive(Args, Clone, Debug)]
+#[command(add = Group::More, add = HELP, after_help = HELP.examples)]
+pub(super) struct CopyArgs {
+    /// The database to copy, written as in DATABASE_URL
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    from: String,
+    /// The empty database to copy it to [default: DATABASE_URL]
+    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with = "release")]
+    to: Option<String>,
+    /// Make FROM writable again, to abandon the copy or to go back to the old database
+    #[arg(long)]
+    release: bool,
+    #[command(flatten)]
+    pub local: LocalArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
-/// What a program is told.
+const HELP: HelpText = HelpText {
+    examples: "\
+Examples:
+  convo copy sqlite:///conversations.db postgresql://convo@db.example/convo
+  DATABASE_URL_FILE=url.txt convo copy sqlite:///conversations.db
+  convo copy --release sqlite:///conversations.db",
+    description: "\
+FROM is read-only from the start of the copy: servers return 503, so that Telnyx redelivers its \
+webhooks, and commands that would change it fail. It can still be read. If the copy is interrupted, \
+run the same command again to resume it. At the end, TO is read again and compared with FROM row by \
+row; only then can TO be opened.
+
+Afterwards FROM stays read-only, so that nothing is written to the old database by mistake. convo \
+copy --release makes it writable again, or abandons an unfinished copy. TO must be empty: nothing in \
+it is overwritten.
+
+A password in a URL on the command line is refused, because every user of the machine can see it. \
+Leave it out of the URL and put it into ~/.pgpass, or give TO through DATABASE_URL or \
+DATABASE_URL_FILE.",
+    output: "\
+One table per line, its fields separated by TAB:
+
+  table  rows  sha256
+
+sha256 covers every value of every row and is the same for both databases. With --json, an object \
+with from, to, rows, seconds and tables. On a terminal, standard error shows the progress.",
+};
+
+impl CopyArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
+        self.refuse_password(&context.directory)?;
+        context.config.require_database()?;
+        context.block_on(async {
+            let from = Location::parse(&self.from, &context.directory)?;
+            if self.release {
+                let released = copy::release(&from).await?;
+                let _ = writeln!(io::stderr(), "{}", describe(&from, &released));
+                return Ok(());
+            }
+            self.copy(&from, &self.destination(&context.config, &context.directory)?).await
+        })
+    }
+
+    /// Refuses a password among the arguments: every user of the machine can see them.
+    fn refuse_password(&self, directory: &Path) -> Result<(), Error> {
+        for (name, url) in [("FROM", Some(&self.from)), ("TO", self.to.as_ref())] {
+            let Some(url) = url else { continue };
+            if Location::parse(url, directory).is_ok_and(|location| location.has_password()) {
+                let what = format!("{name} contains a password, which ps shows to every user");
+                return Err(Error::invalid(what).hint(
+                    "leave it out of the URL: put it into ~/.pgpass or PGPASSWORD, or give TO \
+                     through DATABASE_URL_FILE",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn destination(&self, config: &Config, directory: &Path) -> Result<Location, Error> {
+        match &self.to {
+            Some(to) => Location::parse(to, directory),
+            None => config.database(),
+        }
+    }
+
+    /// Copies, then prints the tables on standard output and one line for people on standard error.
+    async fn copy(&self, from: &Location, to: &Location) -> Result<(), Error> {
+        let start = Instant::now();
+        let bar = Bar::new(io::stderr().is_terminal());
+        let copied = copy::copy(from, to, &mut |progress| bar.show(progress)).await;
+        bar.clear();
+        let tables = copied?;
+        let rows: u64 = tables.iter().map(|table| table.rows).sum();
+        let summary = Summary { from, to, rows, seconds: start.elapsed(), tables: &tables };
+        let mut out = stdout();
+        let written = if self.json.json {
+            json::write_line(&mut out, &summary)
+        } else {
+            write_tables(&mut out, &tables)
+        };
+        finish_write(written.and_then(|()| out.flush()))?;
+        if !self.json.json {
+            let seconds = summary.seconds.as_secs_f64();
+            let _ = writeln!(
+                io::stderr(),
+                "copied {rows} rows in {seconds:.1} s and compared them; {from} is now read-only: \
+                 set DATABASE_URL to {to}",
+            );
+        }
+        Ok(())
+    }
+}
+
 #[derive(Serialize)]
 struct Summary<'a> {
-    #[serde(serialize_with = "shown")]
+    #[serde(serialize_with = "without_password")]
     from: &'a Location,
-    #[serde(serialize_with = "shown")]
+    #[serde(serialize_with = "without_password")]
     to: &'a Location,
     rows: u64,
     #[serde(serialize_with = "seconds")]
     seconds: Duration,
-    tables: &'a [Copied],
+    tables: &'a [CopiedTable],
 }
 
-/// Without a password.
-fn shown<S: serde::Serializer>(location: &&Location, to: S) -> Result<S::Ok, S::Error> {
+fn without_password<S: serde::Serializer>(location: &&Location, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(location)
 }
 
@@ -83,35 +154,33 @@ fn seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Err
     to.serialize_f64((time.as_secs_f64() * 1_000.0).round() / 1_000.0)
 }
 
-fn print(out: &mut impl Write, tables: &[Copied]) -> io::Result<()> {
+fn write_tables(out: &mut impl Write, tables: &[CopiedTable]) -> io::Result<()> {
     tables
         .iter()
         .try_for_each(|table| writeln!(out, "{}\t{}\t{}", table.table, table.rows, table.sha256))
 }
 
-fn told(location: &Location, released: &Released) -> String {
+fn describe(location: &Location, released: &Released) -> String {
     match released {
-        Released::NotHeld => format!("{location} was not held"),
+        Released::NotHeld => format!("{location} was not read-only"),
         Released::Unfinished(other) => {
-            format!(
-                "{location} takes changes again; what is in {other} so far is to be thrown away"
-            )
+            format!("{location} is writable again; delete the unfinished copy {other}")
         }
-        Released::Copied(other) => format!(
-            "{location} takes changes again, as {other} does: from now on each has what the other \
-             does not"
-        ),
+        Released::Copied(other) => {
+            format!("{location} is writable again, and so is {other}: from now on they diverge")
+        }
     }
 }
 
-/// A bar for a person, and nothing for anybody else.
+/// A progress bar, hidden unless standard error is a terminal.
 struct Bar(ProgressBar);
 
 impl Bar {
-    fn new(is_watched: bool) -> Self {
-        let target = match is_watched {
-            true => ProgressDrawTarget::stderr_with_hz(FRAMES),
-            false => ProgressDrawTarget::hidden(),
+    fn new(is_terminal: bool) -> Self {
+        let target = if is_terminal {
+            ProgressDrawTarget::stderr_with_hz(FRAMES)
+        } else {
+            ProgressDrawTarget::hidden()
         };
         let template = "{msg} {wide_bar} {human_pos}/{human_len} rows, {rate}/s, {eta} left";
         let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {

@@ -1,36 +1,93 @@
-//! `convo list`: the threads, most recently active first.
+//! `convo list`: conversations, most recently active first.
 
 use std::io::Write;
 
-use super::{BRIEF, Extent, PAGE, Stop, settle};
-use crate::backend::Backend;
-use crate::cli::ListArgs;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+
+use super::complete;
+use super::context::Context;
+use super::print::{BRIEF, Extent, PAGE, PrintError};
+use crate::cli::{BackendArgs, FilterArgs, Group, HelpText, PrintArgs};
 use crate::domain::{Conversation, Cursor, Page};
 use crate::error::Error;
-use crate::output::Look;
 use crate::output::list::List;
+use crate::output::pager::Start;
 
-/// Prints the threads while they are read, so that any number of them needs little memory.
-///
-/// # Errors
-/// The threads could not be read, or standard output not written.
-pub async fn run(
-    args: &ListArgs,
-    backend: &Backend,
-    out: &mut impl Write,
-    look: &Look,
-) -> Result<(), Error> {
-    let listing = args.filter.listing(look.now, look.zone);
-    let fetch = async |after, limit| backend.list(&listing, after, limit).await;
-    let extent = Extent::of(&args.print, look);
-    settle(print(fetch, extent, &mut List::of(&listing, out, look)).await)
+/// List conversations, most recently active first
+#[derive(Args, Clone, Debug)]
+#[command(add = Group::Read, add = HELP, after_help = HELP.examples)]
+#[command(mut_arg("contact", |arg| arg.add(ArgValueCompleter::new(complete::contacts))))]
+#[command(mut_arg("number", |arg| arg.add(ArgValueCompleter::new(complete::own_numbers))))]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub backend: BackendArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    print: PrintArgs,
 }
 
+const HELP: HelpText = HelpText {
+    examples: "\
+Examples:
+  convo list
+  convo list --direction inbound --since 2d
+  convo list --json | jq -r '.[].contact_number'
+  convo list --status unknown --format ids | xargs -r -n1 convo show",
+    description: "\
+On a terminal, prints a table of the 50 most recently active conversations. In a pipe, or with a \
+format, prints all of them as they are read. A table longer than the screen is shown in a pager.
+
+In the table, an arrow to the left marks a message from the contact and an arrow to the right one \
+from you; the status is that of the last message. Only the last 8 hex digits of an id are shown; \
+convo show accepts them.
+
+A conversation is listed if it matches every filter. --status, --direction and --number apply to \
+its last message: --direction inbound finds contacts who are waiting for a reply; --number is the \
+number of yours that it was sent from or to. --status accepts pending, unknown, scheduled, queued, \
+sending, sent, delivery_unconfirmed, expired, cancelled, sending_failed, delivery_failed, \
+delivered, read and received; failed means expired, sending_failed and delivery_failed, and \
+open means any that is not final. With --reverse, --limit prints the least recently active \
+conversations.
+
+--since and --until accept a time: 2h or 3d ago, today, yesterday, a time of day such as 09:00, a \
+date, a date and time, or RFC 3339. A date means 00:00. Without a time zone, a time is local \
+(with --utc, in UTC).",
+    output: "\
+In a pipe, one conversation per line, its fields separated by TAB:
+
+  id  contact_number  message_count  last_message_at
+  direction  status  opted_out_at  body  subject  cc
+
+direction, status, body, subject and cc are the last message's. csv has the same fields below a \
+header line; ids prints the conversations' ids. json is one array and jsonl one object per line, \
+with the fields of the REST API:
+
+  id  contact_number  message_count  last_message_at  created_at
+  opted_out_at  opted_out_number
+  last_message: id  direction  body  subject  cc  media_count  status  created_at
+
+Later versions may append fields, but keep these.",
+};
+
+impl ListArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
+        context.print(&self.print, Start::Top, async |backend, out, style| {
+            let listing = self.filter.listing(style.now, style.zone);
+            let fetch = async |after, limit| backend.list(&listing, after, limit).await;
+            let extent = Extent::new(&self.print, style);
+            print(fetch, extent, &mut List::for_listing(&listing, out, style)).await
+        })
+    }
+}
+
+/// Prints conversations as they are read: memory does not grow with their number.
 async fn print<W: Write>(
     fetch: impl AsyncFn(Option<Cursor>, u64) -> Result<Page<Conversation>, Error>,
     extent: Extent,
     list: &mut List<'_, W>,
-) -> Result<(), Stop> {
+) -> Result<(), PrintError> {
     let mut left = match extent {
         Extent::All => u64::MAX,
         Extent::Newest(limit) => limit,
@@ -46,107 +103,127 @@ async fn print<W: Write>(
             break;
         }
     }
-    // Whoever said how much wants no word about the rest; a person who did not is told of it.
+    // Only a person who did not say how much to print needs to know that there is more.
     Ok(list.finish(extent == Extent::Brief && after.is_some())?)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::print::finish;
+    use super::super::{Cli, Command};
     use super::*;
+    use crate::cli;
     use crate::output::Format;
-    use crate::output::samples::{conversation, look};
+    use crate::output::samples::{conversation, style};
     use std::cell::RefCell;
     use uuid::Uuid;
 
-    /// `count` threads, each a second older than the one before.
-    fn threads(count: u32) -> Vec<Conversation> {
+    /// `count` conversations, each a second older than the one before.
+    fn conversations(count: u32) -> Vec<Conversation> {
         let numbered = |at: u32| {
-            let mut thread = conversation("Hi");
-            thread.id = Uuid::from_u128(u128::from(at));
-            thread.last_message_at = thread.last_message_at.plus_seconds(-i64::from(at));
-            thread
+            let mut conversation = conversation("Hi");
+            conversation.id = Uuid::from_u128(u128::from(at));
+            let newest = conversation.last_message_at;
+            conversation.last_message_at = newest.plus_seconds(-i64::from(at));
+            conversation
         };
         (0..count).map(numbered).collect()
     }
 
-    /// What is printed of `count` threads, of which a page looks at most at `stretch`, and the
-    /// sizes of the pages that were asked for.
-    async fn looked_at(
+    /// What is printed of `count` conversations when a page has at most `page` of them, and the
+    /// page sizes that were requested.
+    async fn printed_in_pages(
         count: u32,
-        stretch: usize,
+        page: usize,
         extent: Extent,
         format: Format,
     ) -> (String, Vec<u64>) {
-        let (all, asked, mut out) = (threads(count), RefCell::new(Vec::new()), Vec::new());
+        let (all, limits, mut out) = (conversations(count), RefCell::new(Vec::new()), Vec::new());
         let fetch = async |after: Option<Cursor>, limit: u64| {
-            asked.borrow_mut().push(limit);
+            limits.borrow_mut().push(limit);
             let from = after.map_or(0, |after| after.id.as_u128() as usize + 1);
-            let ahead = stretch.min(limit as usize);
-            let rows: Vec<_> = all.iter().skip(from).take(ahead).cloned().collect();
+            let size = page.min(limit as usize);
+            let rows: Vec<_> = all.iter().skip(from).take(size).cloned().collect();
             let is_last = from + rows.len() == all.len();
             let next = rows.last().filter(|_| !is_last).map(Conversation::cursor);
             Ok(Page { rows, next })
         };
-        let look = look(format, 80, false);
-        print(fetch, extent, &mut List::new(&mut out, &look)).await.expect("a vector takes all");
-        (String::from_utf8(out).expect("UTF-8"), asked.into_inner())
+        let style = style(format, 80, false);
+        print(fetch, extent, &mut List::new(&mut out, &style)).await.expect("a vector takes all");
+        (String::from_utf8(out).expect("UTF-8"), limits.into_inner())
     }
 
     async fn printed(count: u32, extent: Extent, format: Format) -> (String, Vec<u64>) {
-        looked_at(count, usize::MAX, extent, format).await
+        printed_in_pages(count, usize::MAX, extent, format).await
+    }
+
+    #[test]
+    fn limits_and_formats_arrive() {
+        let print = |line: &[&str]| {
+            let line = ["convo", "list"].iter().chain(line).copied();
+            match cli::parse::<Cli>(line).expect("a good command line").cli.command {
+                Command::List(args) => args.print,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(print(&[]), PrintArgs::default());
+        assert_eq!(print(&["--json"]).format(), Some(Format::Json));
+        assert_eq!(print(&["--format", "csv"]).format(), Some(Format::Csv));
+        assert_eq!(print(&["--limit", "7"]).limit, Some(7));
+        assert!(print(&["--all"]).all);
     }
 
     #[tokio::test]
-    async fn all_threads_come_once_in_pages() {
-        let (text, asked) = printed(1_203, Extent::All, Format::Ids).await;
-        let ids: Vec<_> = threads(1_203).iter().map(|thread| thread.id.to_string()).collect();
+    async fn all_conversations_are_printed_once() {
+        let (text, limits) = printed(1_203, Extent::All, Format::Ids).await;
+        let ids: Vec<_> = conversations(1_203).iter().map(|each| each.id.to_string()).collect();
         assert_eq!(text.lines().collect::<Vec<_>>(), ids);
-        assert_eq!(asked, [500, 500, 500]);
+        assert_eq!(limits, [500, 500, 500]);
     }
 
     #[tokio::test]
-    async fn a_limit_is_kept_to_the_record() {
+    async fn a_limit_is_exact() {
         for (limit, pages) in [(3, &[3][..]), (500, &[500]), (501, &[500, 1]), (5_000, &[500; 3])] {
-            let (text, asked) = printed(1_203, Extent::Newest(limit), Format::Jsonl).await;
+            let (text, limits) = printed(1_203, Extent::Newest(limit), Format::Jsonl).await;
             assert_eq!(text.lines().count() as u64, limit.min(1_203));
-            assert_eq!(asked, pages, "{limit}");
+            assert_eq!(limits, pages, "{limit}");
         }
     }
 
     #[tokio::test]
-    async fn pages_that_are_not_full_are_not_the_last() {
-        let (text, asked) = looked_at(123, 20, Extent::Newest(50), Format::Ids).await;
-        assert_eq!((text.lines().count(), asked), (50, vec![50, 30, 10]));
-        let (text, _) = looked_at(123, 20, Extent::All, Format::Ids).await;
+    async fn a_page_that_is_not_full_is_not_the_last() {
+        let (text, limits) = printed_in_pages(123, 20, Extent::Newest(50), Format::Ids).await;
+        assert_eq!((text.lines().count(), limits), (50, vec![50, 30, 10]));
+        let (text, _) = printed_in_pages(123, 20, Extent::All, Format::Ids).await;
         assert_eq!(text.lines().count(), 123);
     }
 
     #[tokio::test]
-    async fn a_person_learns_that_there_is_more() {
+    async fn a_person_is_told_that_there_is_more() {
         let (text, _) = printed(51, Extent::Brief, Format::Table).await;
         assert_eq!(text.lines().count(), 1 + 50 + 1);
-        assert!(text.contains("--all shows every thread"), "{text}");
+        assert!(text.contains("--all shows every conversation"), "{text}");
         let (text, _) = printed(50, Extent::Brief, Format::Table).await;
         assert_eq!(text.lines().count(), 1 + 50);
     }
 
     #[tokio::test]
-    async fn a_failure_on_the_way_leaves_no_valid_json() {
-        let (look, mut out) = (look(Format::Json, 80, false), Vec::new());
+    async fn a_failure_midway_leaves_invalid_json() {
+        let (style, mut out) = (style(Format::Json, 80, false), Vec::new());
         let fetch = async |after: Option<Cursor>, _| match after {
             None => {
-                let rows = threads(500);
+                let rows = conversations(500);
                 let next = rows.last().map(Conversation::cursor);
                 Ok(Page { rows, next })
             }
             Some(_) => Err(Error::internal()),
         };
-        let ended = print(fetch, Extent::All, &mut List::new(&mut out, &look)).await;
-        assert!(settle(ended).is_err());
+        let ended = print(fetch, Extent::All, &mut List::new(&mut out, &style)).await;
+        assert!(finish(ended).is_err());
         assert!(serde_json::from_slice::<serde_json::Value>(&out).is_err());
         let refuse = async |_, _| Err(Error::internal());
         let mut out = Vec::new();
-        let _ = print(refuse, Extent::All, &mut List::new(&mut out, &look)).await;
+        let _ = print(refuse, Extent::All, &mut List::new(&mut out, &style)).await;
         assert!(out.is_empty(), "nothing is printed when nothing could be read");
     }
 }

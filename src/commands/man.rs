@@ -1,134 +1,103 @@
-//! A manual page: what clap knows of a command, and what a manual must say besides.
+//! A manual page: what clap knows about a command, its [`HelpText`], and what all commands share.
 
 use std::io;
 
 use clap_mangen::Man;
-use clap_mangen::roff::{Inline, Roff, bold, roman};
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-use crate::cli;
+use crate::cli::{EXIT_CODES, HelpText};
+use crate::config::VARIABLES;
 
-/// The exit codes, as the contract with scripts has them.
-const EXIT_STATUS: [(&str, &str); 10] = [
-    ("0", "Done; an empty list, too."),
-    ("1", "An unexpected failure."),
-    ("2", "Wrong usage, or input that makes no sense."),
-    ("3", "There is no such conversation or message."),
-    ("4", "Not configured or not allowed: a key or the database is missing, or was refused."),
-    ("5", "Temporarily unavailable, and surely not sent: trying again is safe."),
-    ("6", "Refused, or failed for good."),
-    ("7", "The contact has opted out."),
-    ("8", "Waited long enough; not final yet."),
-    (
-        "9",
-        "The outcome is unknown: it may have been sent. Repeat it only with the same idempotency \
-         key, which is printed.",
-    ),
-];
-
-const ENVIRONMENT: &[(&str, &str)] = &[
-    ("TELNYX_API_KEY", "The key to Telnyx's API. Sending needs it."),
-    (
-        "TELNYX_PUBLIC_KEY",
-        "The public key that webhooks are signed with; several, separated by commas, while keys \
-         are changed. Receiving needs it.",
-    ),
-    (
-        "TELNYX_PHONE_NUMBER",
-        "Our own number; several, separated by commas: the first is the default sender.",
-    ),
-    (
-        "DATABASE_URL",
-        "Where the threads are: sqlite:///PATH or postgresql://USER@HOST/NAME. By default \
-         sqlite:///conversations.db in the working directory.",
-    ),
-    ("CONVO_SERVER", "The convo server to ask instead of opening the database, as --server."),
-    (
-        "CONVO_API_TOKEN",
-        "The token of the REST API; a server accepts several, separated by commas.",
-    ),
-    ("CONVO_LISTEN", "Where convo serve listens, as --listen. By default 127.0.0.1:5000."),
-    ("CONVO_LOG", "How much convo serve logs: error, warn, info (the default), debug or trace."),
-    ("TELNYX_BASE_URL", "Another address of Telnyx's API, such as a simulation of it."),
-    (
-        "CONVO_SEND_TIMEOUT",
-        "The seconds a send may take before its outcome counts as unknown: 1 to 30.",
-    ),
-    (
-        "CONVO_SETTLE_WINDOW",
-        "The seconds within which convo may offer a text once more by itself whose outcome is \
-         unknown, under its first key. By default 600; 0 never does.",
-    ),
-    ("CONVO_TAG", "Whether messages are tagged with their id, so that reports name them."),
-    (
-        "CONVO_MAX_CONNECTIONS, CONVO_MAX_SENDS, CONVO_MAX_BODY, CONVO_QUEUE",
-        "What convo serve takes on at once: connections (512), messages being sent (64), the size \
-         of a body (1MiB), webhooks that wait for their commit (1024). Whatever is more is told 503.",
-    ),
-    (
-        "CONVO_REQUEST_TIMEOUT, CONVO_WEBHOOK_TIMEOUT, CONVO_KEEP_ALIVE",
-        "Seconds: for a request to arrive and an answer to be taken (30), for the answer to a \
-         webhook (1.5), for an idle connection to stay open (75).",
-    ),
-    (
-        "CONVO_START_TIMEOUT",
-        "Seconds that convo serve waits for PostgreSQL when it starts. By default 60.",
-    ),
-    (
-        "CONVO_DRAIN, CONVO_SHUTDOWN_TIMEOUT",
-        "Seconds: how long convo serve serves on after SIGTERM for balancers to notice (3), and \
-         how long the whole stop may take (10).",
-    ),
-];
-
-/// Variables that are read from the environment alone, never from `.env`.
+/// Variables that are read only from the environment, never from files.
 const TERMINAL: &[(&str, &str)] = &[
-    ("NO_COLOR, CLICOLOR_FORCE", "Never, or always, use colour, unless --color says otherwise."),
-    ("TERM", "With dumb, no colour, no pager, and no signs beyond ASCII."),
+    ("NO_COLOR, CLICOLOR_FORCE", "Never or always use colour, unless --color says otherwise."),
+    ("TERM", "If it is dumb: no colour, no pager, and only ASCII symbols."),
     (
         "CONVO_PAGER, PAGER",
-        "The pager for tables and chats that outgrow the screen; the first goes before the second, \
-         and less before none. An empty one, or cat, is none.",
+        "The pager for tables and chats longer than the screen; the first takes precedence over the \
+         second, and the default is less. An empty value or cat means no pager.",
     ),
-    ("LESS", "Options of less; by default FRX. convo adds -R, and +G for a chat."),
-    ("TZ", "The local time zone, such as Europe/Berlin, if not the system's own."),
-    ("COLUMNS", "How wide a table is that goes to no terminal. By default 80."),
+    (
+        "VISUAL, EDITOR",
+        "The editor for send --edit; the first takes precedence. The default is vi.",
+    ),
+    ("LESS", "Options for less. By default FRX. convo adds -R, and +G for a chat."),
+    ("TZ", "The local time zone, such as Europe/Berlin, if it is not that of the system."),
+    ("COLUMNS", "The width of a table that is not printed to a terminal. By default 80."),
 ];
 
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 5] = [
     (
         ".env",
-        "Variables of the first list above, one NAME=VALUE a line; looked for from the working directory upwards. \
-         The environment goes before it.",
+        "The variables of the first list above, one NAME=VALUE per line. It is searched for in the \
+         working directory and its parents. The environment takes precedence over it. Secrets from \
+         other sources are never sent to an address in it.",
     ),
+    (
+        "$XDG_CONFIG_HOME/convo/env, by default ~/.config/convo/env",
+        "The same, for all directories. .env takes precedence over it.",
+    ),
+    ("/etc/convo/convo.env", "The same, for all users; the other files take precedence over it."),
     ("conversations.db", "The default database, in the working directory."),
     ("sandbox.db", "The database of --sandbox, in the working directory."),
 ];
 
-/// What roff needs to know about apostrophes; clap_mangen repeats it before every section.
+/// The definition of apostrophes for roff, which clap_mangen repeats before every section.
 const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
-/// The page of one command, built with the whole program around it.
+/// The page of a command that was built as part of the whole program.
 pub(super) fn page(command: &clap::Command) -> String {
     let is_program = command.has_subcommands();
-    let own = cli::page(if is_program { "" } else { command.get_name() });
+    let text = command.get::<HelpText>();
     let man = Man::new(command.clone())
         .source(format!("convo {}", env!("CARGO_PKG_VERSION")))
         .manual("convo manual");
     let mut page = rendered(|out| man.render_title(out));
     page += &rendered(|out| man.render_name_section(out));
-    page += &rendered(|out| man.render_synopsis_section(out));
+    page += &synopsis(command).to_roff();
     let mut description = Roff::new();
-    section(&mut description, "DESCRIPTION", own.description);
+    section(&mut description, "DESCRIPTION", text.map_or("", |text| text.description));
     page += &description.to_roff();
     page += &rendered(|out| man.render_options_section(out));
     if is_program {
         page += &rendered(|out| man.render_subcommands_section(out));
     }
-    page += &closing(command, &own).to_roff();
+    page += &closing(command, text).to_roff();
     format!("{PREAMBLE}{page}")
 }
 
-/// What clap_mangen writes of one section. Writing to memory cannot fail.
+/// How the command is written: its options in general, each argument by its name.
+fn synopsis(command: &clap::Command) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    let mut line = vec![bold(name), roman(" ["), italic("OPTION"), roman("]...")];
+    if command.has_subcommands() {
+        line.extend([
+            roman(" "),
+            italic("COMMAND"),
+            roman(" ["),
+            italic("ARGUMENT"),
+            roman("]..."),
+        ]);
+    }
+    for argument in command.get_positionals() {
+        let name = argument.get_value_names().and_then(|names| names.first());
+        let name = name.map_or_else(|| argument.get_id().as_str(), |name| name.as_str());
+        let (open, close) = if argument.is_required_set() { ("", "") } else { ("[", "]") };
+        let several = argument.get_num_args().is_some_and(|count| count.max_values() > 1);
+        let more = if several { "..." } else { "" };
+        line.extend([roman(format!(" {open}")), italic(name), roman(format!("{more}{close}"))]);
+    }
+    roff.text(line);
+    if command.has_subcommands() {
+        let help = [bold("convo help"), roman(" ["), italic("COMMAND"), roman("]")];
+        roff.control("br", []).text(help);
+    }
+    roff
+}
+
+/// One section as clap_mangen renders it. Writing to memory cannot fail.
 fn rendered(section: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> String {
     let mut bytes = Vec::new();
     let written = section(&mut bytes);
@@ -137,25 +106,25 @@ fn rendered(section: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Strin
 }
 
 /// The sections after the options.
-fn closing(command: &clap::Command, own: &cli::Page) -> Roff {
+fn closing(command: &clap::Command, text: Option<&HelpText>) -> Roff {
     let mut roff = Roff::new();
-    section(&mut roff, "OUTPUT", own.output);
-    definitions(&mut roff, "EXIT STATUS", &EXIT_STATUS);
-    definitions(&mut roff, "ENVIRONMENT", ENVIRONMENT);
-    roff.control("PP", []).text([roman(
-        "An empty variable counts as unset. A secret may be given as a file: NAME_FILE holds its \
-         path.",
-    )]);
-    roff.control("PP", []).text([roman("From the environment alone, not from .env:")]);
-    entries(&mut roff, TERMINAL);
-    definitions(&mut roff, "FILES", &FILES);
-    let examples = own.examples.strip_prefix("Examples:\n").unwrap_or(own.examples);
-    section(&mut roff, "EXAMPLES", examples);
+    section(&mut roff, "OUTPUT", text.map_or("", |text| text.output));
+    roff.control("SH", ["EXIT STATUS"]);
+    entries(&mut roff, EXIT_CODES);
+    roff.control("SH", ["ENVIRONMENT"]);
+    entries(&mut roff, VARIABLES.iter().map(|variable| (variable.name, variable.meaning)));
+    roff.control("PP", []).text([roman(secrets())]);
+    roff.control("PP", []).text([roman("Only from the environment, not from files:")]);
+    entries(&mut roff, TERMINAL.iter().copied());
+    roff.control("SH", ["FILES"]);
+    entries(&mut roff, FILES);
+    let examples = text.map_or("", |text| text.examples);
+    section(&mut roff, "EXAMPLES", examples.strip_prefix("Examples:\n").unwrap_or(examples));
     roff.control("SH", ["SEE ALSO"]).text(see_also(command));
     roff
 }
 
-/// Paragraphs; those whose lines begin with blanks are kept as they are. No text, no section.
+/// A section of paragraphs; indented ones are kept as they are. Without a text, there is no section.
 fn section(roff: &mut Roff, title: &str, text: &str) {
     if text.is_empty() {
         return;
@@ -174,15 +143,20 @@ fn section(roff: &mut Roff, title: &str, text: &str) {
     }
 }
 
-fn definitions(roff: &mut Roff, title: &str, terms: &[(&str, &str)]) {
-    roff.control("SH", [title]);
-    entries(roff, terms);
+fn entries(roff: &mut Roff, terms: impl IntoIterator<Item = (&'static str, &'static str)>) {
+    for (term, meaning) in terms {
+        roff.control("TP", []).text([bold(term)]).text([roman(meaning)]);
+    }
 }
 
-fn entries(roff: &mut Roff, terms: &[(&str, &str)]) {
-    for (term, meaning) in terms {
-        roff.control("TP", []).text([bold(*term)]).text([roman(*meaning)]);
-    }
+fn secrets() -> String {
+    let secrets = VARIABLES.iter().filter(|variable| variable.is_secret);
+    let names: Vec<_> = secrets.map(|variable| variable.name).collect();
+    format!(
+        "An empty variable counts as unset. A file may hold the value of a secret: NAME_FILE is then \
+         its path. The secrets are {}.",
+        names.join(", ")
+    )
 }
 
 fn see_also(command: &clap::Command) -> Vec<Inline> {

@@ -1,127 +1,178 @@
-//! One file per command: arguments in, the backend asked, the answer printed.
+//! The commands, one file each: its arguments, its help and examples, and its `run`.
 
-pub mod copy;
+mod complete;
+mod completion;
+mod config;
+mod context;
+mod copy;
 pub mod generate;
-pub mod list;
+mod health;
+mod help;
+mod list;
+mod listen;
 mod man;
-pub mod migrate;
-pub mod openapi;
-pub mod retry;
-pub mod sandbox;
-pub mod send;
-pub mod serve;
-pub mod settle;
-pub mod show;
-pub mod signals;
+mod migrate;
+mod openapi;
+mod outcome;
+mod poll;
+mod print;
+mod retry;
+mod sandbox;
+mod send;
+mod serve;
+mod settle;
+mod show;
+mod signals;
+#[cfg(test)]
+mod tests;
 mod wait;
 
-use std::io;
+use clap::{Parser, Subcommand};
 
-use crate::cli::PrintArgs;
-use crate::error::{Code, Error};
-use crate::output::Look;
+use crate::cli::{BackendArgs, GlobalArgs, HelpText, PROGRAM, STYLES};
+use crate::config::Flags;
+use crate::error::Error;
+pub(crate) use complete::answered;
+use context::Context;
+pub(crate) use print::print_help;
 
-/// Records that are read at a time: enough to be fast, few enough to stay small.
-const PAGE: u64 = 500;
-/// What a person gets who does not say how much.
-const BRIEF: u64 = 50;
-
-/// How much to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extent {
-    /// Everything there is.
-    All,
-    /// The newest so many.
-    Newest(u64),
-    /// The newest few, because nobody said how many.
-    Brief,
+/// The whole command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = PROGRAM,
+    bin_name = PROGRAM,
+    version = env!("CONVO_VERSION"),
+    about = "SMS conversations over the Telnyx Messaging API",
+    add = HELP,
+    styles = STYLES,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What is given before the command, which must accept it.
+    #[command(flatten)]
+    backend: BackendArgs,
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
 }
 
-impl Extent {
-    fn of(args: &PrintArgs, look: &Look) -> Self {
-        match args.limit {
-            Some(limit) => Self::Newest(limit),
-            None if look.brief && !args.all => Self::Brief,
-            None => Self::All,
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Send(send::SendArgs),
+    Wait(wait::WaitArgs),
+    Retry(retry::RetryArgs),
+    Serve(serve::ServeArgs),
+    Settle(settle::SettleArgs),
+    Migrate(migrate::MigrateArgs),
+    Copy(copy::CopyArgs),
+    Sandbox(sandbox::SandboxArgs),
+    Health(health::HealthArgs),
+    Config(config::ConfigArgs),
+    Openapi(openapi::OpenapiArgs),
+    Completion(completion::CompletionArgs),
+    Help(help::HelpArgs),
+    Generate(generate::GenerateArgs),
+}
+
+impl Cli {
+    /// Runs the command. `json` says whether its errors are printed as JSON.
+    pub(crate) fn run(self, json: bool) -> Result<(), Error> {
+        let Self { backend, global, command } = self;
+        let flags = merged(command.flags(), backend.flags());
+        let target = flags.target();
+        let ended = command.run(|| Context::new(global, flags, json));
+        // Here, because hints come from everywhere, and some from a server.
+        ended.map_err(|error| match error.hint_text().map(|hint| target.add_to(hint)) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        })
+    }
+}
+
+impl Command {
+    fn flags(&self) -> Flags {
+        match self {
+            Self::List(args) => args.backend.flags(),
+            Self::Show(args) => args.backend.flags(),
+            Self::Send(args) => args.backend.flags(),
+            Self::Wait(args) => args.backend.flags(),
+            Self::Retry(args) => args.backend.flags(),
+            Self::Serve(args) => args.flags(),
+            Self::Settle(args) => args.flags(),
+            Self::Migrate(args) => args.flags(),
+            Self::Copy(args) => args.local.flags(),
+            Self::Config(args) => args.backend.flags(),
+            Self::Sandbox(_)
+            | Self::Health(_)
+            | Self::Openapi(_)
+            | Self::Completion(_)
+            | Self::Help(_)
+            | Self::Generate(_) => Flags::default(),
+        }
+    }
+
+    fn run(self, context: impl FnOnce() -> Result<Context, Error>) -> Result<(), Error> {
+        match self {
+            Self::List(args) => args.run(&context()?),
+            Self::Show(args) => args.run(&context()?),
+            Self::Send(args) => args.run(&context()?),
+            Self::Wait(args) => args.run(&context()?),
+            Self::Retry(args) => args.run(&context()?),
+            Self::Serve(args) => args.run(&context()?),
+            Self::Settle(args) => args.run(&context()?),
+            Self::Migrate(args) => args.run(&context()?),
+            Self::Copy(args) => args.run(&context()?),
+            Self::Sandbox(args) => args.run(&context()?),
+            Self::Health(args) => args.run(&context()?),
+            Self::Config(args) => args.run(&context()?),
+            Self::Openapi(args) => args.run(),
+            Self::Completion(args) => args.run(),
+            Self::Help(args) => args.run(),
+            Self::Generate(args) => args.run(),
         }
     }
 }
 
-/// Why a command that prints ends early.
-#[derive(Debug)]
-enum Stop {
-    /// The records could not be read.
-    Failed(Error),
-    /// Standard output could not be written.
-    Output(io::Error),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
+/// The options behind the command, and those before it.
+fn merged(behind: Flags, before: Flags) -> Flags {
+    Flags {
+        sandbox: behind.sandbox || before.sandbox,
+        server: behind.server.or(before.server),
+        local: behind.local || before.local,
+        ..behind
     }
 }
 
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
-}
+const HELP: HelpText = HelpText {
+    examples: "\
+Examples:
+  convo serve --sandbox
+  convo send +12125551234 \"Hello\"
+  convo show +12125551234",
+    description: "\
+convo groups inbound and outbound SMS by contact into lasting conversations. convo serve receives \
+Telnyx's webhooks and serves a REST API; the other commands read and write the same conversations, \
+directly in the database or through a server given with --server. Options of a command may also \
+be given before it: convo --sandbox list.",
+    output: "\
+Data goes to standard output, messages for people to standard error. On a terminal, convo prints \
+tables and chats that fit its width, with times in the local time zone. Text from other people is \
+displayed, never interpreted: a character that would control the terminal is shown as \\u{HEX}. The \
+parts of a composed emoji are shown side by side, because terminals disagree on its width.
 
-/// What it means for a command that its output could not be written to the end.
-///
-/// # Errors
-/// `internal`, unless whoever reads it has enough.
-pub fn printed(written: io::Result<()>) -> Result<(), Error> {
-    settle(written.map_err(Stop::from))
-}
+In a pipe, each record is one line with fields separated by TAB, times in RFC 3339 and UTC, nothing \
+truncated and no header. In a field, \\\\ represents a backslash, \\t a TAB, \\n and \\r line \
+breaks, and \\u{HEX} any other control or text-direction character.
 
-/// A closed pipe is success: whoever read it has enough.
-fn settle(ended: Result<(), Stop>) -> Result<(), Error> {
-    match ended {
-        Ok(()) => Ok(()),
-        Err(Stop::Failed(error)) => Err(error),
-        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(Stop::Output(error)) => {
-            let what = format!("standard output could not be written: {error}");
-            Err(Error::new(Code::Internal, what).hint("what was printed so far is incomplete"))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Timestamp;
-    use crate::output::{ColorChoice, Facts, Format, Zone};
-
-    #[test]
-    fn a_person_gets_a_few_unless_told_otherwise() {
-        let terminal = Facts { stdout_is_terminal: true, ..Facts::default() };
-        let extent = |facts: &Facts, args: &PrintArgs| {
-            let now = Timestamp::from_micros(0);
-            Extent::of(args, &facts.look(args.asked(), ColorChoice::Auto, Zone::UTC, now))
-        };
-        let (pipe, bare) = (Facts::default(), PrintArgs::default());
-        let json = PrintArgs { json: true, ..bare.clone() };
-        let table = PrintArgs { format: Some(Format::Table), ..bare.clone() };
-        let all = PrintArgs { all: true, ..bare.clone() };
-        let seven = PrintArgs { limit: Some(7), ..bare.clone() };
-        assert_eq!(extent(&terminal, &bare), Extent::Brief);
-        assert_eq!(extent(&terminal, &json), Extent::All);
-        assert_eq!(extent(&terminal, &table), Extent::All);
-        assert_eq!(extent(&terminal, &all), Extent::All);
-        assert_eq!(extent(&terminal, &seven), Extent::Newest(7));
-        assert_eq!(extent(&pipe, &bare), Extent::All);
-        assert_eq!(extent(&pipe, &seven), Extent::Newest(7));
-    }
-
-    #[test]
-    fn only_a_closed_pipe_is_success() {
-        let ended = |kind: io::ErrorKind| settle(Err(Stop::Output(kind.into())));
-        assert!(ended(io::ErrorKind::BrokenPipe).is_ok());
-        let full = ended(io::ErrorKind::StorageFull).expect_err("a full disk is no success");
-        assert_eq!(full.exit_code(), 1);
-        assert!(full.to_string().starts_with("standard output could not be written: "), "{full}");
-    }
-}
+csv shows those characters in the same way, except for line breaks and TABs, and quotes all text; a \
+value that begins with = + - or @ and is not a phone number is prefixed with an apostrophe, so that \
+a spreadsheet does not execute it. JSON escapes them as \\uXXXX and loses nothing.",
+};

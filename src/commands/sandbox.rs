@@ -1,57 +1,122 @@
-//! `convo sandbox`: the simulated Telnyx by itself, for any program that speaks to Telnyx.
+//! `convo sandbox`: the simulated Telnyx on its own, for any program that uses Telnyx.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
-use super::{serve, signals};
-use crate::cli::SandboxArgs;
+use clap::{Args, ValueHint};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::listen::{bind, resolve};
+use super::signals;
+use crate::cli::value::{host_and_port, web_address};
+use crate::cli::{Group, HelpText};
 use crate::error::{Code, Error};
+use crate::logging;
+use crate::net::is_loopback;
+use crate::runtime;
 use crate::sandbox::{MAGIC_NUMBERS, OWN_NUMBER, Options, Pace, Sandbox, SigningKey};
 use crate::server::Shutdown;
+use crate::stdio;
 
-/// Where it listens by default: beside `convo serve`.
+/// The default address, next to that of `convo serve`.
 const LISTEN: &str = "127.0.0.1:5001";
 
-/// Plays Telnyx until SIGTERM or Ctrl-C. Prints the settings that point a program at it.
-///
-/// # Errors
-/// When the address is taken or not on this machine, or the key file cannot be used.
-pub async fn run(args: SandboxArgs, out: &mut impl Write) -> Result<(), Error> {
-    let address = serve::resolve(args.listen.as_deref().unwrap_or(LISTEN)).await?;
-    if !address.ip().is_loopback() {
-        return Err(Error::new(Code::NotConfigured, "the sandbox is for this machine alone")
-            .hint("choose a loopback address, for example --listen 127.0.0.1:5001"));
-    }
-    let signing_key = match &args.key_file {
-        Some(path) => SigningKey::load_or_create(path).map_err(|error| {
-            let shown = path.display();
-            Error::new(Code::NotConfigured, format!("cannot use the key file {shown}: {error}"))
-                .hint("name a file of your own, or one that does not exist yet")
-        })?,
-        None => SigningKey::generate().map_err(|error| serve::no_sandbox(&error))?,
-    };
-    let webhook_url = args.webhook_url;
-    let options = Options { webhook_url, signing_key, api_key: None, pace: Pace::default() };
-    let shutdown = Shutdown::default();
-    let sandbox = Sandbox::start(serve::bind(address).await?, options, shutdown.asked.clone())
-        .map_err(|error| serve::no_sandbox(&error))?;
-    settings(out, &sandbox);
-    tokio::spawn(signals::stop(shutdown));
-    sandbox.stopped().await;
-    Ok(())
+/// Run the simulated Telnyx on its own, for any program that uses Telnyx
+#[derive(Args, Clone, Debug)]
+#[command(add = Group::Run, add = HELP, after_help = HELP.examples)]
+pub(super) struct SandboxArgs {
+    /// Listen on this address [default: 127.0.0.1:5001]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    listen: Option<String>,
+    /// Send the signed webhooks to this URL
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = web_address)]
+    webhook_url: Option<String>,
+    /// Keep the signing key in this file, to reuse it after a restart
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    key_file: Option<PathBuf>,
 }
 
-fn settings(out: &mut impl Write, sandbox: &Sandbox) {
+const HELP: HelpText = HelpText {
+    examples: "\
+Examples:
+  convo sandbox
+  convo sandbox --webhook-url http://127.0.0.1:5000/webhooks/sms
+  DATABASE_URL=sqlite:///play.db TELNYX_API_KEY=play TELNYX_BASE_URL=http://127.0.0.1:5001/v2 \
+convo send +12125551234 \"Hi\" --from +15551234567",
+    description: "\
+It accepts messages as Telnyx does, reports their delivery through signed webhooks, and lets the \
+simulated contact reply. Nothing reaches a phone or costs anything. At startup it prints the public \
+key for its signatures.",
+    output: "",
+};
+
+impl SandboxArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
+        let _log = logging::start_server(context.config.log()?.as_deref())?;
+        runtime::for_server()?.block_on(self.simulate())
+    }
+
+    /// Runs until SIGTERM or Ctrl-C.
+    async fn simulate(&self) -> Result<(), Error> {
+        let addresses = resolve(self.listen.as_deref().unwrap_or(LISTEN)).await?;
+        let Some(address) = addresses.first().filter(|address| is_loopback(address.ip())) else {
+            return Err(Error::new(
+                Code::NotConfigured,
+                "the sandbox listens on loopback addresses only",
+            )
+            .hint("choose a loopback address, for example --listen 127.0.0.1:5001"));
+        };
+        let shutdown = Shutdown::default();
+        let (listener, webhook_url) = (bind(*address)?, self.webhook_url.clone());
+        let key_file = self.key_file.as_deref();
+        let sandbox = start(listener, webhook_url, key_file, shutdown.asked.clone())?;
+        print_settings(&mut stdio::stdout(), &sandbox);
+        tokio::spawn(signals::shut_down(shutdown));
+        sandbox.stopped().await;
+        Ok(())
+    }
+}
+
+/// Starts a simulated Telnyx, with a new signing key unless there is a file for it.
+///
+/// # Errors
+/// `not_configured` if the file cannot be used.
+pub(super) fn start(
+    listener: TcpListener,
+    webhook_url: Option<String>,
+    key_file: Option<&Path>,
+    shutdown: CancellationToken,
+) -> Result<Sandbox, Error> {
+    let cannot_start = |error: io::Error| {
+        Error::new(Code::Internal, format!("the simulated Telnyx cannot start: {error}"))
+    };
+    let signing_key = match key_file {
+        Some(path) => SigningKey::load_or_create(path).map_err(|error| {
+            let path = path.display();
+            Error::new(Code::NotConfigured, format!("cannot use the key file {path}: {error}"))
+                .hint("use a key file of the sandbox, or a path that does not exist yet")
+        })?,
+        None => SigningKey::generate().map_err(cannot_start)?,
+    };
+    let options = Options { webhook_url, signing_key, api_key: None, pace: Pace::default() };
+    Sandbox::start(listener, options, shutdown).map_err(cannot_start)
+}
+
+/// Prints the settings that point a program at the sandbox.
+fn print_settings(out: &mut impl Write, sandbox: &Sandbox) {
     let lines = [
         "# SANDBOX: Telnyx is simulated, no SMS leaves this machine".to_owned(),
         format!("TELNYX_BASE_URL={}", sandbox.base_url()),
         "TELNYX_API_KEY=sandbox".to_owned(),
         format!("TELNYX_PUBLIC_KEY={}", sandbox.public_key()),
         format!("TELNYX_PHONE_NUMBER={OWN_NUMBER}"),
-        "# Numbers that misbehave:".to_owned(),
+        "# Numbers with special behaviour:".to_owned(),
     ];
     let magic = MAGIC_NUMBERS.iter().map(|magic| format!("#   {}  {}", magic.number, magic.does));
     for line in lines.into_iter().chain(magic) {
-        // A closed standard output is no reason not to play.
+        // The sandbox runs without standard output, too.
         let _ = writeln!(out, "{line}");
     }
     let _ = out.flush();

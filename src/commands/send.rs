@@ -1,358 +1,380 @@
 //! `convo send`: one text to one contact, with an exit code that says what became of it.
 
-use std::io::{self, Read, Write};
+mod editor;
+mod input;
 
-use super::wait::Wait;
-use super::{Stop, settle};
+use std::io::Write;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
+
+use super::complete;
+use super::context::Context;
+use super::outcome::{Reporter, with_key};
+use super::poll::{Goal, Wait};
+use super::print::{finish_write, stdout};
+use super::signals;
 use crate::backend::Backend;
-use crate::cli::SendArgs;
-use crate::domain::send::check_idempotency_key;
-use crate::domain::{Message, SendRequest, Status, Timestamp};
-use crate::error::{Code, Error};
-use crate::output::{self, Facts, Look, json};
-use crate::threading::Sent;
+use crate::cli::{self, BackendArgs, Group, HelpText, JsonArgs, Moment};
+use crate::config::Config;
+use crate::domain::{Draft, IdempotencyKey, SendRequest, Sent, Timestamp};
+use crate::error::Error;
+use crate::output::{self, Zone};
+use crate::stdio;
+use crate::store::Purpose;
+use crate::threading::no_api_key;
+use editor::EditedText;
 
-/// More than this is no text message, whatever was piped in by mistake.
-const LONGEST_INPUT: u64 = 1024 * 1024;
-
-/// What is asked to be sent, from the arguments and, without a text there, from standard input.
-/// It reads to the end of the input, so it comes before anything that must not wait.
-///
-/// # Errors
-/// There is no text, it is not UTF-8, or the request makes no sense; all before anything is
-/// opened or stored.
-pub fn request(
-    args: &SendArgs,
-    stdin: impl Read,
-    facts: &Facts,
-    now: Timestamp,
-) -> Result<SendRequest, Error> {
-    let text = match &args.text {
-        Some(text) => text.clone(),
-        // A file needs no words: what stands on standard input may be a loop's next contact.
-        None if !args.media.is_empty() => String::new(),
-        None if facts.stdin_is_terminal => {
-            return Err(Error::invalid("there is no text to send").hint(format!(
-                "write it behind the number: convo send {} \"Hello\"; or pipe it in",
-                args.to
-            )));
-        }
-        None => read_text(stdin)?,
-    };
-    let request = SendRequest {
-        message: Some(text).filter(|text| !text.is_empty()),
-        media_urls: args.media.clone(),
-        subject: args.subject.clone(),
-        from: args.from.clone(),
-        send_at: args.at,
-        despite_opt_out: args.despite_opt_out,
-        no_retry: args.no_retry,
-    };
-    args.idempotency_key.as_deref().map_or(Ok(()), check_idempotency_key)?;
-    let draft = request.understand(&args.to)?;
-    if args.idempotency_key.is_none() {
-        draft.check_schedule(now)?;
-    }
-    Ok(request)
+/// Send a text message
+#[derive(Args, Clone, Debug)]
+#[command(add = Group::Send, add = HELP, after_help = HELP.examples)]
+pub(super) struct SendArgs {
+    /// The recipient's number with its country code, in any common notation
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    #[arg(add = ArgValueCompleter::new(complete::contacts))]
+    to: String,
+    /// The text; without it and without --media, it is read from standard input
+    #[arg(allow_hyphen_values = true)]
+    text: Option<String>,
+    /// Write the text in an editor: $VISUAL, or else $EDITOR
+    #[arg(long)]
+    edit: bool,
+    /// Send from this number of yours
+    #[arg(long, value_name = "NUMBER", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(add = ArgValueCompleter::new(complete::own_numbers))]
+    from: Option<String>,
+    /// Attach the file at this URL, which makes it an MMS (may be repeated)
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    media: Vec<String>,
+    /// The subject of an MMS
+    #[arg(long)]
+    subject: Option<String>,
+    /// Have Telnyx send it later: 2h or 3d from now, 09:00, a date and time, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = cli::moment)]
+    at: Option<Moment>,
+    /// Send the message only once, even if this command is repeated with the same key
+    #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
+    idempotency_key: Option<String>,
+    /// Make only one attempt, without retries
+    #[arg(long)]
+    no_retry: bool,
+    /// Show what would be sent, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Wait until the status is final, or until it is sent or delivered
+    #[arg(long, value_name = "STATUS", num_args = 0..=1, require_equals = true)]
+    #[arg(conflicts_with = "dry_run", hide_possible_values = true)]
+    wait: Option<Option<Goal>>,
+    /// Wait no longer than this, for example 30s or 2m [default: 60s]
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = cli::duration)]
+    timeout: Option<Duration>,
+    /// Send it even if the contact has opted out, and let Telnyx decide
+    #[arg(long)]
+    despite_opt_out: bool,
+    #[command(flatten)]
+    json: JsonArgs,
+    #[command(flatten)]
+    pub backend: BackendArgs,
 }
 
-/// Reads a text to its end, less one line break.
-fn read_text(stdin: impl Read) -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    stdin.take(LONGEST_INPUT + 1).read_to_end(&mut bytes).map_err(|error| {
-        Error::new(Code::Internal, format!("standard input could not be read: {error}"))
-    })?;
-    if bytes.len() as u64 > LONGEST_INPUT {
-        return Err(Error::invalid("standard input is longer than any message")
-            .hint("give the text as an argument, or pipe in a text and nothing else"));
-    }
-    let mut text = String::from_utf8(bytes).map_err(|_| {
-        Error::invalid("standard input is not valid UTF-8")
-            .hint("convert it first, for example with iconv -t UTF-8")
-    })?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
+const HELP: HelpText = HelpText {
+    examples: "\
+Examples:
+  convo send +12125551234 \"Running late, 10 min\"
+  convo send +12125551234 --dry-run < note.txt
+  id=$(convo send +12125551234 \"Your code is 1234\") || echo \"exit $?\"
+  convo send +12125551234 \"Fire!\" --wait=delivered --timeout 2m",
+    description: "\
+The message is stored before it is submitted to Telnyx, and the outcome afterwards. The exit \
+code says what is known: 0 if Telnyx accepted it, 5 if it was definitely not sent and it is safe to \
+try again, 9 if the outcome is unknown.
+
+After exit 9, repeat the send only with the printed key: convo send --idempotency-key KEY. Under the \
+same key, the same message is sent only once; a repeated send waits for one still in progress and \
+has the same result.
+
+With --wait, the exit code says how it ended: 0 if the status is final and not a failure, 6 if it \
+failed, 8 if it timed out before the status was final, 9 if the outcome is unknown. \
+--wait=sent ends as soon as the carrier has the message. --wait=delivered requires proof of delivery: \
+if delivery was never confirmed, the exit code is 9. The timeout begins when Telnyx has accepted the \
+message. Ctrl-C ends the wait; the message is still sent.
+
+--at accepts a time: 2h or 3d from now, a time of day such as 09:00 (the next one), a date, a date \
+and time, or RFC 3339. Without a time zone, it is local (with --utc, in UTC). Telnyx accepts 5 \
+minutes to 5 days from now.
+
+With TEXT, standard input is not read. Without it, the text is standard input without the line break \
+at its end; with --media and no TEXT, the files are sent without a text. With --edit, an editor is \
+opened on TEXT or on an empty file; if the text could not be sent, its file is kept. A TEXT that begins with a \
+hyphen is a text unless it is, or is similar to, an option; after -- it is always a text.",
+    output: "\
+The id of the stored message, whatever the exit code, and before any waiting; with --json, the \
+message as in the REST API, after any waiting; with --dry-run, the plan: from, to, conversation_id, \
+encoding, segments, units and opted_out_at, one field per line, in a pipe with name and value \
+separated by TAB. One line for people goes to standard error.",
+};
+
+/// A send as its arguments request it, validated.
+#[derive(Clone, Debug)]
+struct PreparedSend {
+    draft: Draft,
+    /// The caller's own key.
+    key: Option<IdempotencyKey>,
 }
 
-/// Sends the request, or tells what it would do, and reports the outcome: the id on `out`
-/// whenever a message was stored, one line for people on `talk`.
-///
-/// # Errors
-/// The message was surely not sent, was refused, or its outcome is unknown.
-pub async fn run(
-    args: &SendArgs,
-    request: &SendRequest,
-    backend: &Backend,
-    out: &mut impl Write,
-    talk: &mut impl Write,
-    look: &Look,
-) -> Result<(), Error> {
-    if args.dry_run {
-        let plan = backend.plan(&args.to, request).await?;
-        say(talk, look, &output::send::planned(&plan, request, look.zone));
-        return settle(output::send::plan(out, &plan, look).map_err(Stop::from));
+impl SendArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
+        if self.edit {
+            return self.run_edited(context);
+        }
+        // First of all, because reading standard input may take arbitrarily long.
+        let text = input::text(
+            self.text.as_deref(),
+            &self.to,
+            !self.media.is_empty(),
+            stdio::stdin(),
+            &context.terminal,
+        )?;
+        self.run_with(text, context)
     }
-    match backend.send(&args.to, request, args.idempotency_key.as_deref()).await {
-        Ok(sent) => match Wait::of(args) {
-            None => report(&sent, out, talk, look),
-            Some(wait) => stay(wait, sent, backend, out, talk, look).await,
-        },
-        Err(error) => {
-            if let Some(id) = error.extra().message_id {
-                // The stored message tells more than its id, if it can still be had.
-                let stored = match look.format.is_json() {
-                    true => backend.message(id).await.ok().map(Message::without_history),
-                    false => None,
-                };
-                let printed = match (&stored, look.format.is_json()) {
-                    (Some(message), _) => json::write_line(out, message),
-                    (None, true) => json::write_line(out, &serde_json::json!({ "id": id })),
-                    (None, false) => writeln!(out, "{id}"),
-                };
-                // What became of the send is worth more than that it could not be printed.
-                let _ = printed.and_then(|()| out.flush());
+
+    /// Has the text written in an editor, and keeps it in its file if it was not sent.
+    fn run_edited(&self, context: &Context) -> Result<(), Error> {
+        let draft = self.text.as_deref().unwrap_or_default();
+        if !context.terminal.stdin_is_terminal || draft == "-" {
+            return Err(Error::invalid("--edit needs a terminal on standard input")
+                .hint("without a terminal, give the text as an argument or on standard input"));
+        }
+        let style = context.style(self.json.format());
+        // Whatever else is wrong is better known before writing than after.
+        self.prepare("text".to_owned(), style.now, style.zone)?;
+        let edited = EditedText::write(context.terminal.editor.as_deref(), draft)?;
+        let ended = self.run_with(edited.text.clone(), context);
+        let is_stored = ended.as_ref().err().is_none_or(|error| error.exit_code() == 9);
+        if let Some(path) = edited.close(is_stored && !self.dry_run) {
+            // A closed standard error is ignored.
+            let _ = writeln!(stdio::stderr(), "the text is kept in {}", path.display());
+        }
+        ended
+    }
+
+    fn run_with(&self, text: String, context: &Context) -> Result<(), Error> {
+        let style = context.style(self.json.format());
+        let prepared = self.prepare(text, style.now, style.zone)?;
+        self.check_settings(&context.config)?;
+        let purpose = if self.dry_run { Purpose::Read } else { Purpose::Write };
+        context.block_on(async {
+            let backend = context.backend(purpose).await?;
+            signals::cancel_at_signal(backend.interrupt());
+            let (mut out, mut err) = (stdout(), stdio::stderr());
+            let mut reporter = Reporter { out: &mut out, err: &mut err, style: &style };
+            let ended = if self.dry_run {
+                plan(&prepared.draft, &backend, &mut reporter).await
+            } else {
+                self.send(&prepared, &backend, &mut reporter).await
+            };
+            if let (Some(path), true) = (backend.created_file(), ended.is_ok()) {
+                // Perhaps another one was meant.
+                reporter.say(&output::send::new_database(path));
             }
-            Err(told(error, args))
+            backend.close().await;
+            ended
+        })
+    }
+
+    /// Makes sure that there is what a send needs, before a database is created.
+    fn check_settings(&self, config: &Config) -> Result<(), Error> {
+        if config.is_sandbox() || config.remote()?.is_some() {
+            Ok(())
+        } else if self.dry_run {
+            config.numbers().map(drop)
+        } else if config.telnyx()?.api_key.is_none() {
+            Err(no_api_key())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn prepare(&self, text: String, now: Timestamp, zone: Zone) -> Result<PreparedSend, Error> {
+        let request = SendRequest {
+            message: Some(text).filter(|text| !text.is_empty()),
+            media_urls: self.media.clone(),
+            subject: self.subject.clone(),
+            from: self.from.clone(),
+            send_at: self.send_at(now, zone)?,
+            despite_opt_out: self.despite_opt_out,
+            no_retry: self.no_retry,
+        };
+        let key = self.idempotency_key.as_deref().map(IdempotencyKey::parse).transpose()?;
+        let draft = Draft::new(&self.to, request)?;
+        // Under a known key the time may have passed: the repeat gets the earlier outcome.
+        if key.is_none() {
+            draft.check_schedule(now)?;
+        }
+        Ok(PreparedSend { draft, key })
+    }
+
+    /// When Telnyx is to send it. Under a key of the caller's, a repeat must be the same request,
+    /// and a span would mean another time.
+    fn send_at(&self, now: Timestamp, zone: Zone) -> Result<Option<Timestamp>, Error> {
+        let Some(at) = self.at else { return Ok(None) };
+        let time = at.future(now, zone);
+        if self.idempotency_key.is_some() && at.is_span() {
+            return Err(Error::invalid("with --idempotency-key, --at must be a fixed time")
+                .hint(format!("a repeated command would mean a different time; use --at {time}")));
+        }
+        Ok(Some(time))
+    }
+
+    async fn send(
+        &self,
+        PreparedSend { draft, key }: &PreparedSend,
+        backend: &Backend,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(), Error> {
+        match backend.send(draft, key.as_ref()).await {
+            Ok(sent) => match self.wait {
+                Some(goal) => {
+                    report_after(Wait::new(goal, self.timeout), sent, backend, reporter).await
+                }
+                None => reporter.report(&sent, key.is_some()),
+            },
+            Err(error) => {
+                if let Some(id) = error.extra().message_id {
+                    reporter.print_stored(id, backend).await;
+                }
+                Err(with_key(error, key.as_ref()))
+            }
         }
     }
 }
 
-/// Prints a message that has an outcome, and judges the outcome.
-fn report(
-    sent: &Sent,
-    out: &mut impl Write,
-    talk: &mut impl Write,
-    look: &Look,
-) -> Result<(), Error> {
-    let printed = print_message(&sent.message, out, look);
-    judge(sent)?;
-    say(talk, look, &output::send::told(&sent.message, look.zone));
-    settle(printed.map_err(Stop::from)).map_err(|error| accepted(error, &sent.message))
+async fn plan(draft: &Draft, backend: &Backend, reporter: &mut Reporter<'_>) -> Result<(), Error> {
+    let plan = backend.plan(draft).await?;
+    let style = reporter.style;
+    reporter.say(&output::send::planned(&plan, draft.request(), style.zone));
+    finish_write(output::send::plan(&mut reporter.out, &plan, style))
 }
 
-/// Prints the id at once, so that a script has it whatever happens, and then waits. JSON comes
-/// when the wait is over: one object, which tells how it ended.
-async fn stay(
+/// Waits, then reports how it ended. The id is printed before, so that a script has it in any case;
+/// the JSON object, of which there is only one, after.
+async fn report_after(
     wait: Wait,
     sent: Sent,
     backend: &Backend,
-    out: &mut impl Write,
-    talk: &mut impl Write,
-    look: &Look,
+    reporter: &mut Reporter<'_>,
 ) -> Result<(), Error> {
-    let early =
-        if look.format.is_json() { Ok(()) } else { print_message(&sent.message, out, look) };
-    let (message, ended) = wait.run(backend, sent.message, &sent.idempotency_key).await;
-    let late = if look.format.is_json() { print_message(&message, out, look) } else { Ok(()) };
-    ended?;
-    say(talk, look, &output::send::told(&message, look.zone));
-    settle(early.and(late).map_err(Stop::from)).map_err(|error| accepted(error, &message))
-}
-
-/// That the outcome could not be printed says nothing about the message.
-fn accepted(error: Error, message: &Message) -> Error {
-    error.hint(format!("the message was accepted all the same; it is {}", message.id))
-}
-
-/// Prints the message for a program: its id, or all of it.
-pub(super) fn print_message(
-    message: &Message,
-    out: &mut impl Write,
-    look: &Look,
-) -> io::Result<()> {
-    match look.format.is_json() {
-        true => json::write_line(out, message)?,
-        false => writeln!(out, "{}", message.id)?,
-    }
-    out.flush()
-}
-
-/// What the message's state means for the exit code. A failed one is met when an earlier send
-/// under the same key has failed since.
-fn judge(sent: &Sent) -> Result<(), Error> {
-    let message = &sent.message;
-    if sent.is_open() {
-        let what = match message.status {
-            Status::Pending => "an earlier send under this key is still under way",
-            _ => "nobody knows whether the message was sent: Telnyx's answer was lost",
-        };
-        let key = &sent.idempotency_key;
-        return Err(Error::new(Code::OutcomeUnknown, what).hint(repeat_hint(key)).with(|extra| {
-            extra.message_id = Some(message.id);
-            extra.idempotency_key = Some(key.clone());
-        }));
-    }
-    if message.status.is_failure() {
-        return Err(failed(message));
-    }
-    Ok(())
-}
-
-fn failed(message: &Message) -> Error {
-    let code = match message.status {
-        Status::Cancelled => Code::Cancelled,
-        _ => Code::TelnyxRefused,
-    };
-    let reason = message.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-    let what = format!("the message ended as {}{reason}", message.status);
-    Error::new(code, what)
-        .hint("to send it anew, leave out --idempotency-key")
-        .with(|extra| extra.message_id = Some(message.id))
-}
-
-/// A failure as it came, with the key that makes a repeat safe where one is needed.
-fn told(error: Error, args: &SendArgs) -> Error {
-    let key = error.extra().idempotency_key.clone().or_else(|| args.idempotency_key.clone());
-    match key {
-        Some(key) if error.code() == Code::OutcomeUnknown => {
-            error.hint(repeat_hint(&key)).with(|extra| extra.idempotency_key = Some(key))
-        }
-        _ => error,
-    }
-}
-
-fn repeat_hint(key: &str) -> String {
-    format!("it may have been sent; repeat it only with --idempotency-key {key}")
-}
-
-/// One line for people. Programs that read JSON get none, and a closed stderr harms nobody.
-pub(super) fn say(talk: &mut impl Write, look: &Look, line: &str) {
-    if !look.format.is_json() {
-        let _ = writeln!(talk, "{line}");
-    }
+    let is_json = reporter.style.format.is_json();
+    let before = if is_json { Ok(()) } else { reporter.print(&sent.message) };
+    let (message, result) = wait.run(backend, sent.message, Some(&sent.idempotency_key)).await;
+    let after = if is_json { reporter.print(&message) } else { Ok(()) };
+    reporter.finish(&message, before.and(after), result)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{self, Command};
-    use crate::output::Format;
-    use crate::output::samples::{failed as failed_message, look, outbound, time};
+    use crate::commands::{Cli, Command};
+    use crate::error::Code;
+    use crate::output::samples::time;
 
     const TO: &str = "+12125551234";
 
     fn args(line: &[&str]) -> SendArgs {
         let line = ["convo", "send"].iter().chain(line).copied();
-        match cli::parse(line).expect("a good command line").command {
+        match cli::parse::<Cli>(line).expect("a good command line").cli.command {
             Command::Send(args) => args,
             other => panic!("{other:?}"),
         }
     }
 
-    fn text_of(line: &[&str], stdin: &[u8], terminal: bool) -> Result<Option<String>, Error> {
-        let facts = Facts { stdin_is_terminal: terminal, ..Facts::default() };
-        let now = time("2026-06-18T14:33:00Z");
-        request(&args(line), stdin, &facts, now).map(|request| request.message)
-    }
-
     #[test]
-    fn with_a_text_standard_input_is_never_read() {
-        struct Untouchable;
-        impl Read for Untouchable {
-            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-                panic!("standard input was read");
-            }
-        }
-        let now = time("2026-06-18T14:33:00Z");
-        let made = request(&args(&[TO, "Hi\n"]), Untouchable, &Facts::default(), now);
-        assert_eq!(made.expect("a request").message.as_deref(), Some("Hi\n"));
-    }
-
-    #[test]
-    fn without_a_text_it_is_read_to_its_end() {
-        for (stdin, text) in [
-            ("Hi", "Hi"),
-            ("Hi\n", "Hi"),
-            ("Hi\r\n", "Hi"),
-            ("Hi\n\n", "Hi\n"),
-            ("a\nb\r", "a\nb\r"),
+    fn a_text_may_begin_with_a_hyphen_and_options_still_work() {
+        for (line, text) in [
+            (&[TO, "Hello"][..], "Hello"),
+            (&[TO, "- milk\n- eggs"], "- milk\n- eggs"),
+            (&[TO, "-1"], "-1"),
+            (&[TO, "--"], ""),
+            (&[TO, "--hello"], "--hello"),
+            (&[TO, "-- cut here --"], "-- cut here --"),
+            (&[TO, "--", "--json"], "--json"),
+            (&["--", TO, "--dryrun"], "--dryrun"),
         ] {
-            let read = text_of(&[TO], stdin.as_bytes(), false).expect("a text");
-            assert_eq!(read.as_deref(), Some(text), "{stdin:?}");
+            let args = args(line);
+            assert_eq!(args.text.as_deref().unwrap_or_default(), text, "{line:?}");
+            assert!(args.to == TO && !args.dry_run && !args.json.json, "{args:?}");
         }
-    }
-
-    #[test]
-    fn what_is_no_text_is_wrong_usage() {
-        let long = vec![b'a'; 1024 * 1024 + 1];
-        for (stdin, terminal) in
-            [(&b"Hi"[..], true), (b"", false), (b"\n", false), (b"\xff", false), (&long, false)]
+        for line in
+            [[TO, "--dry-run", "-x y"], [TO, "-x y", "--dry-run"], ["--dry-run", TO, "-x y"]]
         {
-            let error = text_of(&[TO], stdin, terminal).expect_err("no text");
-            assert_eq!(error.exit_code(), 2, "{error}");
-            assert!(error.hint_text().is_some(), "{error}");
+            let args = args(&line);
+            assert_eq!((args.dry_run, args.text.as_deref()), (true, Some("-x y")), "{line:?}");
         }
-        let error = text_of(&["2125551234", "Hi"], b"", false).expect_err("no country code");
-        assert_eq!(error.code(), Code::InvalidNumber);
     }
 
     #[test]
-    fn a_file_needs_no_words() {
-        let line = [TO, "--media", "https://example.com/a.png"];
-        assert_eq!(text_of(&line, b"never read", true).expect("a request"), None);
-        assert_eq!(text_of(&line, b"+12125550004", false).expect("a request"), None);
-    }
-
-    fn reported(message: Message, format: Format) -> (String, String, Result<(), Error>) {
-        let sent = Sent { message, idempotency_key: "key-1".into() };
-        let (mut out, mut talk) = (Vec::new(), Vec::new());
-        let ended = report(&sent, &mut out, &mut talk, &look(format, 80, false));
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        (text(out), text(talk), ended)
+    fn every_option_arrives() {
+        let line = [
+            TO,
+            "Hi",
+            "--from",
+            "+15551234567",
+            "--media",
+            "https://a/1",
+            "--media",
+            "https://a/2",
+            "--subject",
+            "s",
+            "--at",
+            "2026-11-22T15:00:00+02:00",
+            "--idempotency-key",
+            "k",
+            "--no-retry",
+            "--despite-opt-out",
+            "--json",
+        ];
+        let args = args(&line);
+        assert_eq!(args.media, ["https://a/1", "https://a/2"]);
+        let now = time("2026-11-22T12:00:00Z");
+        let at = args.send_at(now, Zone::UTC).expect("a time");
+        assert_eq!(at, Timestamp::parse("2026-11-22T13:00:00Z"));
+        assert_eq!(
+            (args.from.as_deref(), args.subject.as_deref()),
+            (Some("+15551234567"), Some("s"))
+        );
+        assert_eq!(args.idempotency_key.as_deref(), Some("k"));
+        assert!(args.no_retry && args.despite_opt_out && args.json.json && !args.dry_run);
     }
 
     #[test]
-    fn the_id_is_data_and_the_rest_is_talk() {
-        let message = outbound("Hi", Status::Queued);
-        let id = message.id;
-        let (out, talk, ended) = reported(message, Format::Lines);
-        assert_eq!(out, format!("{id}\n"));
-        assert_eq!(talk, "queued for +12125551234 as 1 segment from +15551234567\n");
-        assert!(ended.is_ok());
-    }
-
-    #[test]
-    fn json_gets_the_message_and_no_talk() {
-        let (out, talk, ended) = reported(outbound("Hi", Status::Sent), Format::Json);
-        let back: Message = serde_json::from_str(&out).expect("a message");
-        assert_eq!(back, outbound("Hi", Status::Sent));
-        assert!(talk.is_empty() && ended.is_ok());
-    }
-
-    #[test]
-    fn the_exit_code_says_what_is_known() {
-        for (status, exit) in [
-            (Status::Pending, 9),
-            (Status::Unknown, 9),
-            (Status::Scheduled, 0),
-            (Status::Queued, 0),
-            (Status::DeliveryUnconfirmed, 0),
-            (Status::Delivered, 0),
-            (Status::Cancelled, 6),
-            (Status::SendingFailed, 6),
-            (Status::DeliveryFailed, 6),
+    fn an_invalid_send_is_wrong_usage() {
+        let prepare = |line: &[&str], text: &str| {
+            let now = time("2026-06-18T14:33:00Z");
+            args(line)
+                .prepare(text.to_owned(), now, Zone::UTC)
+                .map(|prepared| prepared.draft.text().to_owned())
+        };
+        for (line, text, code) in [
+            (&[TO][..], "", Code::InvalidRequest),
+            (&["2125551234"], "Hi", Code::InvalidNumber),
+            (&[TO, "--idempotency-key", "a b"], "Hi", Code::InvalidRequest),
+            (&[TO, "--at", "2026-06-18T14:34:00Z"], "Hi", Code::InvalidRequest),
+            (&[TO, "--at", "4m"], "Hi", Code::InvalidRequest),
+            (&[TO, "--at", "yesterday"], "Hi", Code::InvalidRequest),
+            (&[TO, "--at", "2h", "--idempotency-key", "k"], "Hi", Code::InvalidRequest),
         ] {
-            let (out, _, ended) = reported(outbound("Hi", status), Format::Lines);
-            assert_eq!(ended.map_or_else(|error| error.exit_code(), |()| 0), exit, "{status}");
-            assert_eq!(out.lines().count(), 1, "the id is printed whatever the exit code");
+            let error = prepare(line, text).expect_err("an invalid send");
+            assert_eq!((error.code(), error.exit_code()), (code, 2), "{line:?}: {error}");
         }
-        let (_, _, ended) = reported(failed_message("Hi"), Format::Lines);
-        assert!(ended.expect_err("failed").to_string().contains("Blocked: as spam"));
-    }
-
-    #[test]
-    fn an_unknown_outcome_names_the_key() {
-        let (_, _, ended) = reported(outbound("Hi", Status::Unknown), Format::Lines);
-        let error = ended.expect_err("nobody knows");
-        assert!(error.hint_text().is_some_and(|hint| hint.ends_with("--idempotency-key key-1")));
-        assert_eq!(error.extra().idempotency_key.as_deref(), Some("key-1"));
-        let remote = Error::new(Code::OutcomeUnknown, "the answer broke off");
-        let error = told(remote, &args(&[TO, "Hi", "--idempotency-key", "k2"]));
-        assert!(error.hint_text().is_some_and(|hint| hint.ends_with("--idempotency-key k2")));
+        assert_eq!(prepare(&[TO], "Hi").expect("a draft"), "Hi");
+        let line = [TO, "--media", "https://example.com/a.png"];
+        assert_eq!(prepare(&line, "").expect("a file needs no text"), "");
+        for at in ["2h", "09:00", "2026-06-20", "2026-06-18 15:00"] {
+            assert_eq!(prepare(&[TO, "--at", at], "Hi").expect("a draft"), "Hi", "{at}");
+        }
+        let line = [TO, "--at", "2026-06-18T14:34:00Z", "--idempotency-key", "k"];
+        assert_eq!(prepare(&line, "Hi").expect("the earlier outcome may be requested"), "Hi");
     }
 }

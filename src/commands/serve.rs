@@ -1,358 +1,290 @@
-//! `convo serve`: take webhooks, serve the REST API; with `--sandbox`, play Telnyx as well.
+//! `convo serve`: receives webhooks and serves the REST API; with `--sandbox`, also simulates
+//! Telnyx.
 
-use std::io::{ErrorKind, Write};
-use std::net::SocketAddr;
-use std::path::Path;
+mod banner;
+mod settings;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::signals;
-use crate::config::{Config, Secret};
-use crate::domain::PhoneNumber;
+use super::context::Context;
+use super::listen::{bind, bind_all, inherit, resolve, url};
+use super::{sandbox, signals};
+use crate::backend::open::{connect_telnyx, sandbox_access};
+use crate::cli::value::host_and_port;
+use crate::cli::{DatabaseArgs, Group, HelpText};
+use crate::config::Flags;
 use crate::error::{Code, Error};
-use crate::sandbox::{self, Sandbox};
+use crate::logging;
+use crate::net::is_loopback;
+use crate::runtime;
+use crate::sandbox::Sandbox;
 use crate::server::access::{Access, are_strong_enough, may_bind};
-use crate::server::{self, App, Limits, Server, Shutdown, Stop};
+use crate::server::{self, App, Limits, Listeners, Server, Shutdown, Stop};
 use crate::store::{Purpose, Store};
 use crate::systemd;
-use crate::telnyx::client::Client;
 use crate::telnyx::signature::Verifier;
-use crate::threading::Threads;
+use crate::threading::Conversations;
+use settings::ServerSettings;
 
-/// What the simulated Telnyx is told as API key; it takes any.
-const SANDBOX_KEY: &str = "sandbox";
-/// Pauses before a database that is away is tried again.
+/// Pauses between attempts to open a database that is unavailable.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How often the status under systemd is renewed during a stop.
-const RENEWAL: Duration = Duration::from_secs(1);
-/// The least the database gets to close at the end of a stop.
-const LAST_MOMENT: Duration = Duration::from_millis(500);
-/// Files that a server has open beside its connections and those to Telnyx.
+/// How often the status under systemd is updated during a shutdown.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// The time reserved for closing the database at the end of a shutdown.
+const CLOSE_TIME: Duration = Duration::from_millis(500);
+/// Files that a server has open besides its connections and those to Telnyx.
 const OTHER_FILES: usize = 64;
 
-/// Serves until SIGTERM or Ctrl-C, on a socket of its own or an inherited one; a second signal
-/// ends it at once.
-///
-/// # Errors
-/// When the configuration forbids it, the address is taken or the database cannot be opened.
-pub async fn run(
-    mut config: Config,
-    inherited: Option<std::net::TcpListener>,
-    out: &mut impl Write,
-) -> Result<(), Error> {
-    let (listener, address) = listen(&config, inherited).await?;
-    allow_files(&config.limits)?;
+/// Receive Telnyx's webhooks and serve the REST API
+#[derive(Args, Clone, Debug)]
+#[command(add = Group::Run, add = HELP, after_help = HELP.examples)]
+pub(super) struct ServeArgs {
+    /// Listen on this address [default: 127.0.0.1:5000] [env: CONVO_LISTEN]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    listen: Option<String>,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+const HELP: HelpText = HelpText {
+    examples: "\
+Examples:
+  convo serve --sandbox
+  convo serve
+  CONVO_API_TOKEN_FILE=/etc/convo/tokens convo serve --listen 0.0.0.0:8080",
+    description: "\
+Telnyx posts its webhooks to /webhooks/sms; each is answered with 200 once it has been committed \
+durably. The REST API requires a token from CONVO_API_TOKEN. Without one, only programs on this \
+machine are served, and convo refuses to listen on a public address.
+
+CONVO_API_TOKEN lists tokens, each written as TOKEN, which allows everything, or as \
+NAME:SCOPES:TOKEN with scopes joined by +: read, send, admin, metrics. The file of CONVO_API_TOKEN_FILE has one \
+per line and may contain comments, which begin with #. The log identifies a token by its name or by \
+the beginning of its SHA-256.
+
+A running server also settles messages left without an outcome, as convo settle does.
+
+After SIGTERM or Ctrl-C it completes the requests in progress before it ends.",
+    output: "",
+};
+
+impl ServeArgs {
+    pub(super) fn flags(&self) -> Flags {
+        // It never asks another server.
+        Flags { listen: self.listen.clone(), local: true, ..self.database.flags() }
+    }
+
+    pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
+        let _log = logging::start_server(context.config.log()?.as_deref())?;
+        let settings = ServerSettings::read(&context.config)?;
+        for error in context.config.unread() {
+            tracing::warn!("a settings file is ignored: {error}");
+        }
+        let inherited = if settings.has_sockets { systemd::inherited()? } else { None };
+        let runtime = runtime::for_server()?;
+        let ended = runtime.block_on(serve(settings, inherited));
+        // A DNS lookup that is still running must not delay the exit.
+        runtime.shutdown_background();
+        ended
+    }
+}
+
+/// Serves until SIGTERM or Ctrl-C, on its own socket or on an inherited one. A second signal ends
+/// the process at once.
+async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> Result<(), Error> {
+    let (listeners, address) = listen(&settings, inherited).await?;
+    raise_file_limit(&settings.limits)?;
     let shutdown = Shutdown::default();
-    tokio::spawn(signals::stop(shutdown.clone()));
-    let played = match config.sandbox {
-        true => Some(play(&mut config, address, &shutdown.asked).await?),
-        false => None,
+    tokio::spawn(signals::shut_down(shutdown.clone()));
+    let sandbox = if settings.is_sandbox {
+        Some(start_sandbox(&mut settings, address, &shutdown.asked).await?)
+    } else {
+        None
     };
-    let telnyx = telnyx(&config)?;
-    let server = Server::new(App {
-        access: Access::new(&config.api_tokens),
-        verifier: Arc::new(Verifier::new(&config.public_keys)?),
-        limits: config.limits.clone(),
-        stop: config.stop,
-    });
-    let watched = server.clone();
-    tokio::spawn(systemd::feed_watchdog(async move || watched.is_alive().await));
+    let telnyx = connect_telnyx(&settings.telnyx, settings.policy.timeout)?;
+    let server = new_server(&settings)?;
     let serving = tokio::spawn({
         let (server, shutdown) = (server.clone(), shutdown.clone());
-        async move { server.run(listener, shutdown).await }
+        async move { server.run(Listeners::new(listeners), shutdown).await }
     });
-    let opened = shutdown.asked.run_until_cancelled(open_store(&config, &server)).await;
-    // Told to stop before there was anything to serve.
+    let opened = shutdown.asked.run_until_cancelled(open_store(&settings, &server)).await;
+    // Stopped before the database was open: there is nothing to wait for.
     let Some(store) = opened.transpose()? else { return Ok(()) };
-    if let Some(played) = &played {
-        store.note_sandbox(&played.base_url()).await?;
-        banner(out, address, &config, played);
+    if let Some(sandbox) = &sandbox {
+        store.note_sandbox(&sandbox.base_url()).await?;
+        banner::print(&mut io::stdout(), address, &settings.database, sandbox);
     }
-    warn_of_missing(&config);
-    let threads = threads(&config, store, telnyx);
-    server.open(threads.clone());
-    tracing::info!(target: "convo::server", %address, sandbox = config.sandbox, "listening");
+    warn_of_missing_settings(&settings);
+    let ServerSettings { telnyx: access, policy, .. } = settings;
+    let conversations = Conversations::new(store, telnyx, access.numbers, policy);
+    server.open(conversations.clone());
+    tracing::info!(target: "convo::server", %address, sandbox = settings.is_sandbox, "listening");
     systemd::ready(&format!("serving on {address}"));
-    tokio::spawn(tell_the_end(server, shutdown.clone(), config.stop));
+    tokio::spawn(report_shutdown(server, shutdown.clone(), settings.stop));
     let settling = tokio::spawn({
-        let (threads, shutdown) = (threads.clone(), shutdown.asked.clone());
-        async move { threads.keep_settling(shutdown).await }
+        let (conversations, shutdown) = (conversations.clone(), shutdown.asked.clone());
+        async move { conversations.keep_settling(shutdown).await }
     });
-    let end = serving.await.map_err(|_| {
-        tracing::error!("the server ended by a fault of convo");
+    let deadline = serving.await.map_err(|_| {
+        tracing::error!("the server ended because of a bug in convo");
         Error::internal()
     })?;
-    close(&threads, settling, end).await;
+    close(&conversations, settling, deadline).await;
     Ok(())
 }
 
-/// Lets what is being settled come to its end and closes the database, within the time there is.
-async fn close(threads: &Threads, mut settling: JoinHandle<()>, end: Instant) {
-    let last = LAST_MOMENT.min(end.saturating_duration_since(Instant::now()) / 2);
-    if tokio::time::timeout_at((end - last).into(), &mut settling).await.is_err() {
-        threads.interrupt().cancel();
-        let _ = tokio::time::timeout(last / 2, settling).await;
+/// The server, which systemd's watchdog observes from now on.
+fn new_server(settings: &ServerSettings) -> Result<Server, Error> {
+    let server = Server::new(App {
+        access: Access::new(&settings.api_tokens),
+        verifier: Arc::new(Verifier::new(&settings.public_keys)?),
+        limits: settings.limits.clone(),
+        stop: settings.stop,
+    });
+    let watched = server.clone();
+    tokio::spawn(systemd::feed_watchdog(async move || watched.is_alive().await));
+    Ok(server)
+}
+
+/// Lets a running round of settling finish, then closes the database, before the deadline.
+async fn close(conversations: &Conversations, mut settling: JoinHandle<()>, deadline: Instant) {
+    let reserved = CLOSE_TIME.min(deadline.saturating_duration_since(Instant::now()) / 2);
+    if tokio::time::timeout_at((deadline - reserved).into(), &mut settling).await.is_err() {
+        conversations.interrupt().cancel();
+        let _ = tokio::time::timeout(reserved / 2, settling).await;
     }
-    let closed = tokio::time::timeout(last.max(LAST_MOMENT / 2), threads.close()).await;
-    if closed.is_err() {
-        tracing::warn!("stopped before the database had closed");
+    let limit = reserved.max(CLOSE_TIME / 2);
+    if tokio::time::timeout(limit, conversations.close()).await.is_err() {
+        tracing::warn!("stopped before the database was closed");
     }
 }
 
-/// Opens the database, and waits for one that is away for as long as the settings say: it may be
-/// starting, too. A file is there or not, so nobody waits for that.
-async fn open_store(config: &Config, server: &Server) -> Result<Store, Error> {
+/// Opens the database. A PostgreSQL server that is unavailable may be starting as well, so this
+/// retries for as long as the settings say; a missing file will not appear by itself.
+async fn open_store(settings: &ServerSettings, server: &Server) -> Result<Store, Error> {
     let starting = AbortOnDropHandle::new(tokio::spawn(systemd::starting()));
     systemd::status("opening the database");
-    let until = Instant::now() + config.start_timeout;
+    let until = Instant::now() + settings.start_timeout;
     let mut pause = SHORTEST_PAUSE;
     loop {
-        let error = match Store::open(&config.database, config.mode(), Purpose::Serve).await {
+        let error = match Store::open(&settings.database, settings.mode, Purpose::Serve).await {
             Ok(store) => return Ok(store),
             Err(error) => error,
         };
-        let may_come =
-            error.code() == Code::DatabaseUnavailable && config.database.path().is_none();
-        if !may_come || Instant::now() + pause > until {
+        let may_recover =
+            error.code() == Code::DatabaseUnavailable && settings.database.path().is_none();
+        if !may_recover || Instant::now() + pause > until {
             drop(starting);
             return Err(error);
         }
         if pause == SHORTEST_PAUSE {
             tracing::warn!(%error, "waiting for the database");
         }
-        server.database_is_away();
+        server.database_is_down();
         systemd::status(&format!("waiting for the database: {error}"));
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-/// Tells systemd how a stop goes on.
-async fn tell_the_end(server: Server, shutdown: Shutdown, stop: Stop) {
+/// Reports the progress of a shutdown to systemd.
+async fn report_shutdown(server: Server, shutdown: Shutdown, stop: Stop) {
     shutdown.asked.cancelled().await;
     systemd::stopping(stop.deadline);
     loop {
         let status = match server.sends() {
             0 => "draining".to_owned(),
-            1 => "draining, 1 send under way".to_owned(),
-            sends => format!("draining, {sends} sends under way"),
+            1 => "draining, 1 send in progress".to_owned(),
+            sends => format!("draining, {sends} sends in progress"),
         };
         systemd::status(&status);
-        tokio::time::sleep(RENEWAL).await;
+        tokio::time::sleep(STATUS_INTERVAL).await;
     }
 }
 
-/// The socket to listen on, and its address, if one may listen there.
+/// The sockets to listen on and the address of the first, if the settings allow listening there.
 async fn listen(
-    config: &Config,
-    inherited: Option<std::net::TcpListener>,
-) -> Result<(TcpListener, SocketAddr), Error> {
-    let may_bind = |address| {
-        // Play has no token and no secrets; on this machine it may be had of systemd, too.
-        let service = config.under_systemd && !config.sandbox;
-        may_bind(address, !config.api_tokens.is_empty(), service)?;
-        are_strong_enough(address, &config.api_tokens)
-    };
-    let of_no_use = |error| {
-        Error::new(Code::NotConfigured, format!("the inherited socket is of no use: {error}"))
-    };
+    settings: &ServerSettings,
+    inherited: Option<StdListener>,
+) -> Result<(Vec<TcpListener>, SocketAddr), Error> {
     if let Some(socket) = inherited {
-        let address = socket.local_addr().map_err(of_no_use)?;
-        may_bind(address)?;
-        socket.set_nonblocking(true).map_err(of_no_use)?;
-        return Ok((TcpListener::from_std(socket).map_err(of_no_use)?, address));
+        let (listener, address) = inherit(socket)?;
+        check_exposure(settings, address)?;
+        return Ok((vec![listener], address));
     }
-    let address = resolve(&config.listen).await?;
-    may_bind(address)?;
-    let listener = bind(address).await?;
-    let address = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
-    Ok((listener, address))
+    let addresses = resolve(&settings.listen).await?;
+    let exposed = addresses.iter().find(|address| !is_loopback(address.ip()));
+    if let Some(address) = exposed.or(addresses.first()) {
+        check_exposure(settings, *address)?;
+    }
+    let listeners = bind_all(&addresses)?;
+    let bound = listeners.iter().map(TcpListener::local_addr).next();
+    let address = bound.transpose().ok().flatten().ok_or_else(Error::internal)?;
+    Ok((listeners, address))
 }
 
-/// Makes sure that as many files may be open as there may be connections.
-fn allow_files(limits: &Limits) -> Result<(), Error> {
-    let files = limits.connections + server::RESERVE + limits.sends + OTHER_FILES;
-    let files = u64::try_from(files).unwrap_or(u64::MAX);
-    let have = getrlimit(Resource::Nofile);
-    if have.current.is_none_or(|current| current >= files) {
+/// Checks whether the tokens suffice for an address.
+fn check_exposure(settings: &ServerSettings, address: SocketAddr) -> Result<(), Error> {
+    // A sandbox has no secrets; on this machine systemd may run it without a token, too.
+    let is_service = settings.under_systemd && !settings.is_sandbox;
+    may_bind(address, !settings.api_tokens.is_empty(), is_service)?;
+    are_strong_enough(address, &settings.api_tokens)
+}
+
+/// Makes sure that the process may open a file for each connection.
+fn raise_file_limit(limits: &Limits) -> Result<(), Error> {
+    let needed = limits.connections + server::RESERVE + limits.sends + OTHER_FILES;
+    let needed = u64::try_from(needed).unwrap_or(u64::MAX);
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
     }
-    let raised = Rlimit { current: Some(files), maximum: have.maximum };
+    let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).map_err(|_| {
-        let what = format!("CONVO_MAX_CONNECTIONS needs {files} open files, more than are allowed");
+        let what =
+            format!("CONVO_MAX_CONNECTIONS needs {needed} open files, more than are allowed");
         Error::new(Code::NotConfigured, what)
-            .hint("allow more (LimitNOFILE= in a unit, ulimit -n), or fewer connections")
+            .hint("raise the limit (LimitNOFILE= in a unit, ulimit -n), or allow fewer connections")
     })
 }
 
-/// The threads for one command, in the database itself.
-///
-/// # Errors
-/// When the database cannot be opened for this purpose, or a setting makes no sense.
-pub async fn open(config: &Config, purpose: Purpose) -> Result<Threads, Error> {
-    let store = Store::open(&config.database, config.mode(), purpose).await?;
-    let mut config = config.clone();
-    if config.sandbox {
-        let base_url = store.sandbox().await?;
-        if base_url.is_none() && purpose != Purpose::Read {
-            let what = "no simulated Telnyx has served this database";
-            return Err(Error::new(Code::NotConfigured, what)
-                .hint("start `convo serve --sandbox` in this directory first"));
-        }
-        point_at_sandbox(&mut config, base_url);
-    }
-    if purpose == Purpose::Read {
-        // Who only reads has no use for Telnyx, nor for the time that TLS takes to set up.
-        config.api_key = None;
-    }
-    let telnyx = telnyx(&config)?;
-    Ok(threads(&config, store, telnyx))
-}
-
-/// The way to Telnyx, if there is a key.
-fn telnyx(config: &Config) -> Result<Option<Client>, Error> {
-    let key = config.api_key.clone();
-    let client = |key| Client::new(&config.telnyx_base_url, key, config.policy.timeout);
-    key.map(client).transpose()
-}
-
-fn threads(config: &Config, store: Store, telnyx: Option<Client>) -> Threads {
-    Threads::new(store, telnyx, config.numbers.clone(), config.policy.clone())
-}
-
-/// Points a sandbox configuration at the simulated Telnyx, as far as there is one.
-fn point_at_sandbox(config: &mut Config, base_url: Option<String>) {
-    config.api_key = base_url.is_some().then(|| Secret::new(SANDBOX_KEY));
-    config.telnyx_base_url = base_url.unwrap_or_default();
-    config.numbers = PhoneNumber::parse(sandbox::OWN_NUMBER).into_iter().collect();
-}
-
-/// Starts the simulated Telnyx beside the server.
-async fn play(
-    config: &mut Config,
+/// Starts the simulated Telnyx, and points the settings at it.
+async fn start_sandbox(
+    settings: &mut ServerSettings,
     address: SocketAddr,
     shutdown: &CancellationToken,
 ) -> Result<Sandbox, Error> {
-    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listener = bind(loopback).await?;
-    let options = sandbox::Options {
-        webhook_url: Some(format!("{}/webhooks/sms", reachable(address))),
-        signing_key: sandbox::SigningKey::generate().map_err(|error| no_sandbox(&error))?,
-        api_key: None,
-        pace: sandbox::Pace::default(),
-    };
-    let played = Sandbox::start(listener, options, shutdown.clone());
-    let played = played.map_err(|error| no_sandbox(&error))?;
-    point_at_sandbox(config, Some(played.base_url()));
-    config.public_keys = vec![played.public_key().to_owned()];
-    Ok(played)
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let webhook_url = format!("{}/webhooks/sms", url(address));
+    let sandbox = sandbox::start(listener, Some(webhook_url), None, shutdown.clone())?;
+    settings.telnyx = sandbox_access(&sandbox.base_url())?;
+    settings.public_keys = vec![sandbox.public_key().to_owned()];
+    Ok(sandbox)
 }
 
-/// What to paste into another terminal. Nobody may mistake this for the real thing.
-fn banner(out: &mut impl Write, address: SocketAddr, config: &Config, played: &Sandbox) {
-    let directory = config.database.path().and_then(Path::parent).unwrap_or(Path::new("."));
-    let own = sandbox::OWN_NUMBER;
-    let lines = [
-        "*** SANDBOX: Telnyx is simulated, no SMS leaves this machine ***".to_owned(),
-        format!("Our number is {own}, the simulated Telnyx is {}", played.base_url()),
-        String::new(),
-        "In another terminal, through this server:".to_owned(),
-        format!("    {}", find_program()),
-        format!("    export CONVO_SERVER={}", reachable(address)),
-        "    convo send +12125551234 \"Hello\"".to_owned(),
-        "    convo show +12125551234".to_owned(),
-        String::new(),
-        "or directly on its database:".to_owned(),
-        format!("    {}", find_program()),
-        format!("    cd {}", quoted(directory)),
-        "    convo --sandbox send +12125551234 \"Hello\"".to_owned(),
-        "    convo --sandbox show +12125551234".to_owned(),
-        String::new(),
-        "Numbers that misbehave:".to_owned(),
-    ];
-    let magic = sandbox::MAGIC_NUMBERS.iter();
-    let magic = magic.map(|magic| format!("    {}  {}", magic.number, magic.does));
-    for line in lines.into_iter().chain(magic) {
-        // A closed standard output is no reason not to serve.
-        let _ = writeln!(out, "{line}");
-    }
-    let _ = out.flush();
-}
-
-/// Makes `convo` in another shell mean this very program, which may not be installed yet.
-fn find_program() -> String {
-    let program = std::env::current_exe().ok();
-    let directory = program.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
-    format!("export PATH={}:\"$PATH\"", quoted(directory))
-}
-
-/// A path as a shell reads it back.
-fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
-}
-
-/// The server as another program on this machine reaches it.
-fn reachable(address: SocketAddr) -> String {
-    let host = match address {
-        address if !address.ip().is_unspecified() => address.ip(),
-        SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-    };
-    format!("http://{}", SocketAddr::new(host, address.port()))
-}
-
-fn warn_of_missing(config: &Config) {
-    for (missing, name, so) in [
-        (config.public_keys.is_empty(), "TELNYX_PUBLIC_KEY", "every webhook is refused"),
-        (config.api_key.is_none(), "TELNYX_API_KEY", "nothing can be sent"),
-        (config.numbers.is_empty(), "TELNYX_PHONE_NUMBER", "every send must name its sender"),
+fn warn_of_missing_settings(settings: &ServerSettings) {
+    for (is_missing, name, consequence) in [
+        (settings.public_keys.is_empty(), "TELNYX_PUBLIC_KEY", "every webhook is refused"),
+        (settings.telnyx.api_key.is_none(), "TELNYX_API_KEY", "nothing can be sent"),
+        (
+            settings.telnyx.numbers.is_empty(),
+            "TELNYX_PHONE_NUMBER",
+            "every send must specify its sender",
+        ),
     ] {
-        if missing {
-            tracing::warn!("{name} is not set: {so}");
+        if is_missing {
+            tracing::warn!("{name} is not set: {consequence}");
         }
     }
-}
-
-/// The address a name and port stand for.
-pub(super) async fn resolve(listen: &str) -> Result<SocketAddr, Error> {
-    let hint = "give HOST:PORT, for example 127.0.0.1:5000, with --listen or CONVO_LISTEN";
-    match tokio::net::lookup_host(listen).await.map(|mut found| found.next()) {
-        Ok(Some(address)) => Ok(address),
-        Err(error) if error.kind() == ErrorKind::InvalidInput => {
-            let what = format!("'{listen}' is no address to listen on");
-            Err(Error::new(Code::NotConfigured, what).hint(hint))
-        }
-        // Its name may be known in a moment.
-        _ => {
-            let what = format!("the name in '{listen}', to listen on, is not known");
-            Err(Error::new(Code::AddressUnavailable, what).hint(hint))
-        }
-    }
-}
-
-pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))
-}
-
-fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Error {
-    // Another program may go, and an address come, while whoever starts this one tries again.
-    let code = match error.kind() {
-        ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable => Code::AddressUnavailable,
-        _ => Code::NotConfigured,
-    };
-    Error::new(code, format!("cannot listen on {address}: {error}"))
-        .hint("another program may have the port; choose one with --listen HOST:PORT")
-}
-
-pub(super) fn no_sandbox(error: &std::io::Error) -> Error {
-    Error::new(Code::Internal, format!("the simulated Telnyx cannot start: {error}"))
 }

@@ -1,238 +1,133 @@
-//! `convo send --wait`: looking at a message until it is known what became of it.
+//! `convo wait`: waits until messages that were sent earlier have a final status.
 
+use std::io;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use uuid::Uuid;
 
+use super::complete;
+use super::context::Context;
+use super::outcome::Reporter;
+use super::poll::{Goal, Wait};
+use super::print::{finish_write, stdout};
+use super::signals;
 use crate::backend::Backend;
-use crate::cli::{Goal, SendArgs};
-use crate::domain::{Message, Status};
-use crate::error::{Code, Error};
+use crate::cli::{self, BackendArgs, Group, HelpText, JsonArgs};
+use crate::domain::Message;
+use crate::error::Error;
+use crate::output::{self, json};
+use crate::stdio;
+use crate::store::Purpose;
 
-/// The first pause between two looks; each is half as long again as the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
-/// How long to wait for somebody who did not say.
-const USUAL: Duration = Duration::from_secs(60);
-/// Nobody waits longer; a later time may be beyond the clock.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3_600);
-
-/// What to wait for, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wait {
-    /// `None` for any final status.
+/// Wait for the final status of messages
+#[derive(Args, Clone, Debug)]
+#[command(add = Group::Send, add = HELP, after_help = HELP.examples)]
+pub(super) struct WaitArgs {
+    /// The ids of the messages, as convo send prints them
+    #[arg(value_name = "ID", required = true, value_parser = cli::message_id)]
+    #[arg(add = ArgValueCompleter::new(complete::open_messages))]
+    ids: Vec<Uuid>,
+    /// Wait only until they are sent, or require that they are delivered
+    #[arg(long = "for", value_name = "STATUS", hide_possible_values = true)]
     goal: Option<Goal>,
-    timeout: Duration,
-    first_pause: Duration,
+    /// Wait no longer than this, for example 90s, 15m or 2h [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    json: JsonArgs,
+    #[command(flatten)]
+    pub backend: BackendArgs,
 }
 
-/// Why a wait ended before its goal.
-#[derive(Debug)]
-enum Cut {
-    /// The time is over.
-    Time,
-    /// Ctrl-C.
-    Interrupt,
-    /// It cannot be looked at any more.
-    Blind(Error),
-}
+const HELP: HelpText = HelpText {
+    examples: "\
+Examples:
+  convo wait 0190a1b2-c3d4-7000-8000-5e6f70819203
+  convo wait 0190a1b2-c3d4-7000-8000-5e6f70819203 --for delivered --timeout 15m",
+    description: "\
+The exit code is that of convo send --wait: 0 if the status is final and not a failure, 6 if the \
+message failed, 8 if it timed out before the status was final, 9 if the outcome is unknown. With \
+--for sent, it is enough that the carrier has the message; with --for delivered, delivery must be \
+confirmed.
 
-impl Wait {
-    /// What was asked for, if a wait was.
-    pub(super) fn of(args: &SendArgs) -> Option<Self> {
-        let timeout = args.timeout.unwrap_or(USUAL).min(LONGEST);
-        args.wait.map(|goal| Self { goal, timeout, first_pause: FIRST_PAUSE })
+Several messages are waited for at the same time, and the exit code is the highest of all. A \
+nonexistent id is reported as an error immediately. Ctrl-C ends the wait; the messages are still sent.",
+    output: "\
+One line per message, in the order of the arguments: its id and its status, separated by TAB. With \
+--json, each line is a message as in the REST API. Lines for people go to standard error.",
+};
+
+impl WaitArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
+        let style = context.style(self.json.format());
+        context.block_on(async {
+            let backend = context.backend(Purpose::Read).await?;
+            signals::cancel_at_signal(backend.interrupt());
+            let (mut out, mut err) = (stdout(), stdio::stderr());
+            let mut reporter = Reporter { out: &mut out, err: &mut err, style: &style };
+            let ended = self.wait(&backend, &mut reporter).await;
+            backend.close().await;
+            ended
+        })
     }
 
-    /// Looks at the message until the goal is reached or missed for good. Returns it as it was
-    /// last seen, and what that means for the exit code.
-    pub(super) async fn run(
-        self,
-        backend: &Backend,
-        message: Message,
-        key: &str,
-    ) -> (Message, Result<(), Error>) {
-        let look = async |message: &Message| backend.message(message.id).await;
-        let interrupt = backend.interrupt();
-        let (message, cut) = self.watch(message, look, interrupt.cancelled()).await;
-        let verdict = self.judge(&message, cut, key);
-        (message, verdict)
-    }
-
-    async fn watch(
-        self,
-        mut message: Message,
-        look: impl AsyncFn(&Message) -> Result<Message, Error>,
-        interrupted: impl Future<Output = ()>,
-    ) -> (Message, Option<Cut>) {
-        let deadline = Instant::now() + self.timeout;
-        let watching = async {
-            let mut pauses = pauses(self.first_pause);
-            while !self.is_over(message.status) {
-                sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
-                match look(&message).await {
-                    Ok(seen) => message = seen.without_history(),
-                    // The message is out there whatever becomes of a server or a connection.
-                    Err(error) if error.exit_code() == Code::ServerUnreachable.exit_code() => {}
-                    Err(error) => return Some(Cut::Blind(error)),
+    async fn wait(&self, backend: &Backend, reporter: &mut Reporter<'_>) -> Result<(), Error> {
+        let mut messages = Vec::new();
+        for id in &self.ids {
+            messages.push(backend.message(*id).await?.without_history());
+        }
+        let wait = Wait::new(self.goal, self.timeout);
+        let waits = messages.into_iter().map(|message| wait.run(backend, message, None));
+        let mut waits: FuturesOrdered<_> = waits.collect();
+        let mut worst = Ok(());
+        while let Some((message, result)) = waits.next().await {
+            finish_write(print(&message, reporter))?;
+            match &result {
+                Ok(()) => reporter.say(&output::send::told(&message, reporter.style.zone)),
+                Err(error) if self.ids.len() > 1 => {
+                    reporter.say(&format!("{}: {error}", message.id));
                 }
+                Err(_) => {}
             }
-            None
-        };
-        let cut = tokio::select! {
-            biased;
-            cut = watching => cut,
-            () = interrupted => Some(Cut::Interrupt),
-            () = sleep_until(deadline) => Some(Cut::Time),
-        };
-        (message, cut)
-    }
-
-    /// Whether nothing is left to wait for.
-    fn is_over(self, status: Status) -> bool {
-        status.is_final() || (self.goal == Some(Goal::Sent) && status == Status::Sent)
-    }
-
-    fn judge(self, message: &Message, cut: Option<Cut>, key: &str) -> Result<(), Error> {
-        let status = message.status;
-        if status <= Status::Unknown {
-            let what = "nobody knows whether the message was sent";
-            let hint = format!("it may have been; repeat it only with --idempotency-key {key}");
-            return Err(Error::new(Code::OutcomeUnknown, what).hint(hint).with(|extra| {
-                extra.message_id = Some(message.id);
-                extra.idempotency_key = Some(key.to_owned());
-            }));
+            worst = worse(worst, result);
         }
-        let about = |error: Error| Err(error.with(|extra| extra.message_id = Some(message.id)));
-        if status.is_failure() {
-            let code =
-                if status == Status::Cancelled { Code::Cancelled } else { Code::TelnyxRefused };
-            let reason = message.error.as_ref().map(|error| format!(": {error}"));
-            let what = format!("the message ended as {status}{}", reason.unwrap_or_default());
-            return about(Error::new(code, what));
-        }
-        if status == Status::DeliveryUnconfirmed && self.goal == Some(Goal::Delivered) {
-            let what = "the message was sent, but its delivery was never confirmed";
-            let hint = format!(
-                "nobody knows whether it arrived, and sent again it may arrive twice; \
-                 its idempotency key is {key}"
-            );
-            let error = Error::new(Code::OutcomeUnknown, what).hint(hint);
-            return about(error.with(|extra| extra.idempotency_key = Some(key.to_owned())));
-        }
-        let Some(cut) = cut else { return Ok(()) };
-        let why = match cut {
-            Cut::Time => format!("after {} s", self.timeout.as_secs_f64()),
-            Cut::Interrupt => "when the wait was interrupted".to_owned(),
-            Cut::Blind(error) => format!("when it could not be looked at any more: {error}"),
-        };
-        let hint = format!("it is on its way, do not send it again; convo show {}", message.to);
-        about(
-            Error::new(Code::NotFinal, format!("the message was still {status} {why}")).hint(hint),
-        )
+        worst
     }
 }
 
-fn pauses(first: Duration) -> impl Iterator<Item = Duration> {
-    std::iter::successors(Some(first), |pause| Some((*pause * 3 / 2).min(LONGEST_PAUSE)))
+fn print(message: &Message, reporter: &mut Reporter<'_>) -> io::Result<()> {
+    match reporter.style.format.is_json() {
+        true => json::write_line(&mut reporter.out, message)?,
+        false => writeln!(reporter.out, "{}\t{}", message.id, message.status)?,
+    }
+    reporter.out.flush()
+}
+
+/// The result with the higher exit code; of equal ones, the first.
+fn worse(one: Result<(), Error>, other: Result<(), Error>) -> Result<(), Error> {
+    let exit = |result: &Result<(), Error>| result.as_ref().err().map(Error::exit_code);
+    if exit(&other) > exit(&one) { other } else { one }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::future::pending;
-
     use super::*;
-    use crate::output::samples::outbound;
-
-    const GOALS: [Option<Goal>; 3] = [None, Some(Goal::Sent), Some(Goal::Delivered)];
-
-    fn wait(goal: Option<Goal>, timeout: Duration) -> Wait {
-        Wait { goal, timeout, first_pause: Duration::from_micros(100) }
-    }
-
-    fn code(verdict: Result<(), Error>) -> u8 {
-        verdict.map_or_else(|error| error.exit_code(), |()| 0)
-    }
-
-    /// The exit code after the message went through some statuses, one a look, the last for ever.
-    async fn exit(wait: Wait, statuses: &[Status]) -> u8 {
-        let left = RefCell::new(statuses.iter());
-        let last = *statuses.last().expect("a status");
-        let look = async |_: &Message| {
-            Ok(outbound("Hi", left.borrow_mut().next().copied().unwrap_or(last)))
-        };
-        let first = outbound("Hi", statuses[0]);
-        let (message, cut) = wait.watch(first, look, pending()).await;
-        code(wait.judge(&message, cut, "key-1"))
-    }
-
-    #[tokio::test]
-    async fn the_exit_code_says_what_became_of_it() {
-        use Status::*;
-        for (status, exits) in [
-            (Unknown, [9, 9, 9]),
-            (Scheduled, [8, 8, 8]),
-            (Queued, [8, 8, 8]),
-            (Sending, [8, 8, 8]),
-            (Sent, [8, 0, 8]),
-            (DeliveryUnconfirmed, [0, 0, 9]),
-            (Expired, [6, 6, 6]),
-            (Cancelled, [6, 6, 6]),
-            (SendingFailed, [6, 6, 6]),
-            (DeliveryFailed, [6, 6, 6]),
-            (Delivered, [0, 0, 0]),
-            (Read, [0, 0, 0]),
-        ] {
-            for (goal, expected) in GOALS.into_iter().zip(exits) {
-                let ends = expected != 8 && status != Unknown;
-                let code = match ends {
-                    true => exit(wait(goal, USUAL), &[Queued, Sending, status]).await,
-                    false => exit(wait(goal, Duration::from_millis(5)), &[status]).await,
-                };
-                assert_eq!(code, expected, "{goal:?} {status}");
-            }
-        }
-    }
+    use crate::error::Code;
 
     #[test]
-    fn a_minute_is_few_looks_and_the_first_come_soon() {
-        let mut waited = Duration::ZERO;
-        let looks = pauses(FIRST_PAUSE).take_while(|pause| {
-            waited += *pause;
-            waited <= USUAL
-        });
-        assert!((15..=25).contains(&looks.count()));
-        assert!(pauses(FIRST_PAUSE).take(3).sum::<Duration>() < Duration::from_secs(2));
-    }
-
-    #[tokio::test]
-    async fn a_server_that_comes_back_is_waited_for_and_a_refusal_is_not() {
-        for (failure, exit) in [(Code::ServerUnreachable, 0), (Code::Unauthorized, 8)] {
-            let failures = RefCell::new(3);
-            let look = async |_: &Message| {
-                *failures.borrow_mut() -= 1;
-                match *failures.borrow() {
-                    0 => Ok(outbound("Hi", Status::Delivered)),
-                    _ => Err(Error::new(failure, "away")),
-                }
-            };
-            let first = outbound("Hi", Status::Queued);
-            let wait = wait(None, USUAL);
-            let (message, cut) = wait.watch(first, look, pending()).await;
-            assert_eq!(code(wait.judge(&message, cut, "key-1")), exit, "{failure:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_interrupt_ends_it_at_once() {
-        let look = async |_: &Message| Ok(outbound("Hi", Status::Queued));
-        let first = outbound("Hi", Status::Queued);
-        let wait = wait(None, USUAL);
-        let (message, cut) = wait.watch(first, look, async {}).await;
-        let error = wait.judge(&message, cut, "key-1").expect_err("not final");
-        assert_eq!((error.code(), error.exit_code()), (Code::NotFinal, 8));
-        assert!(error.to_string().contains("interrupted"), "{error}");
-        assert_eq!(error.extra().message_id, Some(message.id));
+    fn the_highest_exit_code_counts() {
+        let exit = |codes: [Option<Code>; 3]| {
+            let results = codes.map(|code| code.map_or(Ok(()), |code| Err(Error::new(code, ""))));
+            let worst = results.into_iter().reduce(worse).expect("three results");
+            worst.map_or_else(|error| error.exit_code(), |()| 0)
+        };
+        let (failed, unknown) = (Some(Code::TelnyxRefused), Some(Code::OutcomeUnknown));
+        assert_eq!(exit([None, None, None]), 0);
+        assert_eq!(exit([failed, None, Some(Code::NotFinal)]), 8);
+        assert_eq!(exit([None, unknown, failed]), 9);
     }
 }

@@ -1,280 +1,232 @@
-//! Where settings come from: the process environment, then `.env`.
+//! Looking a setting up in the layers.
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::file::{self, SecretFile, Unreadable};
+use super::layers::{Environment, Files, Layer, Origin};
+use super::variables::is_secret;
 use crate::error::{Code, Error};
 
-/// The variables that may stand in `.env`. Nothing else in it is looked at, and the environment
-/// of the process is never changed.
-pub const VARIABLES: &[&str] = &[
-    "TELNYX_API_KEY",
-    "TELNYX_PUBLIC_KEY",
-    "TELNYX_PHONE_NUMBER",
-    "TELNYX_BASE_URL",
-    "DATABASE_URL",
-    "CONVO_LISTEN",
-    "CONVO_SERVER",
-    "CONVO_API_TOKEN",
-    "CONVO_LOG",
-    "CONVO_SEND_TIMEOUT",
-    "CONVO_TAG",
-    "CONVO_SETTLE_WINDOW",
-    "CONVO_MAX_CONNECTIONS",
-    "CONVO_MAX_SENDS",
-    "CONVO_MAX_BODY",
-    "CONVO_QUEUE",
-    "CONVO_REQUEST_TIMEOUT",
-    "CONVO_WEBHOOK_TIMEOUT",
-    "CONVO_KEEP_ALIVE",
-    "CONVO_START_TIMEOUT",
-    "CONVO_DRAIN",
-    "CONVO_SHUTDOWN_TIMEOUT",
-];
-/// The variables whose value may also be kept in a file: `NAME_FILE` then names it.
-pub const SECRETS: &[&str] =
-    &["TELNYX_API_KEY", "TELNYX_PUBLIC_KEY", "DATABASE_URL", "CONVO_API_TOKEN"];
-/// Variables of the terminal that say something when they are empty, too: no pager at all.
-const MAY_BE_EMPTY: &[&str] = &["CONVO_PAGER", "PAGER"];
-/// The largest file a secret is read from.
-const SECRET_LIMIT: u64 = 64 * 1024;
+/// The variables that say where the conversations are.
+pub(super) const DATABASE: &str = "DATABASE_URL";
+pub(super) const SERVER: &str = "CONVO_SERVER";
+/// The beginnings of the names of those variables that a sandbox does not ignore.
+const IN_A_SANDBOX: &[&str] = &["CONVO_LISTEN", "CONVO_API_TOKEN", "CONVO_FORWARD_"];
 
-/// One layer of settings with the directory its relative paths start from.
-#[derive(Debug, Default)]
-struct Layer {
-    values: HashMap<String, String>,
-    base: PathBuf,
+/// Which settings are looked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SettingScope {
+    /// Only those of a sandbox.
+    pub sandbox: bool,
+    /// The conversations are in the database, whatever names a server.
+    pub database_alone: bool,
+    /// A flag names the server.
+    pub has_server: bool,
 }
 
 /// The layers of settings, the strongest first. An empty variable counts as unset.
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct Source {
+    environment: Environment,
     layers: Vec<Layer>,
-    directory: PathBuf,
+    directory: Option<PathBuf>,
+    /// The files of secrets that were read: a pipe can be read only once.
+    secrets: Arc<Mutex<HashMap<PathBuf, SecretFile>>>,
+}
+
+/// The value of a setting, and where it was found.
+#[derive(Clone)]
+pub(super) struct FoundSetting {
+    pub value: String,
+    /// The layer that names it.
+    pub origin: Origin,
+    /// The directory that a relative path in it starts from.
+    pub base: Option<PathBuf>,
+    /// The file that holds it, if the layer names only that.
+    pub file: Option<SecretPath>,
+}
+
+/// The file that holds a secret.
+#[derive(Clone, Debug)]
+pub(super) struct SecretPath {
+    /// As the layer names it.
+    pub path: PathBuf,
+    /// Whether it is in the directory of the layer.
+    pub is_inside: bool,
+}
+
+impl fmt::Debug for Source {
+    /// Shows no value, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.layers.iter().map(|layer| &layer.origin)).finish()
+    }
 }
 
 impl Source {
-    /// Reads the environment of this process, and the nearest `.env` from the working directory
-    /// upwards.
-    ///
-    /// # Errors
-    /// `not_configured` when a variable is no text, or `.env` is another user's or malformed.
-    pub fn read() -> Result<Self, Error> {
-        let directory = std::env::current_dir().map_err(|error| {
-            Error::new(Code::NotConfigured, format!("the working directory is gone: {error}"))
-        })?;
-        let environment = Layer { values: environment()?, base: directory.clone() };
-        let mut layers = vec![environment];
-        if let Some(file) = directory.ancestors().map(|dir| dir.join(".env")).find(|f| f.is_file())
-        {
-            layers.push(dotenv(&file)?);
-        }
-        Ok(Self { layers, directory })
+    /// Reads the environment of this process and the files of settings. What cannot be read is
+    /// reported when a setting is looked for that might be there.
+    #[must_use]
+    pub fn read() -> Self {
+        let (environment, directory) = (Environment::read(), std::env::current_dir().ok());
+        let files = Files::find(directory.as_deref(), &environment);
+        Self::new(environment, files, directory)
     }
 
-    /// Settings given directly.
+    pub(super) fn new(environment: Environment, files: Files, directory: Option<PathBuf>) -> Self {
+        let mut layers = vec![environment.layer(directory.clone())];
+        layers.extend(files.read());
+        Self { environment, layers, directory, secrets: Arc::default() }
+    }
+
+    /// Settings given directly, as by the environment.
     #[cfg(test)]
-    pub(crate) fn of(variables: &[(&str, &str)], directory: &Path) -> Self {
-        let values = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let base = directory.to_owned();
-        Self { layers: vec![Layer { values, base }], directory: directory.to_owned() }
+    pub(crate) fn for_test(variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        Self::new(Environment::new(variables), Files::default(), None)
     }
 
-    /// The working directory.
+    /// The working directory; empty if it no longer exists.
     #[must_use]
     pub fn directory(&self) -> PathBuf {
-        self.directory.clone()
+        self.directory.clone().unwrap_or_default()
     }
 
-    /// Whether systemd started this program: it then notifies, or inherited its sockets.
+    /// Whether systemd started this program: `NOTIFY_SOCKET` or `LISTEN_FDS` is set.
     pub(super) fn under_systemd(&self) -> bool {
-        let environment = self.layers.first();
-        environment.is_some_and(|layer| {
-            ["NOTIFY_SOCKET", "LISTEN_FDS"].iter().any(|name| layer.values.contains_key(*name))
-        })
+        ["NOTIFY_SOCKET", "LISTEN_FDS"].iter().any(|name| self.environment.get(name).is_some())
     }
 
-    /// Whether systemd passed sockets to this very process, and not to one it descends from.
+    /// Whether systemd passed sockets to this process, and not to an ancestor of it.
     pub(super) fn has_sockets(&self) -> bool {
-        let pid = self.terminal("LISTEN_PID").and_then(|pid| pid.parse().ok());
+        let pid = self.environment.get("LISTEN_PID").and_then(|pid| pid.parse().ok());
         pid == Some(std::process::id())
     }
 
     /// A variable of the terminal, from the environment alone.
     #[must_use]
     pub fn terminal(&self, name: &str) -> Option<String> {
-        self.layers.first()?.values.get(name).cloned()
+        self.environment.get(name).map(str::to_owned)
     }
 
-    /// The value of a variable; a secret may be kept in a file named by `NAME_FILE`.
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Error> {
-        Ok(self.located(name)?.map(|(value, _)| value))
-    }
-
-    /// The value of a variable with the directory that a relative path in it starts from.
-    pub(super) fn located(&self, name: &str) -> Result<Option<(String, PathBuf)>, Error> {
-        for layer in &self.layers {
-            if let Some(value) = layer.values.get(name) {
-                return Ok(Some((value.clone(), layer.base.clone())));
-            }
+    /// Looks a variable up; a secret may be in a file named by `NAME_FILE`.
+    pub(super) fn find(
+        &self,
+        name: &str,
+        scope: SettingScope,
+    ) -> Result<Option<FoundSetting>, Error> {
+        if scope.sandbox && !IN_A_SANDBOX.iter().any(|kept| name.starts_with(kept)) {
+            return Ok(None);
+        }
+        for (index, layer) in self.layers.iter().enumerate() {
             let file = format!("{name}_FILE");
-            if SECRETS.contains(&name)
-                && let Some(path) = layer.values.get(&file)
-            {
-                let value = read_secret(&file, &layer.base.join(path))?;
-                return Ok(Some((value, layer.base.clone())));
+            if layer.origin == Origin::Environment {
+                self.refuse_undecodable(&[name, &file])?;
+            }
+            let values = match &layer.values {
+                Ok(values) => values,
+                Err(_) if self.may_skip(index, scope) => continue,
+                Err(error) => return Err(Error::from(error.clone())),
+            };
+            let (origin, base) = (layer.origin.clone(), layer.base.clone());
+            let value = |name| values.get(name).map(|value| clean(value));
+            if let Some(value) = value(name).filter(|value| !value.is_empty()) {
+                return Ok(Some(FoundSetting {
+                    value: value.to_owned(),
+                    origin,
+                    base,
+                    file: None,
+                }));
+            }
+            let path = value(&file).filter(|path| is_secret(name) && !path.is_empty());
+            if let Some(path) = path {
+                let (value, path) = self.read_secret(&file, path, layer)?;
+                return Ok(Some(FoundSetting { value, origin, base, file: Some(path) }));
             }
         }
         Ok(None)
     }
-}
 
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
-fn environment() -> Result<HashMap<String, String>, Error> {
-    let mut values = HashMap::new();
-    for (name, value) in std::env::vars_os() {
-        let Some(name) = name.to_str() else { continue };
-        match value.into_string() {
-            Ok(value) if value.is_empty() && !MAY_BE_EMPTY.contains(&name) => {}
-            Ok(value) => drop(values.insert(name.to_owned(), value)),
-            Err(_) if is_ours(name) => {
-                return Err(Error::new(Code::NotConfigured, format!("{name} is not valid UTF-8")));
+    /// Why layers were left out that cannot be read.
+    pub(super) fn unread(&self) -> impl Iterator<Item = Error> {
+        self.layers.iter().filter_map(|layer| layer.values.as_ref().err().cloned().map(Error::from))
+    }
+
+    /// Whether a layer that cannot be read makes no difference to where the conversations are.
+    fn may_skip(&self, index: usize, scope: SettingScope) -> bool {
+        let stronger = self.layers[..index].iter().filter_map(|layer| layer.values.as_ref().ok());
+        let is_server_meant = !scope.database_alone;
+        let mut places = stronger.flat_map(|values| values.keys()).map(String::as_str);
+        scope.sandbox
+            || scope.has_server
+            || places.any(|name| match name.strip_suffix("_FILE").unwrap_or(name) {
+                DATABASE => true,
+                SERVER => is_server_meant,
+                _ => false,
+            })
+    }
+
+    fn refuse_undecodable(&self, names: &[&str]) -> Result<(), Error> {
+        let mut bad = self.environment.not_utf8.iter();
+        match bad.find(|name| names.contains(&name.as_str())) {
+            Some(name) => {
+                Err(Error::new(Code::NotConfigured, format!("{name} is not valid UTF-8"))
+                    .hint("set it to a value in UTF-8"))
             }
-            Err(_) => {}
-        }
-    }
-    Ok(values)
-}
-
-fn is_ours(name: &str) -> bool {
-    let plain = name.strip_suffix("_FILE").unwrap_or(name);
-    VARIABLES.contains(&name) || SECRETS.contains(&plain)
-}
-
-fn dotenv(file: &Path) -> Result<Layer, Error> {
-    let refuse = |what: String| Error::new(Code::NotConfigured, what);
-    let shown = file.display();
-    let meta = file.metadata().map_err(|error| refuse(format!("cannot read {shown}: {error}")))?;
-    if meta.uid() != rustix::process::geteuid().as_raw() {
-        return Err(refuse(format!("{shown} belongs to another user"))
-            .hint("settings of another user are not trusted; copy the file or remove it"));
-    }
-    let text = std::fs::read_to_string(file)
-        .map_err(|_| refuse(format!("cannot read {shown}")).hint("check its rights"))?;
-    let text = understood(&text).map_err(|line| {
-        refuse(format!("line {line} of {shown} is not NAME=value"))
-            .hint("quote values that contain spaces or quotes")
-    })?;
-    let mut values = HashMap::new();
-    // No line fails alone, so only a file that fails as a whole is left.
-    for line in dotenvy::from_read_iter(text.as_bytes()) {
-        let (name, value) = line.map_err(|_| refuse(format!("cannot understand {shown}")))?;
-        if is_ours(&name) && !value.is_empty() {
-            values.insert(name, value);
-        }
-    }
-    let base = file.parent().unwrap_or(Path::new("/")).to_owned();
-    Ok(Layer { values, base })
-}
-
-/// The lines of a `.env` that are to be read. It may be another program's, whose lines need to make
-/// no sense here. The number of a line that is ours and makes none is the error: the library's own
-/// words would repeat the line, which may hold a secret.
-fn understood(text: &str) -> Result<String, usize> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut kept = String::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        if dotenvy::from_read_iter(line.as_bytes()).all(|read| read.is_ok()) {
-            kept.push_str(line);
-            kept.push('\n');
-            continue;
-        }
-        let assigned = line.trim_start().trim_start_matches("export ").split('=').next();
-        if assigned.is_some_and(|name| is_ours(name.trim())) {
-            return Err(number);
-        }
-    }
-    Ok(kept)
-}
-
-fn read_secret(variable: &str, path: &Path) -> Result<String, Error> {
-    let refuse = |why: String| {
-        Error::new(
-            Code::NotConfigured,
-            format!("{variable}: cannot read {}: {why}", path.display()),
-        )
-    };
-    let meta = path.metadata().map_err(|error| refuse(error.to_string()))?;
-    if meta.len() > SECRET_LIMIT {
-        return Err(refuse("it is too large for a secret".to_owned()));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
-    match text.trim() {
-        "" => Err(refuse("it is empty".to_owned())),
-        secret => Ok(secret.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn layer(file: &Path) -> Result<Layer, Error> {
-        dotenv(file)
-    }
-
-    #[test]
-    fn dotenv_gives_only_our_variables() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let file = dir.path().join(".env");
-        let text = "# a comment\nTELNYX_API_KEY='KEY 1'\nexport CONVO_LOG=debug\nPATH=/evil\nTELNYX_PUBLIC_KEY=\n";
-        std::fs::write(&file, text).expect("written");
-        let layer = layer(&file).expect("read");
-        assert_eq!(layer.values.get("TELNYX_API_KEY").map(String::as_str), Some("KEY 1"));
-        assert_eq!(layer.values.get("CONVO_LOG").map(String::as_str), Some("debug"));
-        assert_eq!(layer.values.len(), 2, "others are ignored, empty ones are unset");
-        assert_eq!(layer.base, dir.path());
-    }
-
-    #[test]
-    fn a_malformed_line_is_not_repeated() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let file = dir.path().join(".env");
-        for line in
-            ["TELNYX_API_KEY=se cret 'x", "export TELNYX_API_KEY=\"secret", " CONVO_LOG = a b"]
-        {
-            std::fs::write(&file, format!("# first\n{line}\nCONVO_LISTEN=x\n")).expect("written");
-            let told = layer(&file).expect_err("malformed").to_string();
-            assert!(told.contains("line 2 of") && !told.contains("cret"), "{told}");
+            None => Ok(()),
         }
     }
 
-    #[test]
-    fn lines_of_other_programs_need_make_no_sense() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let file = dir.path().join(".env");
-        let text = "\u{feff}TELNYX_API_KEY=KEY\r\nAPP_NAME=My Shop\nFOO=it's\nBAR={\"a\": 1}\n\
-                    WIN=C:\\Users\\x\nFOO-BAR=1\nFOO\nHOST=h.example\nCONVO_SERVER=https://$HOST\n";
-        std::fs::write(&file, text).expect("written");
-        let values = layer(&file).expect("read").values;
-        assert_eq!(values.get("TELNYX_API_KEY").map(String::as_str), Some("KEY"));
-        assert_eq!(values.get("CONVO_SERVER").map(String::as_str), Some("https://h.example"));
-        assert_eq!(values.len(), 2);
+    /// Reads a secret from a file.
+    fn read_secret(
+        &self,
+        variable: &str,
+        path: &str,
+        layer: &Layer,
+    ) -> Result<(String, SecretPath), Error> {
+        let base = layer.base.as_deref().unwrap_or(Path::new(""));
+        let path = base.join(path);
+        let refuse = |why: String, hint: &str| {
+            Error::new(Code::NotConfigured, format!("{variable}: {why}")).hint(hint)
+        };
+        let useless = |why: &str, hint: &str| {
+            refuse(format!("cannot use {}: it {why}", path.display()), hint)
+        };
+        if !path.is_absolute() {
+            let why = "is relative to a working directory that no longer exists";
+            return Err(useless(why, "change to another directory, or give an absolute path"));
+        }
+        let found =
+            self.secret_file(&path).map_err(|error| refuse(error.describe(&path), error.hint))?;
+        let text = str::from_utf8(&found.bytes)
+            .map_err(|_| useless("is not UTF-8", "write the secret to it again"))?;
+        let value = clean(text.strip_prefix('\u{feff}').unwrap_or(text)).to_owned();
+        if value.is_empty() {
+            return Err(useless("is empty", "write the secret to it"));
+        }
+        let real_base = base.canonicalize().ok();
+        let is_inside =
+            found.real_path.zip(real_base).is_some_and(|(path, base)| path.starts_with(base));
+        Ok((value, SecretPath { path, is_inside }))
     }
 
-    #[test]
-    fn secrets_may_be_kept_in_files() {
-        let dir = tempfile::tempdir().expect("a directory");
-        std::fs::write(dir.path().join("key"), "KEY123\n").expect("written");
-        let source = Source::of(&[("TELNYX_API_KEY_FILE", "key")], dir.path());
-        assert_eq!(source.text("TELNYX_API_KEY").expect("read").as_deref(), Some("KEY123"));
-        let both = [("TELNYX_API_KEY_FILE", "key"), ("TELNYX_API_KEY", "direct")];
-        let source = Source::of(&both, dir.path());
-        assert_eq!(source.text("TELNYX_API_KEY").expect("read").as_deref(), Some("direct"));
-        let missing = Source::of(&[("CONVO_API_TOKEN_FILE", "nowhere")], dir.path());
-        assert!(missing.text("CONVO_API_TOKEN").is_err());
-        let not_secret = Source::of(&[("CONVO_LISTEN_FILE", "key")], dir.path());
-        assert_eq!(not_secret.text("CONVO_LISTEN").expect("unset"), None);
+    fn secret_file(&self, path: &Path) -> Result<SecretFile, Unreadable> {
+        let mut known = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = known.get(path) {
+            return Ok(read.clone());
+        }
+        let read = file::read_secret(path)?;
+        known.insert(path.to_owned(), read.clone());
+        Ok(read)
     }
+}
+
+/// A value without the white space around it, of which secrets that were read from a file often have
+/// a line end, and without quotes around it, which Docker leaves on.
+fn clean(value: &str) -> &str {
+    let value = value.trim();
+    let unquoted = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
+    unquoted('"').or_else(|| unquoted('\'')).map_or(value, str::trim)
 }

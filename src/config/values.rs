@@ -1,98 +1,99 @@
-//! Settings that are numbers, each within what makes sense.
+//! Numeric settings, each within its valid range.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::Source;
+use super::Config;
 use crate::error::{Code, Error};
 use crate::server::{Limits, Stop};
+use crate::store::LONGEST_EVENT;
 use crate::threading::Policy;
 
 /// How long a start waits for its database by default.
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// A day: nothing here waits longer, and Telnyx knows a repeat for as long.
+/// A day, the longest of these times: Telnyx remembers an idempotency key for as long.
 const DAY: f64 = 86_400.0;
 
-pub(super) fn policy(source: &Source) -> Result<Policy, Error> {
+pub(super) fn policy(config: &Config) -> Result<Policy, Error> {
     let usual = Policy::default();
     Ok(Policy {
-        // The contract promises its callers 30 seconds.
-        timeout: seconds(source, "CONVO_SEND_TIMEOUT", 1.0..=30.0, usual.timeout)?,
-        tag: switch("CONVO_TAG", source.text("CONVO_TAG")?.as_deref())?,
-        settle_window: seconds(source, "CONVO_SETTLE_WINDOW", 0.0..=DAY, usual.settle_window)?,
+        // Callers are promised an answer within 30 seconds.
+        timeout: seconds(config, "CONVO_SEND_TIMEOUT", 1.0..=30.0, usual.timeout)?,
+        tag: switch("CONVO_TAG", config.text("CONVO_TAG")?.as_deref())?,
+        settle_window: seconds(config, "CONVO_SETTLE_WINDOW", 0.0..=DAY, usual.settle_window)?,
     })
 }
 
-pub(super) fn limits(source: &Source) -> Result<Limits, Error> {
+pub(super) fn limits(config: &Config) -> Result<Limits, Error> {
     let usual = Limits::default();
     Ok(Limits {
-        connections: count(source, "CONVO_MAX_CONNECTIONS", 1..=100_000, usual.connections)?,
-        queue: count(source, "CONVO_QUEUE", 1..=10_000, usual.queue)?,
-        sends: count(source, "CONVO_MAX_SENDS", 1..=10_000, usual.sends)?,
-        body: size(source, "CONVO_MAX_BODY", 16..=16 * 1024, usual.body)?,
-        request_time: seconds(source, "CONVO_REQUEST_TIMEOUT", 1.0..=300.0, usual.request_time)?,
-        keep_alive: seconds(source, "CONVO_KEEP_ALIVE", 1.0..=3_600.0, usual.keep_alive)?,
+        connections: count(config, "CONVO_MAX_CONNECTIONS", 1..=100_000, usual.connections)?,
+        queue: count(config, "CONVO_QUEUE", 1..=10_000, usual.queue)?,
+        sends: count(config, "CONVO_MAX_SENDS", 1..=10_000, usual.sends)?,
+        body: size(config, "CONVO_MAX_BODY", 16..=LONGEST_EVENT / 1024, usual.body)?,
+        request_time: seconds(config, "CONVO_REQUEST_TIMEOUT", 1.0..=300.0, usual.request_time)?,
+        keep_alive: seconds(config, "CONVO_KEEP_ALIVE", 1.0..=3_600.0, usual.keep_alive)?,
         // Telnyx gives up after 2 s.
-        webhook_time: seconds(source, "CONVO_WEBHOOK_TIMEOUT", 0.1..=1.9, usual.webhook_time)?,
+        webhook_time: seconds(config, "CONVO_WEBHOOK_TIMEOUT", 0.1..=1.9, usual.webhook_time)?,
     })
 }
 
-pub(super) fn stop(source: &Source) -> Result<Stop, Error> {
+pub(super) fn stop(config: &Config) -> Result<Stop, Error> {
     let usual = Stop::default();
-    let deadline = seconds(source, "CONVO_SHUTDOWN_TIMEOUT", 1.0..=600.0, usual.deadline)?;
+    let deadline = seconds(config, "CONVO_SHUTDOWN_TIMEOUT", 1.0..=600.0, usual.deadline)?;
     let drain = usual.drain.min(deadline / 3);
-    let drain = seconds(source, "CONVO_DRAIN", 0.0..=600.0, drain)?;
+    let drain = seconds(config, "CONVO_DRAIN", 0.0..=600.0, drain)?;
     if drain >= deadline {
         return Err(Error::new(
             Code::NotConfigured,
-            "CONVO_DRAIN leaves no time of CONVO_SHUTDOWN_TIMEOUT, which it is a part of",
+            "CONVO_DRAIN must be shorter than CONVO_SHUTDOWN_TIMEOUT, which includes it",
         )
-        .hint("give the stop more time, or drain for less"));
+        .hint("increase CONVO_SHUTDOWN_TIMEOUT, or decrease CONVO_DRAIN"));
     }
     Ok(Stop { drain, deadline })
 }
 
-pub(super) fn start_timeout(source: &Source) -> Result<Duration, Error> {
-    seconds(source, "CONVO_START_TIMEOUT", 0.0..=DAY, START_TIMEOUT)
+pub(super) fn start_timeout(config: &Config) -> Result<Duration, Error> {
+    seconds(config, "CONVO_START_TIMEOUT", 0.0..=DAY, START_TIMEOUT)
 }
 
 fn seconds(
-    source: &Source,
+    config: &Config,
     name: &str,
     range: RangeInclusive<f64>,
     usual: Duration,
 ) -> Result<Duration, Error> {
-    let Some(value) = source.text(name)? else { return Ok(usual) };
+    let Some(value) = config.text(name)? else { return Ok(usual) };
     let parsed = value.trim_end_matches('s').parse().ok().filter(|value| range.contains(value));
     parsed.and_then(|value| Duration::try_from_secs_f64(value).ok()).ok_or_else(|| {
         let (from, to, usual) = (range.start(), range.end(), usual.as_secs_f64());
-        Error::new(Code::NotConfigured, format!("{name} is not a number of seconds"))
-            .hint(format!("give {from} to {to} seconds; the default is {usual}"))
+        Error::new(Code::NotConfigured, format!("{name} is not a valid number of seconds"))
+            .hint(format!("use {from} to {to} seconds; the default is {usual}"))
     })
 }
 
 fn count(
-    source: &Source,
+    config: &Config,
     name: &str,
     range: RangeInclusive<usize>,
     usual: usize,
 ) -> Result<usize, Error> {
-    let Some(value) = source.text(name)? else { return Ok(usual) };
+    let Some(value) = config.text(name)? else { return Ok(usual) };
     value.parse().ok().filter(|value| range.contains(value)).ok_or_else(|| {
         let (from, to) = (range.start(), range.end());
-        Error::new(Code::NotConfigured, format!("{name} is not a number that makes sense"))
-            .hint(format!("give {from} to {to}; the default is {usual}"))
+        Error::new(Code::NotConfigured, format!("{name} is not a valid number"))
+            .hint(format!("use {from} to {to}; the default is {usual}"))
     })
 }
 
 /// A size with its unit, within a range in KiB.
 fn size(
-    source: &Source,
+    config: &Config,
     name: &str,
     range: RangeInclusive<usize>,
     usual: usize,
 ) -> Result<usize, Error> {
-    let Some(value) = source.text(name)? else { return Ok(usual) };
+    let Some(value) = config.text(name)? else { return Ok(usual) };
     let (number, kib) = match (value.strip_suffix("KiB"), value.strip_suffix("MiB")) {
         (Some(number), _) => (number, 1),
         (_, Some(number)) => (number, 1024),
@@ -102,8 +103,8 @@ fn size(
     let size = number.and_then(|number| number.checked_mul(kib));
     size.filter(|size| range.contains(size)).map(|size| size * 1024).ok_or_else(|| {
         let (from, to, usual) = (range.start(), range.end(), usual / 1024);
-        Error::new(Code::NotConfigured, format!("{name} is not a size that makes sense"))
-            .hint(format!("give {from}KiB to {to}KiB, for example 2MiB; the default is {usual}KiB"))
+        Error::new(Code::NotConfigured, format!("{name} is not a valid size"))
+            .hint(format!("use {from}KiB to {to}KiB, for example 2MiB; the default is {usual}KiB"))
     })
 }
 
@@ -112,6 +113,20 @@ fn switch(name: &str, value: Option<&str>) -> Result<bool, Error> {
         None | Some("on" | "true" | "1" | "yes") => Ok(true),
         Some("off" | "false" | "0" | "no") => Ok(false),
         Some(_) => Err(Error::new(Code::NotConfigured, format!("{name} is neither on nor off"))
-            .hint("say on or off")),
+            .hint("set it to on or off")),
+    }
+}
+
+/// An address to listen on: a host name or an IP address, and a port.
+pub(crate) fn host_and_port(text: &str) -> Result<String, String> {
+    let parts = text.rsplit_once(':');
+    let bare_ipv6 = |host: &str| host.contains(':') && !host.starts_with('[');
+    match parts {
+        Some((host, port))
+            if !host.is_empty() && !bare_ipv6(host) && port.parse::<u16>().is_ok() =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err("write it as HOST:PORT, for example 127.0.0.1:5000 or [::1]:5000".to_owned()),
     }
 }

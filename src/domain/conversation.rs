@@ -1,63 +1,71 @@
-//! A thread: everything said with one contact.
+//! A conversation: the thread of all messages exchanged with one contact.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::text::is_format;
 use super::{Cursor, Direction, Message, PhoneNumber, Status, Timestamp};
+use crate::error::{Code, Error};
 
-/// Fewest characters of an id that may stand for the whole.
+/// The shortest part of an id that identifies it.
 pub const SHORTEST_FRAGMENT: usize = 4;
-/// Characters at the end of an id that tables show.
+/// How many characters, from the end of an id, tables show.
 pub const SHOWN_SUFFIX: usize = 8;
 
-/// One thread, without its messages.
+/// One conversation, without its messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Conversation {
-    /// convo's id of the thread, a UUIDv7.
+    /// convo's id of the conversation, a UUIDv7.
     pub id: Uuid,
-    /// The other party. There is one thread per contact.
+    /// The other party's number; each contact has one conversation.
     pub contact_number: PhoneNumber,
     /// How many messages it has.
     pub message_count: u64,
     /// The latest `created_at` of its messages.
     pub last_message_at: Timestamp,
-    /// When the thread was begun.
+    /// When the conversation was created.
     pub created_at: Timestamp,
-    /// When the contact opted out, if it has and has not come back.
+    /// When the contact opted out; null when it has not, or has opted in again.
     pub opted_out_at: Option<Timestamp>,
-    /// The own number that the opt-out was said to.
+    /// Your number to which the contact sent the opt-out, if known.
     pub opted_out_number: Option<PhoneNumber>,
-    /// The newest message, in short.
+    /// A summary of the newest message.
     pub last_message: Option<LastMessage>,
 }
 
 impl Conversation {
-    /// Its place among the threads, where the page after it begins.
+    /// The thread's position in a list: where the next page begins if it is the last of one.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         Cursor { at: self.last_message_at, id: self.id, until: None }
     }
 }
 
-/// The newest message of a thread, in short.
+/// A summary of the newest message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LastMessage {
     /// Its id.
     pub id: Uuid,
-    /// Which way it went.
+    /// Its direction.
     pub direction: Direction,
     /// Its text.
     pub body: String,
-    /// How many files came with it.
+    /// The subject of an MMS.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// The other recipients and participants of a group message.
+    #[serde(default)]
+    pub cc: Vec<String>,
+    /// How many media files it has.
     pub media_count: u32,
-    /// What is known of its delivery.
+    /// Its delivery status.
     pub status: Status,
-    /// When.
+    /// Inbound: when Telnyx received it. Outbound: when it was stored.
     pub created_at: Timestamp,
 }
 
-/// A thread with messages in chronological order: all of them, or one page.
+/// A conversation with messages in chronological order: all of them, or one page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Thread {
     /// The thread itself.
@@ -67,8 +75,9 @@ pub struct Thread {
     pub messages: Vec<Message>,
 }
 
-/// How a person names a thread: a number in any usual writing, an id, or the beginning or end of
-/// an id. It is kept as typed, because only the stored threads can tell a number from a fragment.
+/// What a user types to name a thread: a number in any usual notation, an id, or the beginning or
+/// end of an id. It is kept as typed, since only a look at the stored threads tells a number from
+/// a part of an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     typed: String,
@@ -78,7 +87,8 @@ impl Selector {
     /// Takes what was typed.
     #[must_use]
     pub fn new(typed: &str) -> Self {
-        Self { typed: typed.trim().to_owned() }
+        let is_invisible = |c: char| c.is_whitespace() || is_format(c);
+        Self { typed: typed.trim_matches(is_invisible).to_owned() }
     }
 
     /// What was typed.
@@ -87,14 +97,14 @@ impl Selector {
         &self.typed
     }
 
-    /// The whole id, when it is one, with or without its hyphens.
+    /// The id, if it is a full one, with or without hyphens.
     #[must_use]
     pub fn id(&self) -> Option<Uuid> {
         matches!(self.typed.len(), 32 | 36).then(|| Uuid::try_parse(&self.typed).ok()).flatten()
     }
 
-    /// The contact numbers it may mean: the number understood, and the very text, since contacts
-    /// that are no E.164 numbers are kept as they came.
+    /// The contacts it may mean: the text as typed, since contacts other than E.164 numbers are
+    /// stored as they arrived, and the number that it parses to.
     #[must_use]
     pub fn numbers(&self) -> Vec<String> {
         let mut numbers = vec![self.typed.clone()];
@@ -105,22 +115,28 @@ impl Selector {
         numbers
     }
 
-    /// The text as a part of an id, in lower case, when it can be one.
+    /// The hexadecimal digits in lower case, without hyphens, if they may be a part of an id.
     #[must_use]
     pub fn fragment(&self) -> Option<String> {
-        let possible = (SHORTEST_FRAGMENT..36).contains(&self.typed.len()) && self.is_of_an_id();
-        possible.then(|| self.typed.to_ascii_lowercase())
+        self.digits().filter(|digits| (SHORTEST_FRAGMENT..=32).contains(&digits.len()))
     }
 
-    /// Whether it looks like a part of an id that is too short to be looked for.
+    /// Whether it may be a part of an id, but is too short to search for.
     #[must_use]
     pub fn is_too_short(&self) -> bool {
-        (1..SHORTEST_FRAGMENT).contains(&self.typed.len()) && self.is_of_an_id()
+        self.digits().is_some_and(|digits| (1..SHORTEST_FRAGMENT).contains(&digits.len()))
     }
 
-    fn is_of_an_id(&self) -> bool {
-        self.typed.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+    fn digits(&self) -> Option<String> {
+        let is_part = self.typed.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        is_part.then(|| self.typed.to_ascii_lowercase().replace('-', ""))
     }
+}
+
+/// The error when no stored conversation matches.
+pub(crate) fn not_found() -> Error {
+    Error::new(Code::ConversationNotFound, "Conversation not found")
+        .hint("`convo list` shows every contact and id")
 }
 
 #[cfg(test)]

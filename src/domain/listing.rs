@@ -1,44 +1,52 @@
-//! Which threads to list, in which order, and the pages they come in.
+//! Which threads to list, in which order, and the pages of the result.
 
-use super::{Cursor, Direction, PhoneNumber, Status, Timestamp};
+use uuid::Uuid;
 
-/// Which threads to list, and in which order. Every wish must hold; none means all threads.
+use super::{Cursor, Direction, Message, PhoneNumber, Selector, Status, Timestamp};
+
+/// Which threads to list, and in which order. A thread must match every filter that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Only threads active at this instant or later.
     pub since: Option<Timestamp>,
-    /// Only threads whose last message has one of these statuses; none for any.
+    /// Only threads last active before this instant.
+    pub until: Option<Timestamp>,
+    /// Only the thread with this contact, named by number or whole id.
+    pub contact: Option<Selector>,
+    /// Only threads whose last message has one of these statuses; empty for any status.
     pub statuses: Vec<Status>,
     /// Only threads whose last message went this way.
     pub direction: Option<Direction>,
-    /// Only threads whose last message went out from, or came in to, this number of ours.
+    /// Only threads whose last message was sent from, or received on, this number of ours.
     pub number: Option<PhoneNumber>,
     /// Only threads whose contact has opted out.
     pub opted_out: bool,
-    /// The least recently active first.
+    /// The least recently active thread first.
     pub reverse: bool,
 }
 
 impl Listing {
-    /// Whether every thread matches, whatever the order.
+    /// Whether no filter is set, whatever the order.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         *self == Self { reverse: self.reverse, ..Self::default() }
     }
 
-    /// Whether a thread's last message must be looked at to know if the thread matches.
+    /// Whether a filter is about a thread's last message.
     #[must_use]
     pub fn looks_at_messages(&self) -> bool {
         !self.statuses.is_empty() || self.direction.is_some() || self.number.is_some()
     }
 
-    /// The same as query parameters of the API.
+    /// The filters and the order as query parameters of the API.
     #[must_use]
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let statuses: Vec<_> = self.statuses.iter().map(|status| status.as_str()).collect();
         let flag = |set: bool| set.then(|| true.to_string());
         [
             ("since", self.since.map(|since| since.to_string())),
+            ("until", self.until.map(|until| until.to_string())),
+            ("contact", self.contact.as_ref().map(|contact| contact.as_str().to_owned())),
             ("status", Some(statuses.join(",")).filter(|words| !words.is_empty())),
             ("direction", self.direction.map(|direction| direction.to_string())),
             ("number", self.number.as_ref().map(ToString::to_string)),
@@ -51,23 +59,29 @@ impl Listing {
     }
 }
 
-/// One page of a listing.
+/// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
-    /// What was found; perhaps less than was asked for, or nothing, though more may follow.
+pub struct Page<T, P = Cursor> {
+    /// The rows found; there may be fewer than asked for, even none, although more pages follow.
     pub rows: Vec<T>,
-    /// Where the next page begins; `None` after the last one.
-    pub next: Option<Cursor>,
+    /// The position after which the next page begins; `None` after the last page.
+    pub next: Option<P>,
 }
+
+/// One page of a conversation's messages, in chronological order. The next page is before or after
+/// the message with the id, depending on the direction of reading.
+pub type MessagePage = Page<Message, Uuid>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_wish_is_a_parameter() {
+    fn every_filter_is_a_parameter() {
         let listing = Listing {
             since: Timestamp::parse("2026-11-22T15:00:00+02:00"),
+            until: Timestamp::parse("2026-11-23T13:00:00Z"),
+            contact: Some(Selector::new("+12125551234")),
             statuses: vec![Status::SendingFailed, Status::Unknown],
             direction: Some(Direction::Outbound),
             number: Some(PhoneNumber::from_stored("+15551234567".into())),
@@ -78,7 +92,8 @@ mod tests {
         let query: Vec<_> = pairs.map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
             query.join("&"),
-            "since=2026-11-22T13:00:00.000000Z&status=sending_failed,unknown&direction=outbound\
+            "since=2026-11-22T13:00:00.000000Z&until=2026-11-23T13:00:00.000000Z\
+             &contact=+12125551234&status=sending_failed,unknown&direction=outbound\
              &number=+15551234567&opted_out=true&reverse=true"
         );
         assert!(Listing::default().parameters().is_empty());

@@ -1,4 +1,4 @@
-//! One message of a thread, as every door of convo shows it.
+//! One message of a thread, as the command line and the API show it.
 
 use std::fmt;
 
@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{PhoneNumber, Status, Timestamp};
+use crate::error::{Code, Error};
 
-/// Which way a message went.
+/// The direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// From the contact to one of our numbers.
+    /// From the contact to one of your numbers.
     Inbound,
-    /// From one of our numbers to the contact, whoever's program sent it.
+    /// From one of your numbers to the contact, whichever program sent it.
     Outbound,
 }
 
@@ -28,7 +29,7 @@ impl Direction {
         }
     }
 
-    /// The direction a stored word names.
+    /// Parses the word in the API and the database.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Inbound, Self::Outbound].into_iter().find(|d| d.as_str() == word)
@@ -41,10 +42,10 @@ impl fmt::Display for Direction {
     }
 }
 
-/// A file that came or went with a message. Telnyx's links to inbound media die after 30 days.
+/// A media file of a message. Telnyx's links to inbound media expire after 30 days.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Media {
-    /// Where it can be fetched.
+    /// Its URL.
     pub url: String,
     /// Its media type, once Telnyx has fetched it.
     #[serde(default)]
@@ -58,7 +59,7 @@ pub struct Media {
 }
 
 impl Media {
-    /// A file of which only the address is known.
+    /// A file of which only the URL is known.
     #[must_use]
     pub fn at(url: impl Into<String>) -> Self {
         Self { url: url.into(), content_type: None, sha256: None, size: None }
@@ -68,23 +69,35 @@ impl Media {
 /// What Telnyx charged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
-    /// A decimal number as text, exactly as Telnyx wrote it: money is not rounded here.
+    /// A decimal number as text, exactly as Telnyx wrote it, so that nothing is rounded.
     pub amount: String,
     /// An ISO 4217 code.
     pub currency: String,
 }
 
-/// Why a message did not arrive, in Telnyx's words.
+/// Why a message was not delivered, in Telnyx's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageError {
-    /// Telnyx's error code, a string of digits; null for a failure that convo saw by itself.
+    /// Telnyx's error code, a string of digits; null for a failure that convo itself detected.
     #[serde(default)]
     pub code: Option<String>,
-    /// A few words.
+    /// A short title.
     pub title: String,
-    /// A sentence, where Telnyx gives one.
+    /// An explanation, if Telnyx gives one.
     #[serde(default)]
     pub detail: Option<String>,
+}
+
+impl MessageError {
+    /// Whether it says that the contact has opted out. The code alone does not: Telnyx's documentation
+    /// also gives 40300 other meanings, so its text must name STOP or the block rule.
+    #[must_use]
+    pub fn speaks_of_stop(&self) -> bool {
+        let words = format!("{} {}", self.title, self.detail.as_deref().unwrap_or_default());
+        let words = words.to_lowercase();
+        let names_stop = words.split(|c: char| !c.is_alphanumeric()).any(|word| word == "stop");
+        self.code.as_deref() == Some("40300") && (names_stop || words.contains("block rule"))
+    }
 }
 
 impl fmt::Display for MessageError {
@@ -103,52 +116,51 @@ impl fmt::Display for MessageError {
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
-    /// convo's own id, a UUIDv7.
+    /// convo's id, a UUIDv7.
     pub id: Uuid,
-    /// The thread it belongs to.
+    /// The conversation it belongs to.
     pub conversation_id: Uuid,
-    /// Which way it went.
+    /// Its direction.
     pub direction: Direction,
-    /// The sender.
+    /// The sender that Telnyx used, which may differ from the one requested.
     pub from: PhoneNumber,
     /// The recipient; the first one when there are several.
     pub to: PhoneNumber,
-    /// The text; empty when there is none.
+    /// The text; empty if the message has only media.
     pub body: String,
-    /// What is known of its delivery.
+    /// Its delivery status.
     pub status: Status,
     /// Inbound: when Telnyx received it. Outbound: when it was stored.
     pub created_at: Timestamp,
-    /// Telnyx's id of it, once known.
+    /// Telnyx's id, once known.
     pub telnyx_message_id: Option<String>,
-    /// The other participants of a group message.
+    /// The recipients after the first, or the other participants, of a group message.
     pub cc: Vec<String>,
     /// The subject of an MMS.
     pub subject: Option<String>,
-    /// Files that came or went with it.
+    /// Its media files.
     pub media: Vec<Media>,
-    /// The alphabet it travelled in, in Telnyx's spelling.
+    /// The encoding it was sent in, as Telnyx spells it.
     pub encoding: Option<String>,
-    /// How many segments it was on the air.
+    /// How many SMS segments it took.
     pub segments: Option<u32>,
-    /// What it cost; final once the status is.
+    /// What it cost; final once the status is final.
     pub cost: Option<Cost>,
-    /// Why it failed: the error that came with the shown status.
+    /// Why it failed: the error reported with the current status.
     pub error: Option<MessageError>,
-    /// When it is to be sent, if it was scheduled.
+    /// The time it is scheduled for, if any.
     pub send_at: Option<Timestamp>,
     /// When Telnyx handed it to the carrier.
     pub sent_at: Option<Timestamp>,
-    /// When Telnyx closed it.
+    /// When Telnyx finished processing it.
     pub completed_at: Option<Timestamp>,
-    /// Everything that was ever reported about it, by the time it happened; only where it was
-    /// asked for.
+    /// All delivery reports about it, ordered by the time they occurred; only if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<Vec<StatusReport>>,
 }
 
 impl Message {
-    /// The message alone, as most answers have it.
+    /// The message without its history.
     #[must_use]
     pub fn without_history(self) -> Self {
         Self { history: None, ..self }
@@ -164,17 +176,40 @@ impl Message {
     }
 }
 
-/// One delivery report: a row of a message's history.
+/// One delivery report in a message's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusReport {
-    /// The status word as it came; words that convo does not list are kept too.
+    /// The status as reported; values unknown to convo are kept, too.
     pub status: String,
-    /// Whom it is about.
+    /// The recipient it is about.
     pub recipient: Option<String>,
-    /// The error that came with it.
+    /// The error reported with it.
     pub error: Option<MessageError>,
     /// When it happened, by Telnyx's clock.
     pub occurred_at: Timestamp,
-    /// The event that told it.
+    /// The event that carried it.
     pub event_id: String,
+}
+
+/// The error when no stored message has the id.
+pub(crate) fn not_found() -> Error {
+    Error::new(Code::MessageNotFound, "Message not found")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_error_that_names_stop_is_an_opt_out() {
+        let speaks = |code: &str, title: &str, detail: Option<&str>| {
+            let detail = detail.map(str::to_owned);
+            MessageError { code: Some(code.into()), title: title.into(), detail }.speaks_of_stop()
+        };
+        assert!(speaks("40300", "Blocked due to STOP message", None));
+        assert!(speaks("40300", "Blocked", Some("there is an existing block rule")));
+        assert!(!speaks("40300", "Number not assigned to the profile", None));
+        assert!(!speaks("40300", "Nonstop traffic", Some("unstoppable")));
+        assert!(!speaks("40310", "STOP", None));
+    }
 }

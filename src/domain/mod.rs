@@ -1,25 +1,32 @@
-//! What convo is about, as plain values: no I/O, no async, no clock.
+//! convo's domain as plain values and rules: no I/O, no async, no clock.
 //!
-//! Everything here can be tested with nothing but its arguments. The types that travel over the
-//! REST API derive serde, so that the server and the client read one definition.
+//! Everything here depends on its arguments alone. The types of the REST API derive serde here, so
+//! that the server and the client share one definition.
 
 pub mod conversation;
 pub mod cursor;
+pub mod event_outcome;
+pub mod fold;
+pub mod idempotency_key;
 pub mod listing;
 pub mod message;
 pub mod phone;
 pub mod segments;
 pub mod send;
 pub mod status;
+pub mod telnyx_codes;
 pub mod text;
-pub mod time;
+pub mod verdict;
 
+pub use crate::clock::Timestamp;
 pub use conversation::{Conversation, LastMessage, Selector, Thread};
 pub use cursor::{Cursor, Place, Window};
-pub use listing::{Listing, Page};
+pub use event_outcome::EventOutcome;
+pub use idempotency_key::IdempotencyKey;
+pub use listing::{Listing, MessagePage, Page};
 pub use message::{Cost, Direction, Media, Message, MessageError, StatusReport};
 pub use phone::PhoneNumber;
 pub use segments::{Encoding, Segments};
-pub use send::{Draft, SendPlan, SendRequest};
+pub use send::{Draft, SendPlan, SendRequest, Sent};
 pub use status::Status;
-pub use time::Timestamp;
+pub use verdict::verdict;

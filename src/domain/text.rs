@@ -1,9 +1,25 @@
-//! Text as it may be stored: neither database takes a NUL in text, JSON's lone surrogates are no
-//! characters.
+//! Text that can be stored: no database accepts NUL in text, and JSON may contain lone surrogates,
+//! which are not characters.
 
 use std::borrow::Cow;
 
-/// Replaces every NUL by U+FFFD. The raw event keeps the original.
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
+
+/// Whether the character is an invisible format character (general category Cf), such as the marks
+/// for bidirectional text that programs put around what is copied from them.
+#[must_use]
+pub fn is_format(c: char) -> bool {
+    CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::Format
+}
+
+/// Whether a text has nothing but white space and invisible characters.
+#[must_use]
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || is_format(c))
+}
+
+/// Replaces every NUL with U+FFFD. The raw event keeps the original.
 #[must_use]
 pub fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
@@ -13,12 +29,12 @@ pub fn storable(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Rewrites every `\uD800`…`\uDFFF` escape that has no partner to `\ufffd`, so that a body that
-/// carries one still parses. Invalid UTF-8 becomes U+FFFD as well.
+/// Replaces every unpaired `\uD800`…`\uDFFF` escape with `\ufffd`, so that a body that contains one
+/// can be parsed. Invalid UTF-8 becomes U+FFFD as well.
 #[must_use]
 pub fn repair_json(raw: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(raw);
-    // Cheap refusals first: many a body has no escape at all, hardly any such a one.
+    // The cheap checks first: many bodies have no escape at all, and few have one of a surrogate.
     if !text.contains('\\') || !(text.contains("\\ud") || text.contains("\\uD")) {
         return text;
     }
@@ -42,7 +58,7 @@ pub fn repair_json(raw: &[u8]) -> Cow<'_, str> {
     Cow::Owned(repaired)
 }
 
-/// The UTF-16 code unit that a `\uXXXX` escape at the start of `text` stands for.
+/// The UTF-16 code unit of a `\uXXXX` escape at the start of `text`.
 fn unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     u16::from_str_radix(digits, 16).ok()
@@ -72,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn nul_cannot_reach_a_database() {
+    fn nul_is_replaced() {
         assert_eq!(storable("a\0b"), "a\u{fffd}b");
         assert!(matches!(storable("plain"), Cow::Borrowed(_)));
     }
 
     proptest! {
         #[test]
-        fn no_bytes_panic(raw in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_input_causes_a_panic(raw in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = repair_json(&raw);
         }
 

@@ -1,4 +1,4 @@
-//! Every family that is counted as it happens: its name, its help, its labels.
+//! The metrics that are recorded as things happen: name, help, labels, buckets.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -6,29 +6,36 @@ use prometheus::{
     Result,
 };
 
-use crate::domain::Status;
+use super::labels::{
+    AuthFailure, DatabaseErrorClass, Label, LookupOutcome, OfferOutcome, Repeat, SendOutcome,
+    SignatureFailure, WebhookFailure,
+};
+use crate::domain::{EventOutcome, Status};
 
-/// Seconds of a request.
+/// Buckets for requests, in seconds.
 const REQUEST_SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
-/// Seconds of a transaction.
+/// Buckets for transactions, in seconds.
 const COMMIT_SECONDS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
 ];
-/// Jobs in a batch.
+/// Buckets for the number of jobs in a batch.
 const BATCH_JOBS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// The kinds of requests to Telnyx.
+pub(super) const TELNYX_SEND: &str = "send";
+pub(super) const TELNYX_LOOK_UP: &str = "look_up";
 
 pub(super) struct Families {
     pub(super) registry: Registry,
-    pub(super) http: Http,
-    pub(super) webhooks: Webhooks,
-    pub(super) sending: Sending,
-    pub(super) writer: Writer,
+    pub(super) http: HttpMetrics,
+    pub(super) webhooks: WebhookMetrics,
+    pub(super) sending: SendMetrics,
+    pub(super) writer: WriterMetrics,
     pub(super) database_errors: IntCounterVec,
 }
 
-/// Requests to this server.
-pub(super) struct Http {
+pub(super) struct HttpMetrics {
     pub(super) requests: IntCounterVec,
     pub(super) duration: HistogramVec,
     pub(super) in_flight: IntGauge,
@@ -37,23 +44,21 @@ pub(super) struct Http {
     pub(super) errors: IntCounterVec,
 }
 
-/// What Telnyx tells.
-pub(super) struct Webhooks {
+pub(super) struct WebhookMetrics {
     pub(super) ended: IntCounterVec,
     pub(super) refused: IntCounterVec,
     pub(super) reports: IntCounterVec,
 }
 
-/// What Telnyx is told and asked.
-pub(super) struct Sending {
+/// Sends, and requests to Telnyx.
+pub(super) struct SendMetrics {
     pub(super) sends: IntCounterVec,
     pub(super) settled: IntCounterVec,
     pub(super) requests: IntCounterVec,
     pub(super) duration: HistogramVec,
 }
 
-/// The task that writes.
-pub(super) struct Writer {
+pub(super) struct WriterMetrics {
     pub(super) batch: Histogram,
     pub(super) duration: Histogram,
     pub(super) commit: Histogram,
@@ -67,75 +72,71 @@ impl Families {
         let registry = Registry::new();
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        let new = Maker(&registry);
+        let new = Registrar(&registry);
         Ok(Self {
-            http: Http::new(&new)?,
-            webhooks: Webhooks::new(&new)?,
-            sending: Sending::new(&new)?,
-            writer: Writer::new(&new)?,
-            database_errors: new.words(
+            http: HttpMetrics::new(&new)?,
+            webhooks: WebhookMetrics::new(&new)?,
+            sending: SendMetrics::new(&new)?,
+            writer: WriterMetrics::new(&new)?,
+            database_errors: new.by_label::<DatabaseErrorClass>(
                 "convo_database_errors_total",
-                "Failures of the database, by class",
+                "Database errors, by class",
                 "class",
-                ["contention", "data", "held", "unavailable"],
             )?,
             registry,
         })
     }
 }
 
-impl Http {
-    fn new(new: &Maker<'_>) -> Result<Self> {
+impl HttpMetrics {
+    fn new(new: &Registrar<'_>) -> Result<Self> {
         Ok(Self {
             requests: new.counters(
                 "convo_http_requests_total",
-                "HTTP requests, by the template of their route, method and class of status",
+                "HTTP requests, by route template, method and status class",
                 &["route", "method", "status"],
             )?,
             duration: new.histograms(
                 "convo_http_request_duration_seconds",
-                "Time from a request's head to the last byte of its answer",
+                "Time from receiving a request's head to sending the last byte of its response",
                 &["route", "method"],
                 REQUEST_SECONDS,
             )?,
-            in_flight: new
-                .gauge("convo_http_requests_in_flight", "HTTP requests being answered")?,
+            in_flight: new.gauge("convo_http_requests_in_flight", "HTTP requests in progress")?,
             connections: new.gauge("convo_http_connections", "Open HTTP connections")?,
-            unauthorized: new.words(
+            unauthorized: new.by_label::<AuthFailure>(
                 "convo_http_unauthorized_total",
-                "Requests refused for want of a good token or signature, by reason",
+                "Requests without a valid token or signature, by reason",
                 "reason",
-                ["no_token", "wrong_token", "signature"],
             )?,
             errors: new.counters(
                 "convo_errors_total",
-                "Requests answered with an error, by the code of the answer",
+                "Error responses, by error code",
                 &["code"],
             )?,
         })
     }
 }
 
-impl Webhooks {
-    fn new(new: &Maker<'_>) -> Result<Self> {
-        let accepted = ["stored", "updated", "duplicate", "ignored"];
-        let others = ["refused", "unreadable", "invalid", "unavailable"];
+impl WebhookMetrics {
+    fn new(new: &Registrar<'_>) -> Result<Self> {
+        let accepted = EventOutcome::ALL.map(EventOutcome::as_str);
+        let failures = WebhookFailure::ALL.iter().map(|failure| failure.as_str());
         Ok(Self {
             ended: new.words(
                 "convo_webhooks_total",
-                "Webhooks, by what became of them",
+                "Webhooks, by outcome",
                 "outcome",
-                accepted.into_iter().chain(others),
+                accepted.into_iter().chain(failures),
             )?,
-            refused: new.words(
+            refused: new.by_label::<SignatureFailure>(
                 "convo_webhooks_refused_total",
-                "Webhooks that were not believed, by reason",
+                "Webhooks without a valid signature, by reason",
                 "reason",
-                ["no_key", "missing_header", "bad_timestamp", "bad_signature", "stale"],
             )?,
             reports: new.words(
                 "convo_status_reports_total",
-                "New delivery reports, by the status they name, for each recipient",
+                "New delivery reports, by reported status; one for each recipient",
                 "status",
                 reported().chain(["other"]),
             )?,
@@ -143,18 +144,17 @@ impl Webhooks {
     }
 }
 
-impl Sending {
-    fn new(new: &Maker<'_>) -> Result<Self> {
-        let made = Self {
-            sends: new.words(
+impl SendMetrics {
+    fn new(new: &Registrar<'_>) -> Result<Self> {
+        let metrics = Self {
+            sends: new.by_label::<SendOutcome>(
                 "convo_sends_total",
-                "Sends, by outcome: accepted, unknown, repeated under its key, or an error's code",
+                "Sends, by outcome: accepted, unknown, repeated under an idempotency key, or an error code",
                 "outcome",
-                ["accepted", "unknown", "repeated"],
             )?,
             settled: new.words(
                 "convo_settled_messages_total",
-                "Messages whose status was moved by settling, by the new status",
+                "Messages whose status was changed by settling, by new status",
                 "status",
                 [Status::Unknown.as_str()].into_iter().chain(reported()),
             )?,
@@ -165,25 +165,28 @@ impl Sending {
             )?,
             duration: new.histograms(
                 "convo_telnyx_request_duration_seconds",
-                "Time until Telnyx's answer was read or given up, by kind of request",
+                "Time until Telnyx's response was read or the request failed, by kind of request",
                 &["request"],
                 REQUEST_SECONDS,
             )?,
         };
-        // Each is there from the start, as with `words`.
-        let sends = ["accepted", "refused", "rate_limited", "unreachable", "ambiguous"];
-        for (request, outcomes) in [("send", &sends[..]), ("look_up", &["told", "nothing"])] {
-            made.duration.get_metric_with_label_values(&[request])?;
-            for outcome in outcomes {
-                made.requests.get_metric_with_label_values(&[request, outcome])?;
-            }
+        metrics.initialize::<OfferOutcome>(TELNYX_SEND)?;
+        metrics.initialize::<LookupOutcome>(TELNYX_LOOK_UP)?;
+        Ok(metrics)
+    }
+
+    /// Initializes the series of a kind of request, see [`Registrar::words`].
+    fn initialize<L: Label>(&self, request: &str) -> Result<()> {
+        self.duration.get_metric_with_label_values(&[request])?;
+        for outcome in L::ALL {
+            self.requests.get_metric_with_label_values(&[request, outcome.as_str()])?;
         }
-        Ok(made)
+        Ok(())
     }
 }
 
-impl Writer {
-    fn new(new: &Maker<'_>) -> Result<Self> {
+impl WriterMetrics {
+    fn new(new: &Registrar<'_>) -> Result<Self> {
         Ok(Self {
             batch: new.histogram(
                 "convo_writer_batch_jobs",
@@ -192,43 +195,42 @@ impl Writer {
             )?,
             duration: new.histogram(
                 "convo_writer_batch_duration_seconds",
-                "Time of a transaction of the writer, waiting for its lock and commit included",
+                "Duration of a writer transaction, including waiting for the lock and the commit",
                 COMMIT_SECONDS,
             )?,
             commit: new.histogram(
                 "convo_writer_commit_duration_seconds",
-                "Time of the commit alone",
+                "Duration of the commit alone",
                 COMMIT_SECONDS,
             )?,
-            repeats: new.words(
-                "convo_writer_repeats_total",
-                "What the writer did once more, by reason",
+            repeats: new.by_label::<Repeat>(
+                "convo_writer_retries_total",
+                "Retries by the writer, by reason",
                 "reason",
-                ["lock", "contention", "data"],
             )?,
             turned_away: new.counter(
-                "convo_writer_turned_away_total",
-                "Jobs that found the writer's queue full",
+                "convo_writer_rejected_total",
+                "Jobs rejected because the writer's queue was full",
             )?,
             reconnects: new
-                .counter("convo_writer_reconnects_total", "Connections that the writer replaced")?,
+                .counter("convo_writer_reconnects_total", "Connections replaced by the writer")?,
         })
     }
 }
 
-/// The statuses that a report may name.
+/// The statuses that a delivery report can have.
 fn reported() -> impl Iterator<Item = &'static str> {
     let words = Status::ALL.iter().map(|status| status.as_str());
     words.filter(|word| Status::from_report(word).is_some())
 }
 
-/// Makes families and registers them.
-struct Maker<'a>(&'a Registry);
+/// Creates metrics and registers them.
+struct Registrar<'a>(&'a Registry);
 
-impl Maker<'_> {
-    fn register<C: Collector + Clone + 'static>(&self, made: C) -> Result<C> {
-        self.0.register(Box::new(made.clone()))?;
-        Ok(made)
+impl Registrar<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
     }
 
     fn counter(&self, name: &str, help: &str) -> Result<IntCounter> {
@@ -239,8 +241,13 @@ impl Maker<'_> {
         self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
-    /// Counters by one label, each of whose words is there from the start: a rate over what has
-    /// not happened yet is then zero and not nothing.
+    /// Counters by one label, see [`words`](Self::words).
+    fn by_label<L: Label>(&self, name: &str, help: &str, label: &str) -> Result<IntCounterVec> {
+        self.words(name, help, label, L::ALL.iter().map(|value| value.as_str()))
+    }
+
+    /// Counters by one label. Every value is initialized, so that the rate of an event that has
+    /// not happened yet is zero instead of missing.
     fn words<'a>(
         &self,
         name: &str,

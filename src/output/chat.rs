@@ -1,66 +1,68 @@
-//! A thread as a person reads a chat: oldest above, newest at the bottom.
+//! A conversation as a chat: oldest message at the top, newest at the bottom.
 //!
-//! Every line of a message hangs under its first, so that no text can pass for a heading, a
-//! status or somebody else's message.
+//! Every further line of a message is indented below its first, so that no text can pass for a
+//! heading, a status or another message.
 
 use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::advice::{Advice, advice};
-use super::style::Tone;
+use super::tone::Tone;
 use super::width::{columns, wrap};
-use super::{Look, counted, safe, status};
+use super::{Style, counted, escape, status};
 use crate::domain::conversation::SHOWN_SUFFIX;
-use crate::domain::{Conversation, Direction, Media, Message, StatusReport};
+use crate::domain::{Conversation, Direction, Media, Message, Place, StatusReport};
 
-/// Where the text of a message begins: behind `  14:30 → `.
+/// Column where the text of a message begins: after `  14:30 → `.
 const INDENT: usize = 10;
-/// Where advice about a message begins.
+/// Column where advice about a message begins.
 const DEEPER: usize = INDENT + 2;
-/// Long lines are hard to read, however wide the window.
+/// The most columns used: longer lines are hard to read, however wide the window.
 const WIDEST: usize = 100;
 
-/// What was left out above the oldest message that is shown.
+/// The messages left out above the oldest one shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Earlier {
-    /// How many messages, where that is known.
+    /// How many, if known.
     pub count: Option<u64>,
     /// The oldest message that is shown.
     pub before: Uuid,
-    /// How many its reader asked for, if any number.
+    /// The `--limit` that was given, if any.
     pub limit: Option<u64>,
+    /// The `--since` or `--after` that was given, if any.
+    pub start: Option<Place>,
 }
 
-/// The state that one message leaves to the next.
+/// The state carried from one message to the next.
 #[derive(Debug)]
 pub(super) struct Chat {
-    look: Look,
+    style: Style,
     width: usize,
     day: Option<NaiveDate>,
     own: Option<String>,
 }
 
 impl Chat {
-    pub(super) fn new(look: &Look) -> Self {
-        Self { look: *look, width: look.width.min(WIDEST), day: None, own: None }
+    pub(super) fn new(style: &Style) -> Self {
+        Self { style: style.clone(), width: style.width.min(WIDEST), day: None, own: None }
     }
 
-    /// Who this is, how much there is, and what stands in the way of an answer.
+    /// The contact, the number of messages, and whether the contact has opted out.
     pub(super) fn heading(&self, thread: &Conversation, earlier: Option<&Earlier>) -> Vec<String> {
         let mut lines = vec![self.title(thread)];
         if let Some(at) = thread.opted_out_at {
-            let since = self.look.zone.day_and_clock(at);
+            let since = self.style.zone.day_and_clock(at);
             let own = thread.opted_out_number.as_ref().map(|number| format!(" to {number}"));
             let told = format!("Opted out on {since}{}.", own.unwrap_or_default());
-            let banner = format!("{told} Nothing is sent to this contact until it sends START.");
-            lines.extend(self.wrapped(&safe::line(&banner), 0, Tone::Doubt));
+            let banner = format!("{told} Nothing is sent to this contact until they send START.");
+            lines.extend(self.wrapped(&escape::line(&banner), 0, Tone::Doubt));
         }
         if let Some(earlier) = earlier {
             let what = match earlier.count {
                 Some(count) => counted(count, "earlier message"),
                 None => "Earlier messages".to_owned(),
             };
-            let note = format!("{what} not shown; --all shows all, and this goes back:");
+            let note = format!("{what} not shown; --all shows all, and this shows more:");
             lines.extend(self.wrapped(&note, 0, Tone::Quiet));
             lines.push(self.command(&earlier_command(thread, earlier), 2));
         }
@@ -68,18 +70,18 @@ impl Chat {
     }
 
     fn title(&self, thread: &Conversation) -> String {
-        let contact = safe::line(thread.contact_number.as_str());
+        let contact = escape::line(thread.contact_number.as_str());
         let count = counted(thread.message_count, "message");
         let id = thread.id.to_string();
-        let dot = self.look.glyphs.dot;
+        let dot = self.style.glyphs.dot;
         let whole = columns(&contact) + count.len() + id.len() + 2 * (columns(dot) + 2);
         let id = if whole <= self.width { &id } else { &id[id.len() - SHOWN_SUFFIX..] };
-        let contact = Tone::Strong.paint(&contact, self.look.color);
+        let contact = Tone::Strong.paint(&contact, self.style.color);
         let rest = format!(" {dot} {count} {dot} {id}");
-        format!("{contact}{}", Tone::Quiet.paint(&rest, self.look.color))
+        format!("{contact}{}", Tone::Quiet.paint(&rest, self.style.color))
     }
 
-    /// One message, with the headings that are due before it.
+    /// The lines of one message, preceded by the headings that are due.
     pub(super) fn message(&mut self, message: &Message) -> Vec<String> {
         let mut lines = self.day_heading(message);
         lines.extend(self.who(message));
@@ -99,13 +101,13 @@ impl Chat {
         lines
     }
 
-    /// One line of a message's history, in the words of whoever reported it.
+    /// One entry of a message's history, in the words of the report.
     fn report(&self, report: &StatusReport) -> Vec<String> {
-        let when = self.look.zone.day_and_clock(report.occurred_at);
+        let when = self.style.zone.day_and_clock(report.occurred_at);
         let whom = report.recipient.as_deref().map(|whom| format!(" {whom}"));
         let error = report.error.as_ref().map(|error| format!(": {error}"));
         let (whom, error) = (whom.unwrap_or_default(), error.unwrap_or_default());
-        let line = safe::line(&format!("{when} {}{whom}{error}", report.status));
+        let line = escape::line(&format!("{when} {}{whom}{error}", report.status));
         self.wrapped(&line, INDENT, Tone::Quiet)
     }
 
@@ -113,61 +115,61 @@ impl Chat {
         match (message.body.is_empty(), message.media.is_empty()) {
             (true, true) => self.wrapped("(no text)", INDENT, Tone::Quiet),
             (true, false) => Vec::new(),
-            (false, _) => safe::lines(&message.body)
+            (false, _) => escape::lines(&message.body)
                 .flat_map(|line| self.wrapped(&line, INDENT, Tone::Plain))
                 .collect(),
         }
     }
 
     fn day_heading(&mut self, message: &Message) -> Vec<String> {
-        let zone = self.look.zone;
+        let zone = self.style.zone;
         let day = zone.day(message.created_at);
         if self.day.replace(day) == Some(day) {
             return Vec::new();
         }
-        vec![String::new(), Tone::Strong.paint(&zone.heading(day), self.look.color)]
+        vec![String::new(), Tone::Strong.paint(&zone.heading(day), self.style.color)]
     }
 
-    /// What the arrows mean. Several own numbers may share a thread: the one in use is told again
-    /// when it changes.
+    /// The legend of the arrows. Several own numbers may share a conversation: the legend is repeated
+    /// when the number in use changes.
     fn who(&mut self, message: &Message) -> Vec<String> {
         let (contact, own) = match message.direction {
             Direction::Inbound => (&message.from, &message.to),
             Direction::Outbound => (&message.to, &message.from),
         };
-        let own = safe::line(own.as_str());
+        let own = escape::line(own.as_str());
         if self.own.replace(own.clone()).as_ref() == Some(&own) {
             return Vec::new();
         }
-        let arrow = |direction| self.look.glyphs.arrow(direction);
+        let arrow = |direction| self.style.glyphs.arrow(direction);
         let (theirs, ours) = (arrow(Direction::Inbound), arrow(Direction::Outbound));
-        let contact = safe::line(contact.as_str());
+        let contact = escape::line(contact.as_str());
         let line = format!("{theirs} {contact}   {ours} us ({own})");
         self.wrapped(&line, 2, Tone::Quiet)
     }
 
     /// `  14:30 → `, as wide as the indent.
     fn lead(&self, message: &Message) -> String {
-        let clock = Tone::Quiet.paint(&self.look.zone.clock(message.created_at), self.look.color);
+        let clock = Tone::Quiet.paint(&self.style.zone.clock(message.created_at), self.style.color);
         let tone = match message.direction {
             Direction::Inbound => Tone::Plain,
             Direction::Outbound => Tone::Own,
         };
-        let arrow = tone.paint(self.look.glyphs.arrow(message.direction), self.look.color);
+        let arrow = tone.paint(self.style.glyphs.arrow(message.direction), self.style.color);
         format!("  {clock} {arrow} ")
     }
 
-    /// Puts the status at the right edge of the last line if there is room, else below; below in
-    /// any case when more is to be said.
+    /// Puts the status at the right edge of the last line if there is room, else below it; always
+    /// below when an error or advice follows.
     fn append_status(&self, lines: &mut Vec<String>, message: &Message) {
-        let Some(phrase) = status::phrase(message, &self.look) else { return };
+        let Some(phrase) = status::phrase(message, &self.style) else { return };
         let tone = status::tone(message.status);
         let used = lines.last().map_or(0, |line| plain_columns(line));
         let gap = self.width.saturating_sub(used + columns(&phrase));
         match lines.last_mut() {
             Some(last) if gap >= 2 && message.error.is_none() && advice(message).is_none() => {
                 last.push_str(&" ".repeat(gap));
-                last.push_str(&tone.paint(&phrase, self.look.color));
+                last.push_str(&tone.paint(&phrase, self.style.color));
             }
             _ => lines.extend(self.wrapped(&phrase, INDENT, tone)),
         }
@@ -181,20 +183,17 @@ impl Chat {
         lines
     }
 
-    /// A command to be pasted: like a link, never broken. Play goes on as play.
+    /// A command to paste, never broken across lines.
     fn command(&self, command: &str, indent: usize) -> String {
-        let command = match command.strip_prefix("convo ") {
-            Some(rest) if self.look.sandbox => format!("convo --sandbox {rest}"),
-            _ => command.to_owned(),
-        };
-        format!("{}{}", " ".repeat(indent), Tone::Quiet.paint(&command, self.look.color))
+        let command = self.style.target.add_to(command);
+        format!("{}{}", " ".repeat(indent), Tone::Quiet.paint(&command, self.style.color))
     }
 
-    /// A file as a link that can be followed: never cut, never broken. What else is known of it
-    /// stands behind it, or below where there is no room.
+    /// A file as a link that can be followed: never cut, never broken. Its type and size follow on
+    /// the same line, or below where there is no room.
     fn link(&self, media: &Media) -> Vec<String> {
-        let url = format!("{}{}", " ".repeat(INDENT), safe::line(&media.url));
-        let kind = media.content_type.as_deref().map(safe::line);
+        let url = format!("{}{}", " ".repeat(INDENT), escape::line(&media.url));
+        let kind = media.content_type.as_deref().map(escape::line);
         let facts: Vec<_> = kind.into_iter().chain(media.size.map(bytes)).collect();
         if facts.is_empty() {
             return vec![url];
@@ -204,13 +203,13 @@ impl Chat {
             let below = self.wrapped(&facts, INDENT, Tone::Quiet);
             return std::iter::once(url).chain(below).collect();
         }
-        vec![format!("{url} {}", Tone::Quiet.paint(&facts, self.look.color))]
+        vec![format!("{url} {}", Tone::Quiet.paint(&facts, self.style.color))]
     }
 
-    /// Wraps one line of harmless text to the width, indented and toned; at least one line.
+    /// Wraps one line of escaped text to the width, indented and coloured; at least one line.
     fn wrapped(&self, line: &str, indent: usize, tone: Tone) -> Vec<String> {
         let blanks = " ".repeat(indent);
-        let indented = |part: &str| format!("{blanks}{}", tone.paint(part, self.look.color));
+        let indented = |part: &str| format!("{blanks}{}", tone.paint(part, self.style.color));
         wrap(line, self.width.saturating_sub(indent).max(1))
             .iter()
             .map(|part| if part.is_empty() { String::new() } else { indented(part) })
@@ -218,8 +217,8 @@ impl Chat {
     }
 }
 
-/// The command that shows what comes before. A contact's name that is no number is somebody's
-/// text, and no part of a command.
+/// The command that shows the earlier messages. A sender that is not a number is untrusted text and
+/// must not become part of a command, so the conversation's id is used instead.
 fn earlier_command(thread: &Conversation, earlier: &Earlier) -> String {
     let contact = thread.contact_number.as_str();
     let is_number = contact
@@ -228,15 +227,20 @@ fn earlier_command(thread: &Conversation, earlier: &Earlier) -> String {
     let id = thread.id.to_string();
     let name = if is_number { contact } else { &id };
     let limit = earlier.limit.map(|limit| format!(" --limit {limit}")).unwrap_or_default();
-    format!("convo show {name}{limit} --before {}", earlier.before)
+    let start = match earlier.start {
+        None => String::new(),
+        Some(Place::Time(time)) => format!(" --since {time}"),
+        Some(Place::Message(id)) => format!(" --after {id}"),
+    };
+    format!("convo show {name}{limit}{start} --before {}", earlier.before)
 }
 
-/// What is to be known before the text: the other participants, the subject.
+/// The lines before the text: the other participants, the subject.
 fn notes(message: &Message) -> Vec<String> {
     let group = (!message.cc.is_empty())
-        .then(|| format!("to the group with {}", safe::line(&message.cc.join(", "))));
+        .then(|| format!("to the group with {}", escape::line(&message.cc.join(", "))));
     let subject =
-        message.subject.as_ref().map(|subject| format!("Subject: {}", safe::line(subject)));
+        message.subject.as_ref().map(|subject| format!("Subject: {}", escape::line(subject)));
     group.into_iter().chain(subject).collect()
 }
 

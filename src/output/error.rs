@@ -1,15 +1,15 @@
-//! The one place that prints a failure.
+//! Printing errors: the one place that does.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{json, safe};
+use super::{escape, json};
 use crate::error::{Code, Error, Extra};
 
-/// A failure as an object on standard error.
+/// An error as a JSON object on standard error.
 #[derive(Serialize)]
-struct Told<'a> {
+struct JsonError<'a> {
     code: Code,
     message: String,
     hint: Option<&'a str>,
@@ -18,22 +18,25 @@ struct Told<'a> {
     extra: &'a Extra,
 }
 
-/// Tells a failure: `convo: <what>` and `hint: <what to do>`, or one JSON object.
+/// Prints an error: `convo: <what>` and `hint: <what to do>`, or one JSON object.
 ///
 /// # Errors
-/// Whatever writing meets; there is nobody left to tell it to.
+/// Writing failed.
 pub fn print(out: &mut impl Write, error: &Error, as_json: bool) -> io::Result<()> {
     if as_json {
         let (code, exit) = (error.code(), error.exit_code());
         let (message, hint) = (error.to_string(), error.hint_text());
-        return json::write_line(out, &Told { code, message, hint, exit, extra: error.extra() });
+        return json::write_line(
+            out,
+            &JsonError { code, message, hint, exit, extra: error.extra() },
+        );
     }
     let message = error.to_string();
     let detail = error.extra().detail.as_deref().filter(|detail| !message.contains(*detail));
     let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
-    writeln!(out, "convo: {}", safe::line(&format!("{message}{detail}")))?;
+    writeln!(out, "convo: {}", escape::line(&format!("{message}{detail}")))?;
     match (error.hint_text(), error.extra().retry_after) {
-        (Some(hint), _) => writeln!(out, "hint: {}", safe::line(hint)),
+        (Some(hint), _) => writeln!(out, "hint: {}", escape::line(hint)),
         (None, Some(1)) => writeln!(out, "hint: try again in a second"),
         (None, Some(seconds)) => writeln!(out, "hint: try again in {seconds} seconds"),
         (None, None) => Ok(()),

@@ -1,8 +1,8 @@
-//! The signs that stand beside words, and their stand-ins where a terminal may not have them.
+//! The symbols shown beside words, and their ASCII replacements for plain terminals.
 
 use crate::domain::{Direction, Status};
 
-/// The signs that convo uses. No meaning hangs on a sign alone.
+/// The symbols that convo uses. None carries a meaning that words do not repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Glyphs {
     inbound: &'static str,
@@ -10,19 +10,19 @@ pub struct Glyphs {
     good: &'static str,
     bad: &'static str,
     waiting: &'static str,
-    /// Parts two facts on one line.
+    /// Separates two items on one line.
     pub dot: &'static str,
-    /// Stands for what was cut off.
+    /// Marks text that was cut off.
     pub cut: &'static str,
 }
 
 impl Glyphs {
-    /// For any terminal of today.
+    /// For any modern terminal.
     pub const RICH: Self =
         Self {
             inbound: "←", outbound: "→", good: "✓", bad: "✗", waiting: "…", dot: "·", cut: "…"
         };
-    /// For a terminal that calls itself dumb: what every keyboard has.
+    /// For `TERM=dumb`: ASCII only.
     pub const PLAIN: Self = Self {
         inbound: "<",
         outbound: ">",
@@ -33,7 +33,7 @@ impl Glyphs {
         cut: "...",
     };
 
-    /// The sign of a direction: `←` comes in, `→` goes out. One column.
+    /// The arrow of a direction: `←` inbound, `→` outbound. One column.
     #[must_use]
     pub fn arrow(self, direction: Direction) -> &'static str {
         match direction {
@@ -42,7 +42,7 @@ impl Glyphs {
         }
     }
 
-    /// The sign of how a message of ours fares. One column; nothing for one of the contact's.
+    /// The symbol of a status. One column; empty for an inbound message.
     #[must_use]
     pub fn mark(self, status: Status) -> &'static str {
         match status {

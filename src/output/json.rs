@@ -1,4 +1,4 @@
-//! JSON that may be shown on a terminal: compact, lossless, and free of characters that drive it.
+//! JSON that is safe to show on a terminal: compact, lossless, with every driving character escaped.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use super::safe::drives;
+use super::escape::{drives, is_plain};
 
 /// Writes compact JSON with DEL, C1 controls, bidi marks and line separators as `\uXXXX`. (JSON
 /// itself escapes the C0 controls.)
@@ -18,6 +18,9 @@ impl Formatter for Shown {
         out: &mut W,
         text: &str,
     ) -> io::Result<()> {
+        if is_plain(text) {
+            return out.write_all(text.as_bytes());
+        }
         let mut rest = text;
         while let Some((at, c)) = rest.char_indices().find(|(_, c)| drives(*c)) {
             out.write_all(&rest.as_bytes()[..at])?;
@@ -33,7 +36,7 @@ impl Formatter for Shown {
 /// Writes one value as JSON, without a line break.
 ///
 /// # Errors
-/// Whatever writing to `out` meets.
+/// Writing to `out` failed.
 pub fn write(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     let mut serializer = Serializer::with_formatter(out, Shown);
     value.serialize(&mut serializer).map_err(io::Error::from)
@@ -42,23 +45,23 @@ pub fn write(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 /// Writes one value as one line of JSON.
 ///
 /// # Errors
-/// Whatever writing to `out` meets.
+/// Writing to `out` failed.
 pub fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     write(out, value)?;
     out.write_all(b"\n")
 }
 
-/// An array that is written while its elements arrive.
+/// An array written element by element.
 #[derive(Debug, Default)]
 pub struct Array {
     begun: bool,
 }
 
 impl Array {
-    /// Writes the next element, with the bracket or comma before it.
+    /// Writes the next element, preceded by the bracket or comma.
     ///
     /// # Errors
-    /// Whatever writing to `out` meets.
+    /// Writing to `out` failed.
     pub fn element(&mut self, out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
         let before: &[u8] = if self.begun { b",\n" } else { b"[" };
         self.begun = true;
@@ -69,7 +72,7 @@ impl Array {
     /// Closes the array.
     ///
     /// # Errors
-    /// Whatever writing to `out` meets.
+    /// Writing to `out` failed.
     pub fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(if self.begun { b"]" } else { b"[]" })
     }

@@ -1,55 +1,56 @@
-//! The list of threads, written while its pages arrive.
+//! The list of conversations, written page by page.
 
 use std::io::{self, Write};
 
-use super::style::Tone;
 use super::table::Layout;
+use super::tone::Tone;
 use super::width::wrap;
-use super::{Format, Look, json, record};
+use super::{Format, Style, json, record};
 use crate::domain::{Conversation, Listing};
 
-/// Prints threads. Nothing is written before the first page is there, so that a failure to read
-/// leaves standard output empty.
+/// Prints conversations. Nothing is written before the first page has been read, so that a failure to
+/// read leaves standard output empty.
 #[derive(Debug)]
 pub struct List<'a, W: Write> {
     out: &'a mut W,
-    look: Look,
+    style: Style,
     array: json::Array,
     begun: bool,
     layout: Option<Layout>,
-    /// What is said of an empty list, and of one that ends early.
+    /// The texts for an empty list, and for one that ends early.
     empty: &'static str,
     first: &'static str,
 }
 
 impl<'a, W: Write> List<'a, W> {
-    /// The list that was asked for, to be printed so.
-    pub fn of(listing: &Listing, out: &'a mut W, look: &Look) -> Self {
-        let mut list = Self::new(out, look);
+    /// A printer for a listing: its filters and order decide the closing texts.
+    pub fn for_listing(listing: &Listing, out: &'a mut W, style: &Style) -> Self {
+        let mut list = Self::new(out, style);
         if !listing.is_whole() {
             list.empty = "No conversation matches.";
         }
         if listing.reverse {
-            list.first = "Only the least recently active are shown; --all shows every thread.";
+            list.first =
+                "Only the least recently active are shown; --all shows every conversation.";
         }
         list
     }
 
-    /// A list that is to be printed so.
-    pub fn new(out: &'a mut W, look: &Look) -> Self {
+    /// A printer for all conversations.
+    pub fn new(out: &'a mut W, style: &Style) -> Self {
         let (array, begun, layout) = (json::Array::default(), false, None);
         let empty = "No conversations yet.";
-        let first = "Only the most recently active are shown; --all shows every thread.";
-        Self { out, look: *look, array, begun, layout, empty, first }
+        let first = "Only the most recently active are shown; --all shows every conversation.";
+        Self { out, style: style.clone(), array, begun, layout, empty, first }
     }
 
     /// Prints the next page.
     ///
     /// # Errors
-    /// Whatever writing meets.
+    /// Writing failed.
     pub fn page(&mut self, page: &[Conversation]) -> io::Result<()> {
         self.begin()?;
-        match self.look.format {
+        match self.style.format {
             Format::Table => self.rows(page)?,
             Format::Json => {
                 for thread in page {
@@ -61,17 +62,17 @@ impl<'a, W: Write> List<'a, W> {
         self.out.flush()
     }
 
-    /// Ends the list; `more` tells whether there are threads that it leaves out unasked.
+    /// Ends the list. `more` says that conversations were left out which nobody asked to leave out.
     ///
     /// # Errors
-    /// Whatever writing meets.
+    /// Writing failed.
     pub fn finish(&mut self, more: bool) -> io::Result<()> {
         self.begin()?;
-        match self.look.format {
+        match self.style.format {
             Format::Table if self.layout.is_none() => writeln!(self.out, "{}", self.empty)?,
             Format::Table if more => {
-                for line in wrap(self.first, self.look.width) {
-                    writeln!(self.out, "{}", Tone::Quiet.paint(&line, self.look.color))?;
+                for line in wrap(self.first, self.style.width) {
+                    writeln!(self.out, "{}", Tone::Quiet.paint(&line, self.style.color))?;
                 }
             }
             Format::Json => {
@@ -87,7 +88,7 @@ impl<'a, W: Write> List<'a, W> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
-        record::header::<Conversation>(self.out, self.look.format)
+        record::header::<Conversation>(self.out, self.style.format)
     }
 
     fn rows(&mut self, page: &[Conversation]) -> io::Result<()> {
@@ -95,8 +96,8 @@ impl<'a, W: Write> List<'a, W> {
             return Ok(());
         }
         let headed = self.layout.is_none();
-        let layout = self.layout.get_or_insert_with(|| Layout::of(page, &self.look));
-        for line in layout.lines(page, &self.look, headed) {
+        let layout = self.layout.get_or_insert_with(|| Layout::for_page(page, &self.style));
+        for line in layout.lines(page, &self.style, headed) {
             writeln!(self.out, "{line}")?;
         }
         Ok(())
@@ -105,16 +106,16 @@ impl<'a, W: Write> List<'a, W> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::safe::drives;
-    use super::super::samples::{answered, conversation, look, time};
+    use super::super::escape::drives;
+    use super::super::samples::{answered, conversation, style, time};
     use super::super::width::columns;
     use super::*;
     use crate::domain::Status;
     use proptest::prelude::*;
 
-    fn printed(look: &Look, pages: &[&[Conversation]], more: bool) -> String {
+    fn printed(style: &Style, pages: &[&[Conversation]], more: bool) -> String {
         let mut out = Vec::new();
-        let mut list = List::new(&mut out, look);
+        let mut list = List::new(&mut out, style);
         for page in pages {
             list.page(page).expect("a vector takes all");
         }
@@ -122,7 +123,7 @@ mod tests {
         String::from_utf8(out).expect("UTF-8")
     }
 
-    fn threads() -> Vec<Conversation> {
+    fn conversations() -> Vec<Conversation> {
         let mut stopped = conversation("STOP");
         stopped.opted_out_at = Some(time("2026-06-17T12:00:00Z"));
         stopped.last_message_at = time("2026-06-17T12:00:00Z");
@@ -148,39 +149,53 @@ mod tests {
 
     #[test]
     fn a_wide_window_shows_everything() {
-        assert_eq!(printed(&look(Format::Table, 120, false), &[&threads()], false), WIDE);
+        assert_eq!(printed(&style(Format::Table, 120, false), &[&conversations()], false), WIDE);
     }
 
     #[test]
     fn a_usual_window_cuts_the_text() {
-        assert_eq!(printed(&look(Format::Table, 80, false), &[&threads()], true), USUAL);
+        assert_eq!(printed(&style(Format::Table, 80, false), &[&conversations()], true), USUAL);
     }
 
     #[test]
     fn a_narrow_window_keeps_who_when_and_what() {
-        assert_eq!(printed(&look(Format::Table, 40, false), &[&threads()], false), NARROW);
+        assert_eq!(printed(&style(Format::Table, 40, false), &[&conversations()], false), NARROW);
+    }
+
+    #[test]
+    fn the_narrowest_window_shows_every_row_and_the_beginning_of_its_text() {
+        let all = conversations();
+        for width in 30..=60 {
+            let shown = printed(&style(Format::Table, width, false), &[&all], false);
+            let lines: Vec<_> = shown.lines().collect();
+            assert_eq!(lines.len(), all.len() + 1, "{width}: {shown}");
+            assert!(lines.iter().all(|line| columns(line) <= width), "{width}: {shown}");
+            for (line, start) in lines.iter().zip(["LAST M", "Hi", "日", "Yes", "Did", "[out] "]) {
+                assert!(line.contains(start), "{width}: {start} is missing in {shown}");
+            }
+        }
     }
 
     #[test]
     fn colour_changes_no_word() {
-        let plain = printed(&look(Format::Table, 80, false), &[&threads()], true);
-        let colored = printed(&look(Format::Table, 80, true), &[&threads()], true);
+        let plain = printed(&style(Format::Table, 80, false), &[&conversations()], true);
+        let colored = printed(&style(Format::Table, 80, true), &[&conversations()], true);
         assert!(colored.contains("\x1b[31mundelivered\x1b[0m"), "{colored:?}");
         assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
     }
 
     #[test]
     fn later_pages_keep_the_columns_of_the_first() {
-        let all = threads();
-        let whole = printed(&look(Format::Table, 80, false), &[&all], false);
-        let paged = printed(&look(Format::Table, 80, false), &[&all[..4], &all[4..]], false);
+        let all = conversations();
+        let whole = printed(&style(Format::Table, 80, false), &[&all], false);
+        let paged = printed(&style(Format::Table, 80, false), &[&all[..4], &all[4..]], false);
         assert_eq!(whole.lines().count(), paged.lines().count());
         assert_eq!(whole.lines().last(), paged.lines().last());
     }
 
     #[test]
     fn an_empty_list_says_so_to_a_person_only() {
-        let empty = |format| printed(&look(format, 80, false), &[&[]], false);
+        let empty = |format| printed(&style(format, 80, false), &[&[]], false);
         assert_eq!(empty(Format::Table), "No conversations yet.\n");
         assert_eq!(empty(Format::Lines), "");
         assert_eq!(empty(Format::Ids), "");
@@ -190,8 +205,8 @@ mod tests {
 
     #[test]
     fn json_reads_back_whole_across_pages() {
-        let all = threads();
-        let text = printed(&look(Format::Json, 80, false), &[&all[..2], &[], &all[2..]], false);
+        let all = conversations();
+        let text = printed(&style(Format::Json, 80, false), &[&all[..2], &[], &all[2..]], false);
         let back: Vec<Conversation> = serde_json::from_str(&text).expect("an array of threads");
         assert_eq!(back, all);
     }
@@ -202,7 +217,7 @@ mod tests {
             body in any::<String>(), width in 40_usize..=250, color: bool,
         ) {
             let page = [conversation(&body), answered("+1\u{202e}👍🏽", &body, Status::Queued)];
-            let shown = printed(&look(Format::Table, width, color), &[&page], false);
+            let shown = printed(&style(Format::Table, width, color), &[&page], false);
             let plain = anstream::adapter::strip_str(&shown).to_string();
             prop_assert_eq!(plain.lines().count(), 3, "{}", shown);
             for line in plain.lines() {
@@ -232,7 +247,7 @@ e6f70819  72975             4  3 min ago    undelivered  → Yes please
 e6f70819  +447700900123     4  3 min ago    unconfirmed  → Did you get my note?
 e6f70819  +12125551234      4  yesterday    received     [opted out] ← STOP
 e6f70819  +12125551234   1234  2 Nov 2025   received     ← [2 files]
-Only the most recently active are shown; --all shows every thread.
+Only the most recently active are shown; --all shows every conversation.
 ";
     const NARROW: &str = "\
 CONTACT        WHEN         LAST MESSAGE

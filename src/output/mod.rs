@@ -1,36 +1,41 @@
-//! What convo prints: tables and chats for people, stable records for programs.
+//! Printing: tables and chats for people, stable records for programs.
 //!
 //! Everything here writes to any [`Write`](std::io::Write) and learns of the terminal only through
-//! a [`Look`], so that every screen can be tested as a plain text. Text that someone else wrote
-//! passes [`safe`] on its way; no other module may print it raw.
+//! a [`Style`], so that every screen can be tested as plain text. Untrusted text passes through
+//! [`escape`]; no other module prints it raw.
 
 pub mod advice;
 pub mod chat;
 pub mod error;
+pub mod escape;
 mod glyphs;
+mod joiners;
 pub mod json;
 pub mod list;
 pub mod pager;
 pub mod record;
-pub mod safe;
+pub mod rows;
 pub mod send;
 pub mod status;
-mod style;
 mod table;
+mod target;
 pub mod terminal;
 pub mod thread;
 pub mod time;
+mod time_zone;
+mod tone;
 pub mod width;
 
 use crate::domain::Timestamp;
 pub use glyphs::Glyphs;
-pub use terminal::Facts;
+pub use target::TargetOptions;
+pub use terminal::TerminalInfo;
 pub use time::Zone;
 
 /// The form in which records are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// For people: a table of threads, a thread as a chat
+    /// For people: a table of conversations, a conversation as a chat
     Table,
     /// One JSON document with the API's fields
     Json,
@@ -40,13 +45,13 @@ pub enum Format {
     Csv,
     /// One id a line
     Ids,
-    /// What a pipe gets: one record a line, fields separated by TAB.
+    /// In a pipe: one record a line, fields separated by TAB.
     #[value(skip)]
     Lines,
 }
 
 impl Format {
-    /// Whether whoever asked for it reads JSON, so that an error is told in JSON as well.
+    /// Whether it is JSON: errors are then printed as JSON too.
     #[must_use]
     pub fn is_json(self) -> bool {
         matches!(self, Self::Json | Self::Jsonl)
@@ -56,7 +61,7 @@ impl Format {
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ColorChoice {
-    /// On a terminal that has it, unless `NO_COLOR` is set
+    /// On a terminal that supports it, unless `NO_COLOR` is set
     #[default]
     Auto,
     /// Also into a pipe
@@ -65,28 +70,38 @@ pub enum ColorChoice {
     Never,
 }
 
-/// All that decides how records look, settled once per run.
-#[derive(Clone, Copy, Debug)]
-pub struct Look {
+impl From<ColorChoice> for anstream::ColorChoice {
+    fn from(choice: ColorChoice) -> Self {
+        match choice {
+            ColorChoice::Auto => Self::Auto,
+            ColorChoice::Always => Self::Always,
+            ColorChoice::Never => Self::Never,
+        }
+    }
+}
+
+/// How records are printed, decided once per run.
+#[derive(Clone, Debug)]
+pub struct Style {
     /// The form.
     pub format: Format,
-    /// Whether a person is looking who did not say how much to show: only the newest, then.
+    /// Whether to show only the newest: on a terminal, where neither format nor amount was given.
     pub brief: bool,
-    /// Columns there are to fill.
+    /// The width in columns.
     pub width: usize,
     /// Whether to use colour.
     pub color: bool,
-    /// The signs that the terminal can show.
+    /// The symbols that the terminal can show.
     pub glyphs: Glyphs,
-    /// What "ago" is measured from.
+    /// The present, from which "ago" is measured.
     pub now: Timestamp,
-    /// The clock that times are shown in; records always use UTC.
+    /// The time zone for people; records always use UTC.
     pub zone: Zone,
-    /// Whether all of it is play: a command to be pasted then says so.
-    pub sandbox: bool,
+    /// What commands to paste have to repeat.
+    pub target: TargetOptions,
 }
 
-/// A number of things, in words: `1 message`, `2 messages`.
+/// A count with its noun: `1 message`, `2 messages`.
 fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")

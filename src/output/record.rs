@@ -1,4 +1,4 @@
-//! Records for programs: the same columns whether separated by TABs or written as csv.
+//! Records for programs: the same columns, separated by TABs or as CSV.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -6,18 +6,20 @@ use std::io::{self, Write};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Format, json, safe};
+use super::{Format, escape, json};
 use crate::domain::{Conversation, Message};
 
-/// Something that is one line of a listing.
+/// A row of a listing.
 pub trait Record: Serialize {
     /// The names of its columns. They are stable; more may be added at the end.
     const COLUMNS: &'static [&'static str];
+    /// Those of them that hold numbers: counts and phone numbers.
+    const NUMBERS: &'static [&'static str];
 
     /// What `ids` prints.
     fn id(&self) -> Uuid;
 
-    /// Its values in the order of the columns; what is not there is empty.
+    /// Its values in the order of the columns; a missing value is empty.
     fn values(&self) -> Vec<Cow<'_, str>>;
 }
 
@@ -31,7 +33,10 @@ impl Record for Conversation {
         "status",
         "opted_out_at",
         "body",
+        "subject",
+        "cc",
     ];
+    const NUMBERS: &'static [&'static str] = &["contact_number", "message_count"];
 
     fn id(&self) -> Uuid {
         self.id
@@ -48,6 +53,8 @@ impl Record for Conversation {
             last.map_or("", |last| last.status.as_str()).into(),
             self.opted_out_at.map(|at| at.to_string()).unwrap_or_default().into(),
             last.map_or("", |last| &last.body).into(),
+            last.and_then(|last| last.subject.as_deref()).unwrap_or_default().into(),
+            last.map(|last| last.cc.join(" ")).unwrap_or_default().into(),
         ]
     }
 }
@@ -64,7 +71,10 @@ impl Record for Message {
         "error",
         "media",
         "history",
+        "subject",
+        "cc",
     ];
+    const NUMBERS: &'static [&'static str] = &["from", "to"];
 
     fn id(&self) -> Uuid {
         self.id
@@ -86,67 +96,66 @@ impl Record for Message {
             self.error.as_ref().map(ToString::to_string).unwrap_or_default().into(),
             media.join(" ").into(),
             history.join(" ").into(),
+            self.subject.as_deref().unwrap_or_default().into(),
+            self.cc.join(" ").into(),
         ]
     }
 }
 
-/// Writes one page of records in a form that has one record a line (or, in csv, one row).
+/// Writes one page of records, one a line (in CSV one a row).
 ///
 /// # Errors
-/// Whatever writing to `out` meets.
+/// Writing to `out` failed.
 pub fn write<R: Record>(out: &mut impl Write, format: Format, page: &[R]) -> io::Result<()> {
     match format {
         Format::Ids => page.iter().try_for_each(|record| writeln!(out, "{}", record.id())),
         Format::Jsonl => page.iter().try_for_each(|record| json::write_line(out, record)),
-        Format::Csv => csv(out, page.iter().map(Record::values)),
+        Format::Csv => page.iter().try_for_each(|record| csv(out, record)),
         Format::Lines | Format::Table | Format::Json => {
             page.iter().try_for_each(|record| line(out, &record.values()))
         }
     }
 }
 
-/// Writes the line that names the columns, where the format has one.
+/// Writes the header line, where the format has one.
 ///
 /// # Errors
-/// Whatever writing to `out` meets.
+/// Writing to `out` failed.
 pub fn header<R: Record>(out: &mut impl Write, format: Format) -> io::Result<()> {
     match format {
-        Format::Csv => {
-            csv(out, std::iter::once(R::COLUMNS.iter().copied().map(Cow::from).collect()))
-        }
+        Format::Csv => writeln!(out, "{}", R::COLUMNS.join(",")),
         _ => Ok(()),
     }
 }
 
 fn line(out: &mut impl Write, values: &[Cow<'_, str>]) -> io::Result<()> {
     for (at, value) in values.iter().enumerate() {
-        let separator = if at == 0 { "" } else { "\t" };
-        write!(out, "{separator}{}", safe::field(value))?;
+        let separator: &[u8] = if at == 0 { b"" } else { b"\t" };
+        out.write_all(separator)?;
+        out.write_all(escape::field(value).as_bytes())?;
     }
     out.write_all(b"\n")
 }
 
-fn csv<'a>(out: &mut impl Write, rows: impl Iterator<Item = Vec<Cow<'a, str>>>) -> io::Result<()> {
-    let mut writer = csv::Writer::from_writer(out);
-    for row in rows {
-        let cells = row.iter().map(|value| safe::cell(value).into_owned());
-        writer.write_record(cells).map_err(cause)?;
+/// Writes one row of CSV. Text is quoted, so that a program with another separator does not split
+/// it; counts and phone numbers in their columns are not, so that they are numbers everywhere.
+fn csv<R: Record>(out: &mut impl Write, record: &R) -> io::Result<()> {
+    for (at, (column, value)) in R::COLUMNS.iter().zip(record.values()).enumerate() {
+        let separator = if at == 0 { "" } else { "," };
+        if R::NUMBERS.contains(column) && escape::is_number(&value) {
+            write!(out, "{separator}{value}")?;
+        } else {
+            write!(out, "{separator}\"{}\"", escape::cell(&value).replace('"', "\"\""))?;
+        }
     }
-    writer.flush()
-}
-
-/// What the output itself met: whether it is a closed pipe decides how the command ends.
-fn cause(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        kind => io::Error::other(format!("{kind:?}")),
-    }
+    out.write_all(b"\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::samples::{conversation, failed, inbound, with_history};
     use super::*;
+    use proptest::prelude::*;
 
     fn written<R: Record>(format: Format, page: &[R]) -> String {
         let mut out = Vec::new();
@@ -160,12 +169,12 @@ mod tests {
         assert_eq!(
             written(Format::Lines, &[conversation("a\tb\nc\\d\x1b[2J")]),
             "01890000-0000-7000-8000-0000e6f70819\t+12125551234\t4\t2026-06-18T14:30:00.000000Z\t\
-             inbound\treceived\t\ta\\tb\\nc\\\\d\\u{1b}[2J\n"
+             inbound\treceived\t\ta\\tb\\nc\\\\d\\u{1b}[2J\t\t\n"
         );
         assert_eq!(
             written(Format::Lines, &[failed("Hi")]),
             "2026-06-18T14:31:00.000000Z\toutbound\tdelivery_failed\t+15551234567\t+12125551234\t\
-             Hi\t01890000-0000-7000-8000-000000000002\tBlocked: as spam (Telnyx error 40002)\t\t\n"
+             Hi\t01890000-0000-7000-8000-000000000002\tBlocked: as spam (Telnyx error 40002)\t\t\t\t\n"
         );
     }
 
@@ -181,10 +190,45 @@ mod tests {
     fn csv_names_its_columns_and_defuses_formulas() {
         assert_eq!(
             written(Format::Csv, &[inbound("=1+1, \"two\"\nlines")]),
-            "created_at,direction,status,from,to,body,id,error,media,history\n\
-             2026-06-18T14:29:00.000000Z,inbound,received,'+12125551234,'+15551234567,\
-             \"'=1+1, \"\"two\"\"\nlines\",01890000-0000-7000-8000-000000000001,,,\n"
+            "created_at,direction,status,from,to,body,id,error,media,history,subject,cc\n\
+             \"2026-06-18T14:29:00.000000Z\",\"inbound\",\"received\",+12125551234,+15551234567,\
+             \"'=1+1, \"\"two\"\"\nlines\",\"01890000-0000-7000-8000-000000000001\",\
+             \"\",\"\",\"\",\"\",\"\"\n"
         );
+        let line = |body: &str| written(Format::Csv, &[conversation(body)]);
+        for (body, cell) in [
+            ("hi;=cmd|' /C calc'!A0", "\"hi;=cmd|' /C calc'!A0\""),
+            ("a\t=1+1", "\"a\t=1+1\""),
+            ("-2+3", "\"'-2+3\""),
+            ("@SUM(1)", "\"'@SUM(1)\""),
+            ("+1+1", "\"'+1+1\""),
+            ("+12125551234", "\"+12125551234\""),
+            ("+12125551234+1", "\"'+12125551234+1\""),
+            ("+0123456789", "\"'+0123456789\""),
+            ("123", "\"123\""),
+            ("\"", "\"\"\"\""),
+        ] {
+            let (lines, count) = (line(body), format!(",{},", conversation(body).message_count));
+            assert!(lines.contains(&format!(",{cell},")), "{lines}");
+            assert!(lines.contains("\",+12125551234,") && lines.contains(&count), "{lines}");
+        }
+        let mut named = conversation("Hi");
+        named.contact_number = crate::domain::PhoneNumber::from_stored("=ACME".into());
+        assert!(written(Format::Csv, &[named]).contains(",\"'=ACME\","));
+    }
+
+    proptest! {
+        #[test]
+        fn csv_reads_back(body in "[a-z0-9=+@;, \"\t\n-]{0,20}") {
+            let text = written(Format::Csv, &[inbound(&body)]);
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            let rows: Vec<_> = reader.records().map(|row| row.expect("a row")).collect();
+            let safe = escape::cell(&body).into_owned();
+            prop_assert_eq!(rows.len(), 1);
+            prop_assert_eq!(rows[0].len(), Message::COLUMNS.len());
+            prop_assert_eq!(&rows[0][5], safe.as_str());
+            prop_assert_eq!(&rows[0][3], "+12125551234");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Threads and messages that the tests of this module print.
+//! Sample conversations and messages for the tests of this module.
 
 use uuid::Uuid;
 
-use super::{Format, Glyphs, Look, Zone};
+use super::{Format, Glyphs, Style, TargetOptions, Zone};
 use crate::domain::{
     Conversation, Direction, LastMessage, Message, MessageError, PhoneNumber, Status, StatusReport,
     Timestamp,
@@ -20,11 +20,12 @@ fn id(last: u128) -> Uuid {
     Uuid::from_u128(0x0189_0000_0000_7000_8000_0000_0000_0000 + last)
 }
 
-/// A look in UTC at 14:33 of 18 June 2026.
-pub(crate) fn look(format: Format, width: usize, color: bool) -> Look {
+/// A style in UTC whose present is 14:33 on 18 June 2026.
+pub(crate) fn style(format: Format, width: usize, color: bool) -> Style {
     let now = time("2026-06-18T14:33:00Z");
     let (glyphs, zone) = (Glyphs::RICH, Zone::UTC);
-    Look { format, brief: false, width, color, glyphs, now, zone, sandbox: false }
+    let target = TargetOptions::default();
+    Style { format, brief: false, width, color, glyphs, now, zone, target }
 }
 
 pub(crate) fn conversation(body: &str) -> Conversation {
@@ -41,6 +42,8 @@ pub(crate) fn conversation(body: &str) -> Conversation {
             id: id(1),
             direction: Direction::Inbound,
             body: body.to_owned(),
+            subject: None,
+            cc: Vec::new(),
             media_count: 0,
             status: Status::Received,
             created_at: at,
@@ -48,7 +51,7 @@ pub(crate) fn conversation(body: &str) -> Conversation {
     }
 }
 
-/// The thread with another contact, whose last line is ours.
+/// A conversation whose last message is outbound.
 pub(crate) fn answered(contact: &str, body: &str, status: Status) -> Conversation {
     let mut thread = conversation(body);
     thread.contact_number = number(contact);
@@ -106,7 +109,7 @@ pub(crate) fn failed(body: &str) -> Message {
     Message { error: Some(error), ..outbound(body, Status::DeliveryFailed) }
 }
 
-/// The message with what Telnyx reported about it: sent, then its status.
+/// The message with two reports: sent, then its status.
 pub(crate) fn with_history(message: Message) -> Message {
     let report = |status: &str, at: &str, error| StatusReport {
         status: status.to_owned(),

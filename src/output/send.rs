@@ -1,15 +1,16 @@
-//! What `send` says: the line for a person, and the plan of a dry run.
+//! The output of `send`: one line for people, and the plan of a dry run.
 
 use std::io::{self, Write};
+use std::path::Path;
 
-use super::{Format, Look, Zone, counted, json, safe};
+use super::{Format, Style, Zone, counted, escape, json};
 use crate::domain::{Message, SendPlan, SendRequest, Status};
 
-/// One line about a message that is on its way.
+/// One line that says what became of a message.
 #[must_use]
 pub fn told(message: &Message, zone: Zone) -> String {
-    let way = match message.status {
-        Status::Pending | Status::Unknown => "offered to",
+    let verb = match message.status {
+        Status::Pending | Status::Unknown => "submitted to Telnyx for",
         Status::Scheduled => "scheduled for",
         Status::Queued => "queued for",
         Status::Sending => "being sent to",
@@ -26,30 +27,36 @@ pub fn told(message: &Message, zone: Zone) -> String {
         count => format!(" with {}", counted(count as u64, "file")),
     };
     let at = match (message.status, message.send_at) {
-        (Status::Scheduled, Some(at)) => format!(", to go out {}", zone.day_and_clock(at)),
+        (Status::Scheduled, Some(at)) => format!(", to be sent on {}", zone.day_and_clock(at)),
         _ => String::new(),
     };
     let size = size.unwrap_or_default();
-    safe::line(&format!("{way} {}{size}{files} from {}{at}", message.to, message.from))
+    escape::line(&format!("{verb} {}{size}{files} from {}{at}", message.to, message.from))
 }
 
-/// One line about what a dry run of a request found.
+/// One line that says which database was made for a message.
+#[must_use]
+pub fn new_database(path: &Path) -> String {
+    escape::line(&format!("created a new database: {}", path.display()))
+}
+
+/// One line that sums up a dry run.
 #[must_use]
 pub fn planned(plan: &SendPlan, request: &SendRequest, zone: Zone) -> String {
     if plan.opted_out_at.is_some() {
-        return safe::line(&format!(
+        return escape::line(&format!(
             "nothing was sent; {} has opted out: a send would be refused",
             plan.to
         ));
     }
-    let thread = if plan.conversation_id.is_some() { "" } else { ", beginning a new thread" };
+    let thread = if plan.conversation_id.is_some() { "" } else { ", starting a new conversation" };
     let size = match request.media_urls.len() {
         0 => segments(plan.segments, Some(&plan.encoding.to_string())),
         count => format!("an MMS with {}", counted(count as u64, "file")),
     };
-    let at = request.send_at.map(|at| format!(" {}", zone.day_and_clock(at)));
-    safe::line(&format!(
-        "nothing was sent; it would go to {} as {size} from {}{}{thread}",
+    let at = request.send_at.map(|at| format!(" on {}", zone.day_and_clock(at)));
+    escape::line(&format!(
+        "nothing was sent; it would be sent to {} as {size} from {}{}{thread}",
         plan.to,
         plan.from,
         at.unwrap_or_default()
@@ -64,22 +71,22 @@ fn segments(count: u32, encoding: Option<&str>) -> String {
 /// Prints the plan of a dry run: one field a line, or a JSON object.
 ///
 /// # Errors
-/// Whatever writing meets.
-pub fn plan(out: &mut impl Write, plan: &SendPlan, look: &Look) -> io::Result<()> {
-    if look.format.is_json() {
+/// Writing failed.
+pub fn plan(out: &mut impl Write, plan: &SendPlan, style: &Style) -> io::Result<()> {
+    if style.format.is_json() {
         return json::write_line(out, plan);
     }
     for (name, value) in fields(plan) {
-        match look.format {
+        match style.format {
             Format::Table if value.is_empty() => writeln!(out, "{name:<16} -")?,
-            Format::Table => writeln!(out, "{name:<16} {}", safe::line(&value))?,
-            _ => writeln!(out, "{name}\t{}", safe::field(&value))?,
+            Format::Table => writeln!(out, "{name:<16} {}", escape::line(&value))?,
+            _ => writeln!(out, "{name}\t{}", escape::field(&value))?,
         }
     }
     out.flush()
 }
 
-/// The plan's fields under the API's names; what is not there is empty.
+/// The plan's fields under the API's names; a missing value is empty.
 fn fields(plan: &SendPlan) -> [(&'static str, String); 7] {
     let text = |value: Option<String>| value.unwrap_or_default();
     [
@@ -95,7 +102,7 @@ fn fields(plan: &SendPlan) -> [(&'static str, String); 7] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{look, number, outbound, time};
+    use super::super::samples::{number, outbound, style, time};
     use super::*;
     use crate::domain::{Encoding, Media};
 
@@ -113,13 +120,13 @@ mod tests {
 
     fn printed(format: Format) -> String {
         let mut out = Vec::new();
-        plan(&mut out, &a_plan(), &look(format, 80, false)).expect("a vector takes all");
+        plan(&mut out, &a_plan(), &style(format, 80, false)).expect("a vector takes all");
         String::from_utf8(out).expect("UTF-8")
     }
 
     #[test]
     fn one_line_tells_what_became_of_it() {
-        let zone = look(Format::Table, 80, false).zone;
+        let zone = style(Format::Table, 80, false).zone;
         let mut message = outbound("Hi", Status::Queued);
         assert_eq!(told(&message, zone), "queued for +12125551234 as 1 segment from +15551234567");
         message.media = vec![Media::at("https://example.com/a.png"); 2];
@@ -128,7 +135,7 @@ mod tests {
         message.send_at = Some(time("2026-06-19T09:00:00Z"));
         assert_eq!(
             told(&message, zone),
-            "scheduled for +12125551234 with 2 files from +15551234567, to go out 19 Jun 2026, 09:00 UTC"
+            "scheduled for +12125551234 with 2 files from +15551234567, to be sent on 19 Jun 2026, 09:00 UTC"
         );
     }
 
@@ -149,8 +156,8 @@ mod tests {
         let plain = SendRequest::default();
         assert_eq!(
             planned(&a_plan(), &plain),
-            "nothing was sent; it would go to +12125551234 as 2 UCS-2 segments from +15551234567, \
-             beginning a new thread"
+            "nothing was sent; it would be sent to +12125551234 as 2 UCS-2 segments from +15551234567, \
+             starting a new conversation"
         );
         let stopped = SendPlan { opted_out_at: Some(time("2026-06-18T14:00:00Z")), ..a_plan() };
         assert!(planned(&stopped, &plain).contains("has opted out"));
@@ -160,6 +167,6 @@ mod tests {
             ..plain
         };
         let told = planned(&a_plan(), &mms);
-        assert!(told.contains("as an MMS with 1 file from +15551234567 18 Jun"), "{told}");
+        assert!(told.contains("as an MMS with 1 file from +15551234567 on 18 Jun"), "{told}");
     }
 }

@@ -1,7 +1,7 @@
-//! Statuses in words that explain themselves.
+//! Statuses in plain words.
 
-use super::style::Tone;
-use super::{Look, safe};
+use super::tone::Tone;
+use super::{Style, escape};
 use crate::domain::{Message, Status};
 
 /// One word for a table; at most 11 columns.
@@ -15,7 +15,7 @@ pub fn word(status: Status) -> &'static str {
     }
 }
 
-/// How a status strikes the eye.
+/// The colour of a status.
 pub(super) fn tone(status: Status) -> Tone {
     match status {
         Status::Received => Tone::Plain,
@@ -26,16 +26,16 @@ pub(super) fn tone(status: Status) -> Tone {
     }
 }
 
-/// What is known of an outbound message, for a person: a mark, a few words, the reason of a
-/// failure. `None` for an inbound one, of which there is nothing to say.
+/// The status of an outbound message for a person: a symbol, a few words, the reason of a failure.
+/// `None` for an inbound message.
 #[must_use]
-pub fn phrase(message: &Message, look: &Look) -> Option<String> {
+pub fn phrase(message: &Message, style: &Style) -> Option<String> {
     let words = match message.status {
         Status::Received => return None,
-        Status::Pending => "being handed to Telnyx".to_owned(),
+        Status::Pending => "being sent to Telnyx".to_owned(),
         Status::Unknown => "unknown: it may have been sent".to_owned(),
         Status::Scheduled => match message.send_at {
-            Some(at) => format!("scheduled for {}", look.zone.day_and_clock(at)),
+            Some(at) => format!("scheduled for {}", style.zone.day_and_clock(at)),
             None => "scheduled".to_owned(),
         },
         Status::Queued => "queued at Telnyx".to_owned(),
@@ -49,11 +49,11 @@ pub fn phrase(message: &Message, look: &Look) -> Option<String> {
         Status::Delivered => "delivered".to_owned(),
         Status::Read => "read".to_owned(),
     };
-    let mark = look.glyphs.mark(message.status);
+    let mark = style.glyphs.mark(message.status);
     let reason =
-        message.error.as_ref().map(|error| format!(": {}", safe::line(&error.to_string())));
+        message.error.as_ref().map(|error| format!(": {}", escape::line(&error.to_string())));
     let parts = message.segments.filter(|count| *count > 1);
-    let size = parts.map(|count| format!(" {} {count} segments", look.glyphs.dot));
+    let size = parts.map(|count| format!(" {} {count} segments", style.glyphs.dot));
     Some(format!("{mark} {words}{}{}", reason.unwrap_or_default(), size.unwrap_or_default()))
 }
 

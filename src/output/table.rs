@@ -6,9 +6,9 @@
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, Table, Width, presets};
 use unicode_width::UnicodeWidthStr;
 
-use super::style::Tone;
+use super::tone::Tone;
 use super::width::{columns, cut};
-use super::{Look, safe, status};
+use super::{Style, escape, status};
 use crate::domain::conversation::SHOWN_SUFFIX;
 use crate::domain::{Conversation, LastMessage, Status};
 
@@ -65,36 +65,39 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Settles the columns for a first page.
-    pub(super) fn of(page: &[Conversation], look: &Look) -> Self {
+    pub(super) fn for_page(page: &[Conversation], style: &Style) -> Self {
         let measure = |column: Column| {
             let widest =
-                page.iter().map(|thread| columns(&text(column, thread, look, false))).max();
+                page.iter().map(|thread| columns(&text(column, thread, style, false))).max();
             let (least, most) = column.bounds();
             (column, widest.unwrap_or(0).clamp(least, most))
         };
         let fixed = COLUMNS.into_iter().filter(|column| *column != Column::Last);
         let mut columns: Vec<_> = fixed.map(measure).collect();
         for column in EXPENDABLE {
-            if room(&columns, look.width) < ENOUGH_TEXT {
+            if room(&columns, style.width) < ENOUGH_TEXT {
                 columns.retain(|(kept, _)| *kept != column);
             }
         }
         let least = Column::Last.bounds().0;
-        columns.push((Column::Last, room(&columns, look.width).max(least)));
+        if room(&columns, style.width) < least {
+            columns.retain(|(kept, _)| *kept != Column::When);
+        }
+        columns.push((Column::Last, room(&columns, style.width).max(least)));
         Self { columns }
     }
 
     /// The lines of one page; the first page begins with the headings.
-    pub(super) fn lines(&self, page: &[Conversation], look: &Look, headed: bool) -> Vec<String> {
+    pub(super) fn lines(&self, page: &[Conversation], style: &Style, headed: bool) -> Vec<String> {
         let shows_status = self.columns.iter().any(|(column, _)| *column == Column::Status);
         let row = |thread: &Conversation| -> Vec<String> {
-            let text = |column| text(column, thread, look, !shows_status);
+            let text = |column| text(column, thread, style, !shows_status);
             // comfy-table pads by the narrower measure; the text, which comes last, makes up for it.
             let mut excess = 0;
             let cell = |(column, width): &(Column, usize)| {
                 let room =
                     if *column == Column::Last { width.saturating_sub(excess) } else { *width };
-                let cell = cut(&text(*column), room, look.glyphs.cut).into_owned();
+                let cell = cut(&text(*column), room, style.glyphs.cut).into_owned();
                 excess += columns(&cell) - cell.width();
                 cell
             };
@@ -103,15 +106,16 @@ impl Layout {
         let mut rows: Vec<_> = page.iter().map(row).collect();
         let mut tones: Vec<_> = page.iter().map(|thread| self.tones(thread)).collect();
         if headed {
-            rows.insert(
-                0,
-                self.columns.iter().map(|(column, _)| column.heading().into()).collect(),
-            );
+            // A heading that is too wide would take a second line.
+            let heading = |(column, width): &(Column, usize)| {
+                cut(column.heading(), *width, style.glyphs.cut).into_owned()
+            };
+            rows.insert(0, self.columns.iter().map(heading).collect());
             tones.insert(0, vec![Tone::Strong; self.columns.len()]);
         }
         let lines = self.lay_out(&rows);
         let painted = lines.iter().zip(&rows).zip(&tones);
-        painted.map(|((line, cells), tones)| paint(line, cells, tones, look.color)).collect()
+        painted.map(|((line, cells), tones)| paint(line, cells, tones, style.color)).collect()
     }
 
     fn lay_out(&self, rows: &[Vec<String>]) -> Vec<String> {
@@ -167,16 +171,16 @@ fn room(columns: &[(Column, usize)], width: usize) -> usize {
     width.saturating_sub(used)
 }
 
-fn text(column: Column, thread: &Conversation, look: &Look, marked: bool) -> String {
+fn text(column: Column, thread: &Conversation, style: &Style, marked: bool) -> String {
     let last = thread.last_message.as_ref();
     match column {
         Column::Id => {
             let id = thread.id.to_string();
             id[id.len() - SHOWN_SUFFIX..].to_owned()
         }
-        Column::Contact => safe::line(thread.contact_number.as_str()),
+        Column::Contact => escape::line(thread.contact_number.as_str()),
         Column::Count => thread.message_count.to_string(),
-        Column::When => look.zone.ago(thread.last_message_at, look.now),
+        Column::When => style.zone.ago(thread.last_message_at, style.now),
         Column::Status => last.map_or("", |last| status::word(last.status)).to_owned(),
         Column::Last => {
             let opted_out = match thread.opted_out_at {
@@ -185,7 +189,7 @@ fn text(column: Column, thread: &Conversation, look: &Look, marked: bool) -> Str
                 Some(_) if marked => "[out] ",
                 Some(_) => "[opted out] ",
             };
-            let last = last.map(|last| said(last, look, marked));
+            let last = last.map(|last| said(last, style, marked));
             let last = last.unwrap_or_else(|| "(no messages)".to_owned());
             format!("{opted_out}{last}")
         }
@@ -193,19 +197,27 @@ fn text(column: Column, thread: &Conversation, look: &Look, marked: bool) -> Str
 }
 
 /// The last message: which way it went, how it fared when no column says so, what it said.
-fn said(last: &LastMessage, look: &Look, marked: bool) -> String {
+fn said(last: &LastMessage, style: &Style, marked: bool) -> String {
     let worth_it = marked && (last.status.is_failure() || last.status == Status::Unknown);
     let mark = match worth_it {
-        true => format!("{} ", look.glyphs.mark(last.status)),
+        true => format!("{} ", style.glyphs.mark(last.status)),
         false => String::new(),
     };
+    // Of an MMS without a text, the subject is all there is to read.
+    let subject = last.subject.as_deref().filter(|_| last.body.is_empty()).unwrap_or_default();
+    let words = if subject.is_empty() { &last.body } else { subject };
     let files = match last.media_count {
-        0 if last.body.is_empty() => "(no text)".to_owned(),
+        0 if words.is_empty() => "(no text)".to_owned(),
         0 => String::new(),
         1 => "[1 file] ".to_owned(),
         count => format!("[{count} files] "),
     };
-    let arrow = look.glyphs.arrow(last.direction);
-    let said = format!("{arrow} {mark}{files}{}", safe::line(&last.body));
+    let group = match last.cc.len() {
+        0 => String::new(),
+        1 => "[with 1 other] ".to_owned(),
+        count => format!("[with {count} others] "),
+    };
+    let arrow = style.glyphs.arrow(last.direction);
+    let said = format!("{arrow} {mark}{group}{files}{}", escape::line(words));
     said.trim_end().to_owned()
 }

@@ -1,16 +1,16 @@
-//! One thread, written while its messages arrive.
+//! One conversation, written page by page.
 
 use std::io::{self, Write};
 
 use super::chat::{Chat, Earlier};
-use super::{Format, Look, json, record};
+use super::{Format, Style, json, record};
 use crate::domain::{Conversation, Message};
 
-/// Prints a thread. Nothing is written before the first messages are there.
+/// Prints a conversation. Nothing is written before the first page has been read.
 #[derive(Debug)]
 pub struct ThreadPrinter<'a, W: Write> {
     out: &'a mut W,
-    look: Look,
+    style: Style,
     thread: &'a Conversation,
     earlier: Option<Earlier>,
     begun: bool,
@@ -19,24 +19,24 @@ pub struct ThreadPrinter<'a, W: Write> {
 }
 
 impl<'a, W: Write> ThreadPrinter<'a, W> {
-    /// A thread that is to be printed so; a person is told of the `earlier` messages left out.
+    /// A printer for one conversation; `earlier` messages that were left out are mentioned to people.
     pub fn new(
         out: &'a mut W,
-        look: &Look,
+        style: &Style,
         thread: &'a Conversation,
         earlier: Option<Earlier>,
     ) -> Self {
-        let (chat, array) = (Chat::new(look), json::Array::default());
-        Self { out, look: *look, thread, earlier, begun: false, chat, array }
+        let (chat, array) = (Chat::new(style), json::Array::default());
+        Self { out, style: style.clone(), thread, earlier, begun: false, chat, array }
     }
 
     /// Prints the next messages.
     ///
     /// # Errors
-    /// Whatever writing meets.
+    /// Writing failed.
     pub fn page(&mut self, page: &[Message]) -> io::Result<()> {
         self.begin()?;
-        match self.look.format {
+        match self.style.format {
             Format::Table => {
                 for message in page {
                     write_lines(self.out, &self.chat.message(message))?;
@@ -52,13 +52,13 @@ impl<'a, W: Write> ThreadPrinter<'a, W> {
         self.out.flush()
     }
 
-    /// Ends the thread.
+    /// Ends the output.
     ///
     /// # Errors
-    /// Whatever writing meets.
+    /// Writing failed.
     pub fn finish(&mut self) -> io::Result<()> {
         self.begin()?;
-        if self.look.format == Format::Json {
+        if self.style.format == Format::Json {
             self.array.finish(self.out)?;
             self.out.write_all(b"}\n")?;
         }
@@ -69,12 +69,12 @@ impl<'a, W: Write> ThreadPrinter<'a, W> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
-        match self.look.format {
+        match self.style.format {
             Format::Table => {
                 write_lines(self.out, &self.chat.heading(self.thread, self.earlier.as_ref()))
             }
             Format::Json => {
-                // The fields of the thread, left open for the messages to follow.
+                // The conversation's object, left open for its messages.
                 let mut fields = Vec::new();
                 json::write(&mut fields, self.thread)?;
                 self.out.write_all(fields.strip_suffix(b"}").unwrap_or(&fields))?;
@@ -91,21 +91,22 @@ fn write_lines(out: &mut impl Write, lines: &[String]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::safe::drives;
+    use super::super::TargetOptions;
+    use super::super::escape::drives;
     use super::super::samples::{
-        conversation, failed, inbound, look, number, outbound, time, with_history,
+        conversation, failed, inbound, number, outbound, style, time, with_history,
     };
     use super::super::width::columns;
     use super::*;
     use crate::domain::{Media, Status, Thread};
     use proptest::prelude::*;
 
-    fn printed(look: &Look, thread: &Conversation, messages: &[Message], earlier: u64) -> String {
+    fn printed(style: &Style, thread: &Conversation, messages: &[Message], earlier: u64) -> String {
         let before = messages.first().map_or(thread.id, |message| message.id);
-        let left_out = Earlier { count: Some(earlier), before, limit: None };
+        let left_out = Earlier { count: Some(earlier), before, limit: None, start: None };
         let mut out = Vec::new();
         let mut printer =
-            ThreadPrinter::new(&mut out, look, thread, (earlier > 0).then_some(left_out));
+            ThreadPrinter::new(&mut out, style, thread, (earlier > 0).then_some(left_out));
         printer.page(messages).expect("a vector takes all");
         printer.finish().expect("a vector takes all");
         String::from_utf8(out).expect("UTF-8")
@@ -140,23 +141,23 @@ mod tests {
 
     #[test]
     fn a_wide_window_reads_like_a_chat() {
-        assert_eq!(printed(&look(Format::Table, 120, false), &stopped(), &talk(), 0), WIDE);
+        assert_eq!(printed(&style(Format::Table, 120, false), &stopped(), &talk(), 0), WIDE);
     }
 
     #[test]
     fn a_usual_window_reads_like_a_chat() {
-        assert_eq!(printed(&look(Format::Table, 80, false), &conversation(""), &talk(), 7), USUAL);
+        assert_eq!(printed(&style(Format::Table, 80, false), &conversation(""), &talk(), 7), USUAL);
     }
 
     #[test]
     fn a_narrow_window_reads_like_a_chat() {
-        assert_eq!(printed(&look(Format::Table, 40, false), &stopped(), &talk(), 1), NARROW);
+        assert_eq!(printed(&style(Format::Table, 40, false), &stopped(), &talk(), 1), NARROW);
     }
 
     #[test]
     fn a_history_hangs_under_its_message() {
         let shown = printed(
-            &look(Format::Table, 80, false),
+            &style(Format::Table, 80, false),
             &conversation(""),
             &[with_history(failed("Hi"))],
             0,
@@ -164,7 +165,7 @@ mod tests {
         let expected = "\
   14:31 → Hi
           ✗ not delivered: Blocked: as spam (Telnyx error 40002)
-            hint: a filter took it for spam; word it otherwise and send it anew
+            hint: a spam filter blocked it; reword it and send it again
           18 Jun 2026, 14:31 UTC sent +12125551234
           18 Jun 2026, 14:31 UTC delivery_failed +12125551234: Blocked: as spam
           (Telnyx error 40002)
@@ -173,17 +174,19 @@ mod tests {
     }
 
     #[test]
-    fn a_command_of_play_goes_on_as_play() {
-        let play = Look { sandbox: true, ..look(Format::Table, 80, false) };
-        let shown = printed(&play, &conversation(""), &[outbound("Hi", Status::Unknown)], 0);
+    fn a_command_goes_on_where_the_conversation_is() {
+        let target = TargetOptions::new(true, None, false);
+        let play = Style { target, ..style(Format::Table, 80, false) };
+        let shown = printed(&play, &conversation(""), &[outbound("Hi", Status::Unknown)], 1);
         assert!(shown.contains("convo --sandbox retry "), "{shown}");
+        assert!(shown.contains("convo --sandbox show "), "{shown}");
     }
 
     #[test]
     fn colour_changes_no_word() {
         for width in [40, 80, 120] {
-            let plain = printed(&look(Format::Table, width, false), &stopped(), &talk(), 3);
-            let colored = printed(&look(Format::Table, width, true), &stopped(), &talk(), 3);
+            let plain = printed(&style(Format::Table, width, false), &stopped(), &talk(), 3);
+            let colored = printed(&style(Format::Table, width, true), &stopped(), &talk(), 3);
             assert_ne!(colored, plain);
             assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
         }
@@ -192,7 +195,7 @@ mod tests {
     #[test]
     fn json_is_the_apis_thread() {
         for messages in [talk(), Vec::new()] {
-            let text = printed(&look(Format::Json, 80, false), &stopped(), &messages, 0);
+            let text = printed(&style(Format::Json, 80, false), &stopped(), &messages, 0);
             let back: Thread = serde_json::from_str(&text).expect("a thread");
             assert_eq!(back, Thread { conversation: stopped(), messages });
         }
@@ -204,7 +207,7 @@ mod tests {
             body in any::<String>(), width in 40_usize..=250, color: bool,
         ) {
             let message = inbound(&body);
-            let shown = printed(&look(Format::Table, width, color), &conversation(""), &[message], 0);
+            let shown = printed(&style(Format::Table, width, color), &conversation(""), &[message], 0);
             let plain = anstream::adapter::strip_str(&shown).to_string();
             prop_assert!(!plain.contains(|c| c != '\n' && drives(c)), "{plain:?}");
             for (at, line) in plain.lines().enumerate() {
@@ -219,7 +222,7 @@ mod tests {
 
     const WIDE: &str = "\
 +12125551234 · 4 messages · 01890000-0000-7000-8000-0000e6f70819
-Opted out on 19 Jun 2026, 09:08 UTC to +15551234567. Nothing is sent to this contact until it sends
+Opted out on 19 Jun 2026, 09:08 UTC to +15551234567. Nothing is sent to this contact until they send
 START.
 
 Thursday, 18 June 2026 UTC
@@ -232,17 +235,17 @@ Thursday, 18 June 2026 UTC
 Friday, 19 June 2026 UTC
   09:05 → Are you still there?
           ✗ not delivered: Blocked: as spam (Telnyx error 40002)
-            hint: a filter took it for spam; word it otherwise and send it anew
+            hint: a spam filter blocked it; reword it and send it again
   09:06 ← https://media.telnyx.com/a/very/long/path/that/goes/on/photo.jpeg (image/jpeg, 49 kB)
   ← +12125551234   → us (+15557654321)
   09:07 → Thanks
           ? unknown: it may have been sent
-            hint: its report may still tell; or offer the same request again:
+            hint: a delivery report may still arrive; to retry the same request:
             convo retry 01890000-0000-7000-8000-000000000002
 ";
     const USUAL: &str = "\
 +12125551234 · 4 messages · 01890000-0000-7000-8000-0000e6f70819
-7 earlier messages not shown; --all shows all, and this goes back:
+7 earlier messages not shown; --all shows all, and this shows more:
   convo show +12125551234 --before 01890000-0000-7000-8000-000000000001
 
 Thursday, 18 June 2026 UTC
@@ -255,22 +258,22 @@ Thursday, 18 June 2026 UTC
 Friday, 19 June 2026 UTC
   09:05 → Are you still there?
           ✗ not delivered: Blocked: as spam (Telnyx error 40002)
-            hint: a filter took it for spam; word it otherwise and send it anew
+            hint: a spam filter blocked it; reword it and send it again
   09:06 ← https://media.telnyx.com/a/very/long/path/that/goes/on/photo.jpeg
           (image/jpeg, 49 kB)
   ← +12125551234   → us (+15557654321)
   09:07 → Thanks
           ? unknown: it may have been sent
-            hint: its report may still tell; or offer the same request again:
+            hint: a delivery report may still arrive; to retry the same request:
             convo retry 01890000-0000-7000-8000-000000000002
 ";
     const NARROW: &str = "\
 +12125551234 · 4 messages · e6f70819
 Opted out on 19 Jun 2026, 09:08 UTC to
 +15551234567. Nothing is sent to this
-contact until it sends START.
+contact until they send START.
 1 earlier message not shown; --all shows
-all, and this goes back:
+all, and this shows more:
   convo show +12125551234 --before 01890000-0000-7000-8000-000000000001
 
 Thursday, 18 June 2026 UTC
@@ -287,18 +290,18 @@ Friday, 19 June 2026 UTC
   09:05 → Are you still there?
           ✗ not delivered: Blocked: as
           spam (Telnyx error 40002)
-            hint: a filter took it for
-            spam; word it otherwise and
-            send it anew
+            hint: a spam filter blocked
+            it; reword it and send it
+            again
   09:06 ← https://media.telnyx.com/a/very/long/path/that/goes/on/photo.jpeg
           (image/jpeg, 49 kB)
   ← +12125551234   → us (+15557654321)
   09:07 → Thanks
           ? unknown: it may have been
           sent
-            hint: its report may still
-            tell; or offer the same
-            request again:
+            hint: a delivery report may
+            still arrive; to retry the
+            same request:
             convo retry 01890000-0000-7000-8000-000000000002
 ";
 }

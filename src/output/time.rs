@@ -1,33 +1,40 @@
-//! Times for people: how long ago, which day, what the clock said.
+//! Times for people: relative times, days and clock times.
 
 use std::fmt::Display;
 
-use chrono::{Datelike, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, TimeZone};
+use chrono::{
+    DateTime, Datelike, FixedOffset, Local, MappedLocalTime, NaiveDate, NaiveDateTime, Offset,
+    TimeDelta, TimeZone, Timelike, Utc,
+};
 
 use crate::domain::Timestamp;
 
-/// The clock on the wall.
+/// The longest gap that clocks are put forward by, in quarters of an hour: a whole day, where a
+/// country moved to the other side of the date line.
+const MAX_GAP: i64 = 97;
+
+/// The time zone in which people see times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zone {
     /// The machine's own, as `TZ` or the system has it.
     Local,
-    /// One offset from UTC the whole year.
+    /// A fixed offset from UTC.
     Fixed(FixedOffset),
 }
 
 impl Zone {
-    /// UTC itself, which days and dates then say, since whoever reads them may be elsewhere.
+    /// UTC. Dates then say so, because the reader may be in another zone.
     pub const UTC: Self = match FixedOffset::east_opt(0) {
         Some(offset) => Self::Fixed(offset),
         None => Self::Local,
     };
 
-    /// What follows a date so that nobody takes it for local time.
+    /// The suffix that keeps a date from being taken for local time.
     fn label(self) -> &'static str {
         if self == Self::UTC { " UTC" } else { "" }
     }
 
-    /// Date and time on this clock.
+    /// Date and time in this zone.
     #[must_use]
     pub fn at(self, time: Timestamp) -> NaiveDateTime {
         let utc = time.to_utc().naive_utc();
@@ -35,28 +42,26 @@ impl Zone {
             Self::Local => Local.offset_from_utc_datetime(&utc).fix(),
             Self::Fixed(offset) => offset,
         };
-        // At the end of the calendar there may be no room for the offset.
+        // At the end of the calendar the offset may not fit.
         utc.checked_add_offset(offset).unwrap_or(utc)
     }
 
-    /// The instant at which a day begins on this clock.
+    /// The instant of a date and time in this zone. Where the clocks are put back, it is the first
+    /// of the two; where they are put forward, a time that is skipped is the end of the gap.
     #[must_use]
-    pub fn midnight(self, day: NaiveDate) -> Timestamp {
-        let midnight = day.and_time(chrono::NaiveTime::MIN);
-        let local = match self {
-            // Where the clock jumps over midnight, the day begins when it has jumped.
-            Self::Local => (0..=24).find_map(|quarters| {
-                let time = midnight + chrono::TimeDelta::minutes(15 * quarters);
-                Local.from_local_datetime(&time).earliest().map(|time| time.to_utc())
+    pub fn instant(self, time: NaiveDateTime) -> Timestamp {
+        let instant = match self {
+            Self::Local => (0..=MAX_GAP).find_map(|quarters| {
+                let later = TimeDelta::minutes(15 * quarters);
+                let start = if quarters == 0 { time } else { quarter_of(time) };
+                first(Local.from_local_datetime(&start.checked_add_signed(later)?))
             }),
-            Self::Fixed(offset) => {
-                offset.from_local_datetime(&midnight).earliest().map(|time| time.to_utc())
-            }
+            Self::Fixed(offset) => first(offset.from_local_datetime(&time)),
         };
-        local.unwrap_or_else(|| midnight.and_utc()).into()
+        instant.unwrap_or_else(|| time.and_utc()).into()
     }
 
-    /// The day on this clock.
+    /// The calendar day in this zone.
     #[must_use]
     pub fn day(self, time: Timestamp) -> NaiveDate {
         self.at(time).date()
@@ -68,7 +73,7 @@ impl Zone {
         show(self.at(time).format("%H:%M"))
     }
 
-    /// Day and time in short: `18 Jun 2026, 14:30`.
+    /// Date and time, short: `18 Jun 2026, 14:30`.
     #[must_use]
     pub fn day_and_clock(self, time: Timestamp) -> String {
         show(self.at(time).format("%-d %b %Y, %H:%M")) + self.label()
@@ -85,7 +90,7 @@ impl Zone {
     pub fn ago(self, time: Timestamp, now: Timestamp) -> String {
         let (today, day) = (self.day(now), self.day(time));
         match (now.seconds_since(time), (today - day).num_days()) {
-            // Clocks of two machines differ by a little.
+            // The clocks of two machines differ slightly.
             (-60..60, _) => "just now".to_owned(),
             (60..3_600, _) => format!("{} min ago", now.seconds_since(time) / 60),
             (3_600.., 0) => format!("{} h ago", now.seconds_since(time) / 3_600),
@@ -95,6 +100,19 @@ impl Zone {
             _ => show(day.format("%-d %b %Y")),
         }
     }
+}
+
+/// The first of the instants that a local time stands for. chrono does not put them in order.
+fn first<Z: TimeZone>(found: MappedLocalTime<DateTime<Z>>) -> Option<DateTime<Utc>> {
+    let (one, other) = (found.clone().earliest()?, found.latest()?);
+    Some(one.to_utc().min(other.to_utc()))
+}
+
+/// The beginning of the quarter of an hour. Clocks are put forward at full quarters.
+fn quarter_of(time: NaiveDateTime) -> NaiveDateTime {
+    let within = i64::from(time.minute() % 15 * 60 + time.second());
+    let time = time.with_nanosecond(0).unwrap_or(time);
+    time.checked_sub_signed(TimeDelta::seconds(within)).unwrap_or(time)
 }
 
 fn show(format: impl Display) -> String {
@@ -147,8 +165,9 @@ mod tests {
     #[test]
     fn a_day_begins_at_its_midnight() {
         let day = NaiveDate::from_ymd_opt(2026, 6, 19).expect("a day");
-        assert_eq!(zone(2).midnight(day), time("2026-06-18T22:00:00Z"));
-        let here = Zone::Local.midnight(day);
+        let midnight = day.and_time(chrono::NaiveTime::MIN);
+        assert_eq!(zone(2).instant(midnight), time("2026-06-18T22:00:00Z"));
+        let here = Zone::Local.instant(midnight);
         assert_eq!(Zone::Local.day(here), day);
         assert!(Zone::Local.day(here.plus_seconds(-1)) < day);
     }

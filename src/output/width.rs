@@ -1,9 +1,9 @@
-//! How many columns a text takes, and how it is cut and wrapped to fit.
+//! Measuring the width of text, and cutting and wrapping it to fit.
 //!
 //! Terminals disagree about emoji: one draws 👍🏽 in two columns, another its two parts in four, and
 //! a line that is a column too long spoils the screen. A grapheme is therefore measured as the
-//! widest of them shows it: its parts side by side. The price is a line that is now and then cut a
-//! column too early. Nothing is ever cut or broken inside a grapheme.
+//! widest of them shows it: its parts side by side. The price is a line that is sometimes cut a
+//! column early. A grapheme is never cut or broken.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use textwrap::wrap_algorithms::wrap_first_fit;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The columns that a harmless text (see [`safe`](super::safe)) takes at most.
+/// The most columns that an escaped text (see [`escape`](super::escape)) takes.
 #[must_use]
 pub fn columns(shown: &str) -> usize {
     if shown.is_ascii() { shown.len() } else { shown.graphemes(true).map(grapheme).sum() }
@@ -24,7 +24,7 @@ fn grapheme(grapheme: &str) -> usize {
     grapheme.width().max(parts)
 }
 
-/// A shown text cut to `width` columns, with `mark` in place of what is missing.
+/// A text cut to `width` columns, with `mark` in place of the rest.
 #[must_use]
 pub fn cut<'a>(shown: &'a str, width: usize, mark: &str) -> Cow<'a, str> {
     if columns(shown) <= width {
@@ -45,18 +45,21 @@ fn fitting(shown: &str, room: usize) -> usize {
     shown.grapheme_indices(true).find(too_wide).map_or(shown.len(), |(at, _)| at)
 }
 
-/// The lines of one shown line of text, each of at most `width` columns; at least one. Lines part
-/// where the script allows it, inside a word only if the word alone is wider than a line.
+/// Wraps one line of text to lines of at most `width` columns; at least one. Lines break where the
+/// script allows it, and inside a word only if the word is wider than a line.
 #[must_use]
 pub fn wrap(shown: &str, width: usize) -> Vec<String> {
+    if shown.is_ascii() && shown.len() <= width {
+        return vec![shown.trim_end().to_owned()];
+    }
     let words = WordSeparator::AsciiSpace.find_words(shown).flat_map(breakable);
     let words: Vec<_> = words.flat_map(|word| pieces(word, width)).collect();
     let lines = wrap_first_fit(&words, &[width as f64]);
     lines.into_iter().map(join).collect()
 }
 
-/// What may stand on different lines of what stands between blanks. A link stays whole while it
-/// can, so that it can be followed.
+/// The parts of a word between which a line may break. A link stays whole while it fits, so that it
+/// can be followed.
 fn breakable(word: Word<'_>) -> Vec<Word<'_>> {
     if word.word.contains("://") {
         return vec![word];
@@ -69,12 +72,12 @@ fn breakable(word: Word<'_>) -> Vec<Word<'_>> {
     parts
 }
 
-/// A word in pieces that fit, measured as this module measures.
+/// A word split into pieces that fit, by this module's own measure.
 fn pieces(word: Word<'_>, width: usize) -> Vec<Word<'_>> {
     let mut rest = word.word;
     let mut pieces = Vec::new();
     while columns(rest) > width {
-        // Something must go on each line, even where nothing fits.
+        // Each line takes at least one grapheme, even where none fits.
         let first = rest.graphemes(true).next().map_or(0, str::len);
         let (piece, after) = rest.split_at(fitting(rest, width).max(first));
         pieces.push(Word { word: piece, width: columns(piece), whitespace: "", penalty: "" });
@@ -86,7 +89,7 @@ fn pieces(word: Word<'_>, width: usize) -> Vec<Word<'_>> {
     pieces
 }
 
-/// The words of a line, without the blanks at its end.
+/// Joins the words of a line, without trailing blanks.
 fn join(words: &[Word<'_>]) -> String {
     let mut line = String::new();
     for word in words {
@@ -99,7 +102,7 @@ fn join(words: &[Word<'_>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::safe;
+    use super::super::escape;
     use super::*;
     use proptest::prelude::*;
 
@@ -163,7 +166,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_cut_or_wrapped_fits_and_is_complete(text in "\\PC{0,40}", width in 4_usize..30) {
-            let shown = safe::line(&text);
+            let shown = escape::line(&text);
             prop_assert!(columns(&cut(&shown, width, "…")) <= width);
             let lines = wrap(&shown, width);
             for line in &lines {

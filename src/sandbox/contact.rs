@@ -1,23 +1,23 @@
-//! The simulated contacts: how each number behaves, and what a contact says.
+//! The simulated contacts: how each number behaves, and what contacts reply.
 
 use crate::domain::text::storable;
 
-/// The number that the sandbox lends to whoever plays: the sender of a request that names only a
-/// messaging profile, and a good value for `TELNYX_PHONE_NUMBER`.
+/// The user's own number in the sandbox: the sender of a request with only a messaging profile, and a
+/// value for `TELNYX_PHONE_NUMBER`.
 pub const OWN_NUMBER: &str = "+12025550100";
 
-/// What begins a text that makes the contact say the rest of it, word for word.
+/// A text that begins with this makes the contact reply with the rest of it.
 const PLEASE_SAY: &str = "please say ";
-/// Characters of our text that an echo repeats: few enough for any alphabet.
+/// Characters of a text that are echoed: few enough for a short SMS in any alphabet.
 const ECHO_LENGTH: usize = 100;
 
-/// How a contact, or Telnyx on its behalf, behaves. Every number that is not magic is
+/// How a contact, or Telnyx, behaves. Every number without a special behaviour is
 /// [`Friendly`](Behaviour::Friendly).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Behaviour {
-    /// Receives and answers.
+    /// Receives and replies.
     Friendly,
-    /// Receives, never answers.
+    /// Receives, never replies.
     Silent,
     /// The request is refused with 40310.
     Refused,
@@ -29,34 +29,34 @@ pub enum Behaviour {
     SendingFailed,
     /// The carrier never confirms: `delivery_unconfirmed`.
     Unconfirmed,
-    /// The first request is answered 429 with `Retry-After`, its repeat is accepted.
+    /// The first request is answered 429 with `Retry-After`; repeated, it is accepted.
     RateLimitedOnce,
-    /// The first request is answered 500, its repeat is accepted.
+    /// The first request is answered 500; repeated, it is accepted.
     ServerErrorOnce,
-    /// Accepted and delivered, but no request is ever answered.
+    /// Accepted and delivered, but no request gets a response.
     AnswerLost,
-    /// Accepted and delivered; the first request is not answered, its repeat is.
+    /// Accepted and delivered; only a repeated request gets a response.
     AnswerLostOnce,
-    /// Accepted, never answered, and nothing is reported either.
+    /// Accepted, but there is no response and no report.
     Vanished,
-    /// Every webhook comes twice at once, and `message.finalized` before `message.sent`.
+    /// Every webhook is posted twice concurrently, and `message.finalized` before `message.sent`.
     Doubled,
-    /// The answer takes several seconds, the reports even longer.
+    /// The response takes several seconds, the reports even longer.
     Slow,
-    /// The API key counts as wrong: 401.
+    /// The API key is refused: 401.
     Unauthorized,
 }
 
-/// A number that makes the sandbox misbehave on purpose.
+/// A number that triggers a special behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MagicNumber {
-    /// A short name, for tables.
+    /// A short name for tables.
     pub name: &'static str,
-    /// The number, from the range that is never assigned.
+    /// The number, from the range reserved for fiction.
     pub number: &'static str,
-    /// What it does.
+    /// How it behaves.
     pub behaviour: Behaviour,
-    /// The same for a reader, as a phrase without a final stop.
+    /// A description, as a phrase without a full stop.
     pub does: &'static str,
 }
 
@@ -69,7 +69,7 @@ const fn magic(
     MagicNumber { name, number, behaviour, does }
 }
 
-/// Every magic number. All others receive what they are sent and answer `You said: …`.
+/// All magic numbers. Any other number receives messages and replies `You said: …`.
 pub const MAGIC_NUMBERS: &[MagicNumber] = &[
     magic(
         "refused",
@@ -105,45 +105,45 @@ pub const MAGIC_NUMBERS: &[MagicNumber] = &[
         "rate limited once",
         "+12025550106",
         Behaviour::RateLimitedOnce,
-        "the first request is answered 429 with Retry-After: 1, its repeat is accepted",
+        "the first request is answered with 429 and Retry-After: 1; a retry is accepted",
     ),
     magic(
         "server error once",
         "+12025550107",
         Behaviour::ServerErrorOnce,
-        "the first request is answered 500, its repeat is accepted",
+        "the first request is answered with 500; a retry is accepted",
     ),
     magic(
         "answer lost",
         "+12025550108",
         Behaviour::AnswerLost,
-        "accepted and delivered, but no request is ever answered; only the webhooks tell",
+        "accepted and delivered, but no request gets a response; only the webhooks report it",
     ),
     magic(
         "answer lost once",
         "+12025550109",
         Behaviour::AnswerLostOnce,
-        "the same, but a repeat under the same idempotency key is answered",
+        "the same, but a retry with the same idempotency key gets a response",
     ),
     magic(
         "vanished",
         "+12025550110",
         Behaviour::Vanished,
-        "accepted, never answered, and no webhook ever comes",
+        "accepted, but there is no response and no webhook",
     ),
     magic(
         "doubled",
         "+12025550111",
         Behaviour::Doubled,
-        "every webhook comes twice at once, message.finalized before message.sent",
+        "every webhook is posted twice, message.finalized before message.sent",
     ),
     magic(
         "slow",
         "+12025550112",
         Behaviour::Slow,
-        "answered after several seconds, the webhooks come even later",
+        "responds after several seconds; the webhooks arrive even later",
     ),
-    magic("silent", "+12025550113", Behaviour::Silent, "delivered, but the contact never answers"),
+    magic("silent", "+12025550113", Behaviour::Silent, "delivered, but the contact never replies"),
     magic(
         "unauthorized",
         "+12025550114",
@@ -153,16 +153,16 @@ pub const MAGIC_NUMBERS: &[MagicNumber] = &[
 ];
 
 impl Behaviour {
-    /// How the contact with this number behaves.
+    /// The behaviour of a number.
     #[must_use]
-    pub fn of(number: &str) -> Self {
+    pub fn for_number(number: &str) -> Self {
         MAGIC_NUMBERS
             .iter()
             .find(|magic| magic.number == number)
             .map_or(Self::Friendly, |magic| magic.behaviour)
     }
 
-    /// The number that behaves like this; an ordinary one for [`Behaviour::Friendly`].
+    /// A number with this behaviour; for [`Behaviour::Friendly`] an ordinary one.
     #[must_use]
     pub fn number(self) -> &'static str {
         MAGIC_NUMBERS
@@ -171,7 +171,7 @@ impl Behaviour {
             .map_or("+12125551234", |magic| magic.number)
     }
 
-    /// Whether the contact answers what it receives.
+    /// Whether the contact replies to messages.
     pub(super) fn replies(self) -> bool {
         !matches!(
             self,
@@ -184,20 +184,20 @@ impl Behaviour {
     }
 }
 
-/// What Telnyx itself does about a text from a contact.
+/// A keyword from a contact that Telnyx acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keyword {
     /// Blocks all further messages to the contact.
     Stop,
     /// Lifts the block.
     Start,
-    /// Answers with help.
+    /// Requests help.
     Help,
 }
 
 impl Keyword {
-    /// The keyword that a whole text is, in any case.
-    pub(super) fn of(text: &str) -> Option<Self> {
+    /// A keyword is the whole text, in upper or lower case.
+    pub(super) fn from_text(text: &str) -> Option<Self> {
         match text.trim().to_ascii_uppercase().as_str() {
             "STOP" | "STOPALL" | "STOP ALL" | "UNSUBSCRIBE" | "CANCEL" | "END" | "QUIT" => {
                 Some(Self::Stop)
@@ -218,22 +218,22 @@ impl Keyword {
     }
 }
 
-/// What a contact is asked to say word for word, if the text asks for that.
-fn wish(text: &str) -> Option<&str> {
+/// The reply that a text asks for.
+fn requested_reply(text: &str) -> Option<&str> {
     let (head, rest) = text.split_at_checked(PLEASE_SAY.len())?;
     let rest = rest.trim();
     (head.eq_ignore_ascii_case(PLEASE_SAY) && !rest.is_empty()).then_some(rest)
 }
 
-/// Whether the text makes the contact lift its block, which is why it passes the block.
+/// Whether a text makes the contact say START, in which case it reaches a blocked contact.
 pub(super) fn asks_for_start(text: &str) -> bool {
-    wish(text).and_then(Keyword::of) == Some(Keyword::Start)
+    requested_reply(text).and_then(Keyword::from_text) == Some(Keyword::Start)
 }
 
-/// The contact's answer to a text and some files.
+/// The contact's reply to a text with `files` attached files.
 pub(super) fn reply(text: &str, files: usize) -> String {
-    if let Some(words) = wish(text) {
-        return words.to_owned();
+    if let Some(reply) = requested_reply(text) {
+        return reply.to_owned();
     }
     if text.is_empty() {
         return format!("You sent {files} {}", if files == 1 { "file" } else { "files" });
@@ -250,17 +250,17 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn every_magic_number_is_its_own_and_fictional() {
+    fn magic_numbers_are_distinct_and_fictional() {
         for (at, magic) in MAGIC_NUMBERS.iter().enumerate() {
-            assert_eq!(Behaviour::of(magic.number), magic.behaviour);
+            assert_eq!(Behaviour::for_number(magic.number), magic.behaviour);
             assert_eq!(magic.behaviour.number(), magic.number);
             assert!(magic.number.starts_with("+120255501"), "{}", magic.number);
             assert!(PhoneNumber::parse(magic.number).is_ok());
             let others = &MAGIC_NUMBERS[at + 1..];
             assert!(others.iter().all(|o| o.number != magic.number && o.name != magic.name));
         }
-        assert_eq!(Behaviour::of(Behaviour::Friendly.number()), Behaviour::Friendly);
-        assert_eq!(Behaviour::of(OWN_NUMBER), Behaviour::Friendly);
+        assert_eq!(Behaviour::for_number(Behaviour::Friendly.number()), Behaviour::Friendly);
+        assert_eq!(Behaviour::for_number(OWN_NUMBER), Behaviour::Friendly);
     }
 
     #[test]
@@ -275,18 +275,18 @@ mod tests {
 
     #[test]
     fn keywords_are_whole_texts() {
-        assert_eq!(Keyword::of(" stop all "), Some(Keyword::Stop));
-        assert_eq!(Keyword::of("UnStop"), Some(Keyword::Start));
-        assert_eq!(Keyword::of("help"), Some(Keyword::Help));
-        assert_eq!(Keyword::of("stop it"), None);
+        assert_eq!(Keyword::from_text(" stop all "), Some(Keyword::Stop));
+        assert_eq!(Keyword::from_text("UnStop"), Some(Keyword::Start));
+        assert_eq!(Keyword::from_text("help"), Some(Keyword::Help));
+        assert_eq!(Keyword::from_text("stop it"), None);
     }
 
     proptest! {
         #[test]
-        fn an_echo_always_fits(text in ".{1,3000}") {
+        fn an_echo_has_few_segments(text in ".{1,3000}") {
             let echo = reply(&text, 0);
-            // A wish is repeated as it is; everything else is cut.
-            prop_assert!(wish(&text).is_some() || Segments::of(&echo).segments <= 4);
+            // A requested reply is not shortened.
+            prop_assert!(requested_reply(&text).is_some() || Segments::for_text(&echo).segments <= 4);
         }
     }
 }

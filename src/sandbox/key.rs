@@ -1,4 +1,4 @@
-//! The key that signs the simulated webhooks.
+//! The key that signs webhooks.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -9,36 +9,36 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::Signer as _;
 
-/// Bytes of a key file that are read at most: a key is 44 characters and perhaps a newline.
-const LONGEST_FILE: u64 = 256;
+/// How much of a key file is read: a key has 44 characters and maybe a line break.
+const MAX_FILE_SIZE: u64 = 256;
 
-/// An ed25519 key, as Telnyx has one for each account. It signs only what is simulated, but is kept
-/// as carefully as a real one: `Debug` does not show it and its file is for its owner alone.
+/// An Ed25519 key, of which Telnyx has one for each account. It is protected like a real one: `Debug`
+/// does not show it, and only the owner can read its file.
 #[derive(Clone)]
 pub struct SigningKey(ed25519_dalek::SigningKey);
 
 impl SigningKey {
-    /// A fresh key.
+    /// A random key.
     ///
     /// # Errors
-    /// When the operating system has no randomness to give.
+    /// If the operating system provides no randomness.
     pub fn generate() -> io::Result<Self> {
         let mut seed = [0; ed25519_dalek::SECRET_KEY_LENGTH];
         getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self::from_seed(&seed))
     }
 
-    /// The key that belongs to 32 secret bytes.
+    /// The key for a secret seed.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self(ed25519_dalek::SigningKey::from_bytes(seed))
     }
 
-    /// Reads the key from a file (base64 of its 32 secret bytes), or makes a fresh one and writes
-    /// it there with mode 0600, so that the public key stays the same over restarts.
+    /// Reads the key from a file (base64 of the 32 bytes of the seed), or creates the file with mode
+    /// 0600, so that the public key stays the same after a restart.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or holds something else (`InvalidData`).
+    /// If the file cannot be read or written, or contains something else (`InvalidData`).
     pub fn load_or_create(path: &Path) -> io::Result<Self> {
         match File::open(path) {
             Ok(file) => Self::read(file, path),
@@ -49,11 +49,11 @@ impl SigningKey {
 
     fn read(file: File, path: &Path) -> io::Result<Self> {
         let mut text = String::new();
-        file.take(LONGEST_FILE).read_to_string(&mut text)?;
+        file.take(MAX_FILE_SIZE).read_to_string(&mut text)?;
         let seed = STANDARD.decode(text.trim()).ok().and_then(|seed| seed.try_into().ok());
         seed.map(|seed| Self::from_seed(&seed)).ok_or_else(|| {
-            let what = "does not hold a sandbox key (base64 of 32 bytes)";
-            io::Error::new(ErrorKind::InvalidData, format!("{} {what}", path.display()))
+            let problem = "does not contain a sandbox key (base64 of 32 bytes)";
+            io::Error::new(ErrorKind::InvalidData, format!("{} {problem}", path.display()))
         })
     }
 
@@ -63,7 +63,7 @@ impl SigningKey {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = match options.open(path) {
-            // Another process was faster: its key is as good as ours.
+            // Another process has just created it.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return Self::read(File::open(path)?, path);
             }
@@ -75,14 +75,13 @@ impl SigningKey {
         Ok(key)
     }
 
-    /// The public half as Telnyx's portal shows it: base64 of the raw 32 bytes.
+    /// The public key as Telnyx's portal shows it: base64 of 32 bytes.
     #[must_use]
     pub fn public_key(&self) -> String {
         STANDARD.encode(self.0.verifying_key().as_bytes())
     }
 
-    /// The value of the header `telnyx-signature-ed25519` for a body sent at `timestamp` (Unix
-    /// seconds).
+    /// The header `telnyx-signature-ed25519` for a body sent at `timestamp` (Unix seconds).
     #[must_use]
     pub fn sign(&self, timestamp: i64, body: &[u8]) -> String {
         let mut signed = format!("{timestamp}|").into_bytes();
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_vectors_come_out() {
+    fn signatures_match_the_published_vectors() {
         let json = include_str!("../../tests/telnyx/signature-vectors.json");
         let vectors: Vec<Vector> = serde_json::from_str(json).expect("the vectors parse");
         assert!(!vectors.is_empty());
@@ -125,10 +124,10 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_is_made_once_and_for_its_owner_alone() {
+    fn a_key_file_is_created_once_and_only_for_its_owner() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("key");
-        let made = SigningKey::load_or_create(&path).expect("a fresh key");
+        let made = SigningKey::load_or_create(&path).expect("a new key");
         let read = SigningKey::load_or_create(&path).expect("the same key");
         assert_eq!(made.public_key(), read.public_key());
         #[cfg(unix)]
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn fresh_keys_differ_and_stay_hidden() {
+    fn generated_keys_differ_and_are_not_in_debug_output() {
         let key = SigningKey::generate().expect("a key");
         let other = SigningKey::generate().expect("a key");
         assert_ne!(key.public_key(), other.public_key());

@@ -1,38 +1,40 @@
-//! A simulated Telnyx: a real HTTP server that accepts sends, signs and posts webhooks, and lets
-//! the contacts answer.
+//! A simulated Telnyx: an HTTP server that accepts messages, posts signed webhooks and simulates the
+//! contacts' replies.
 //!
-//! It is for trying convo (or any program that speaks to Telnyx) without an account, and it is what
-//! the tests use. It speaks Telnyx's v2 API below [`base_url`](Sandbox::base_url):
+//! It serves to try out convo, or any other Telnyx client, without an account, and for tests. It has
+//! these routes of Telnyx's v2 API below [`base_url`](Sandbox::base_url):
 //!
-//! - `POST /v2/messages` judges a request as Telnyx does, honours `Idempotency-Key` and answers in
-//!   Telnyx's envelope. Any API key will do, unless [`Options::api_key`] names one.
-//! - `GET /v2/messages/{id}` tells how a message stands, ours or a contact's.
+//! - `POST /v2/messages` validates a request as Telnyx does, supports `Idempotency-Key` and responds
+//!   in Telnyx's format. It accepts any API key, unless [`Options::api_key`] is set.
+//! - `GET /v2/messages/{id}` returns a message in either direction.
 //!
-//! Then it posts what happens to [`Options::webhook_url`], signed like the real thing:
-//! `message.sent`, `message.finalized`, and `message.received` with the contact's answer, which is
-//! `You said: …`. A text `please say …` makes the contact answer with exactly the rest of it.
-//! `please say STOP` is how a contact opts out: from then on messages to it are refused with 40300,
-//! until `please say START`, which alone still reaches it.
+//! It posts signed webhooks to [`Options::webhook_url`]: `message.sent`, `message.finalized`, and
+//! `message.received` with the contact's reply, `You said: …`. A text `please say …` makes the
+//! contact reply with exactly the rest of it. With `please say STOP` the contact opts out: from then
+//! on messages to it are refused with error 40300, except `please say START`, which lifts the block.
 //!
-//! The numbers in [`MAGIC_NUMBERS`] misbehave, each in its own way.
+//! The numbers in [`MAGIC_NUMBERS`] have special behaviours.
 //!
-//! Beside the API there are, for tests and for play,
+//! There are two further routes for tests and for trying things out:
 //!
-//! - `GET /sandbox/requests`: the newest requests to `/v2/…`, as a JSON array of [`Recorded`];
-//! - `POST /sandbox/inbound` with `{"from", "text", "to"?, "picture"?}`: a contact writes of its own
-//!   accord, to [`OWN_NUMBER`] unless `to` says otherwise.
+//! - `GET /sandbox/requests`: the most recent requests to `/v2/…`, as a JSON array of
+//!   [`RecordedRequest`];
+//! - `POST /sandbox/inbound` with `{"from", "text", "to"?, "picture"?}`: a message from a contact, to
+//!   [`OWN_NUMBER`] by default.
 //!
-//! Everything lives in memory, and only the newest of it is kept.
+//! All state is in memory and bounded.
 
+mod api_error;
+mod bounded_map;
 mod contact;
+mod cost;
+mod fields;
 mod key;
-mod life;
+mod lifecycle;
 mod message;
-mod offer;
-mod recent;
-mod refusal;
 mod request;
 mod routes;
+mod send;
 mod serve;
 mod state;
 mod webhook;
@@ -47,29 +49,29 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::contact::{Behaviour, MAGIC_NUMBERS, MagicNumber, OWN_NUMBER};
 pub use self::key::SigningKey;
-pub use self::state::Recorded;
-use self::state::State;
-use crate::config::Secret;
+pub use self::state::RecordedRequest;
+use self::state::SandboxState;
+use crate::secret::Secret;
 
-/// How fast things happen.
+/// The simulated delays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// From acceptance to `message.sent`.
     pub to_sent: Duration,
     /// From `message.sent` to `message.finalized`.
     pub to_final: Duration,
-    /// From `message.finalized` to the contact's answer.
+    /// From `message.finalized` to the contact's reply.
     pub to_reply: Duration,
-    /// How long the slow number takes to answer a request; its reports take twice as long.
+    /// How long the slow number takes to respond to a request; its reports take twice as long.
     pub slow: Duration,
-    /// The wait before a webhook's second attempt; doubled before the third.
+    /// The wait before the second attempt at a webhook; doubled before the third.
     pub retry: Duration,
-    /// The longest a scheduled message is held; `None` holds it until its time.
+    /// Sends a scheduled message after this time at the latest; `None` at its scheduled time.
     pub longest_schedule: Option<Duration>,
 }
 
 impl Default for Pace {
-    /// Slow enough to watch.
+    /// Slow enough to follow.
     fn default() -> Self {
         Self {
             to_sent: Duration::from_millis(300),
@@ -83,7 +85,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Everything at once, except that scheduled messages keep their time.
+    /// No delays, except for scheduled messages.
     #[must_use]
     pub fn immediate() -> Self {
         Self {
@@ -97,34 +99,34 @@ impl Pace {
     }
 }
 
-/// What a sandbox is to be like.
+/// The configuration of a sandbox.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where webhooks go, as on a messaging profile. Without one, only messages that bring their
-    /// own `webhook_url` are reported.
+    /// The webhook URL of the messaging profile. Without one, only messages with a `webhook_url` of
+    /// their own are reported.
     pub webhook_url: Option<String>,
-    /// The key that signs webhooks.
+    /// Signs webhooks.
     pub signing_key: SigningKey,
-    /// The only API key to accept; any when left out.
+    /// The only API key that is accepted; any if `None`.
     pub api_key: Option<Secret>,
-    /// How fast things happen.
+    /// The simulated delays.
     pub pace: Pace,
 }
 
-/// A running sandbox. Dropping the handle does not end it; its token does.
+/// A handle of a running sandbox. Dropping it does not stop the sandbox.
 #[derive(Clone)]
 pub struct Sandbox {
     address: SocketAddr,
     public_key: String,
-    state: Arc<State>,
+    state: Arc<SandboxState>,
 }
 
 impl Sandbox {
-    /// Starts a sandbox on a bound listener, inside the current tokio runtime. It runs until
-    /// `shutdown` is cancelled; that cuts its connections and stops its webhooks.
+    /// Starts a sandbox in the current tokio runtime. It runs until `shutdown` is cancelled, which
+    /// closes its connections and stops its webhooks.
     ///
     /// # Errors
-    /// When the listener has no address, or the HTTP client for webhooks cannot be made.
+    /// If the listener has no address, or the HTTP client for webhooks cannot be built.
     pub fn start(
         listener: TcpListener,
         options: Options,
@@ -132,9 +134,9 @@ impl Sandbox {
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let public_key = options.signing_key.public_key();
-        let state = Arc::new(State::new(options, &format!("http://{address}"), shutdown)?);
+        let state = Arc::new(SandboxState::new(options, &format!("http://{address}"), shutdown)?);
         state.spawn(serve::serve(Arc::clone(&state), listener));
-        tracing::info!(%address, "sandbox: simulated Telnyx started, nothing is really sent");
+        tracing::info!(%address, "sandbox: simulated Telnyx started, no messages are really sent");
         Ok(Self { address, public_key, state })
     }
 
@@ -144,19 +146,19 @@ impl Sandbox {
         format!("http://{}/v2", self.address)
     }
 
-    /// The value for `TELNYX_PUBLIC_KEY`: base64 of the 32 raw bytes.
+    /// The value for `TELNYX_PUBLIC_KEY`: base64 of 32 bytes.
     #[must_use]
     pub fn public_key(&self) -> &str {
         &self.public_key
     }
 
-    /// The newest requests it was asked below `/v2`, oldest first; at most 10,000.
+    /// The most recent requests below `/v2`, oldest first; at most 10,000.
     #[must_use]
-    pub fn requests(&self) -> Vec<Recorded> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.state.memory().requests()
     }
 
-    /// Returns when the sandbox has ended and all its tasks with it.
+    /// Returns when the sandbox and all of its tasks have ended.
     pub async fn stopped(&self) {
         self.state.shutdown.cancelled().await;
         self.state.tasks.close();

@@ -1,30 +1,27 @@
-//! The body of `POST /v2/messages`, judged as Telnyx judges it.
+//! The body of `POST /v2/messages`, validated as Telnyx does.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Map, Value};
 
-use super::refusal::{
-    BAD_REQUEST, INVALID_ENUM, INVALID_JSON, INVALID_SENDER, INVALID_TO, INVALID_URL,
-    MISSING_PARAMETER, NO_CONTENT, NOT_E164, Refusal, TOO_LONG, TOO_MUCH_MEDIA, UNPROCESSABLE,
-    WRONG_CONTENT,
+use super::api_error::{
+    ApiError, BAD_REQUEST, INVALID_ENUM, INVALID_SENDER, INVALID_TO, MISSING_PARAMETER, NO_CONTENT,
+    NOT_E164, TOO_LONG, TOO_MUCH_MEDIA, UNPROCESSABLE, WRONG_CONTENT,
 };
+use super::fields::{Fields, check_url, wrong_type};
 use crate::domain::segments::MAX_SEGMENTS;
 use crate::domain::{Encoding, PhoneNumber, Segments};
 
-/// Files one MMS may carry.
+/// Maximum number of files in an MMS.
 const MAX_MEDIA: usize = 10;
-/// Characters of a URL.
-const MAX_URL: usize = 2_000;
-/// Bytes of text an MMS may carry: all of it has to stay under 1 MB.
+/// Maximum size of the text of an MMS in bytes: its whole content is limited to 1 MB.
 const MAX_MMS_TEXT: usize = 1_000_000;
-/// Units of UCS-2 in one segment, and in each of several.
-const UCS2_UNITS: (usize, usize) = (70, 67);
+/// UTF-16 code units in a single segment, and in each of several.
+const UCS2_SINGLE: usize = 70;
+const UCS2_MULTI: usize = 67;
 
-/// A request that Telnyx would accept.
 #[derive(Clone, Debug)]
-pub(super) struct SendRequest {
+pub(super) struct MessageRequest {
     pub(super) to: String,
-    /// `None` when Telnyx is to choose from the profile's pool.
+    /// `None` if Telnyx is to choose one from the profile's pool.
     pub(super) from: Option<String>,
     pub(super) text: String,
     pub(super) subject: Option<String>,
@@ -37,13 +34,12 @@ pub(super) struct SendRequest {
     pub(super) webhook_url: Option<String>,
     pub(super) webhook_failover_url: Option<String>,
     pub(super) use_profile_webhooks: bool,
-    /// `type` was given as MMS, or there are media.
+    /// `type` is MMS, or there are media files.
     pub(super) is_mms: bool,
 }
 
-impl SendRequest {
-    /// Understands a body, or says what is wrong with it.
-    pub(super) fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Self, Refusal> {
+impl MessageRequest {
+    pub(super) fn parse(body: &[u8], now: DateTime<Utc>) -> Result<Self, ApiError> {
         let fields = Fields::parse(body)?;
         let messaging_profile_id = fields.text("messaging_profile_id")?;
         let to = recipient(&fields)?;
@@ -51,8 +47,8 @@ impl SendRequest {
         let text = fields.text("text")?.unwrap_or_default();
         let media_urls = media(&fields)?;
         if text.is_empty() && media_urls.is_empty() {
-            let why = "Either 'text' or 'media_urls' must be given.";
-            return Err(Refusal::new(NO_CONTENT, why).at("/text"));
+            let detail = "Either 'text' or 'media_urls' must be given.";
+            return Err(ApiError::new(NO_CONTENT, detail).at("/text"));
         }
         let is_mms = is_mms(&fields, !media_urls.is_empty())?;
         let (encoding, parts) = size(&fields, &text, is_mms)?;
@@ -75,176 +71,117 @@ impl SendRequest {
     }
 }
 
-/// The members of a JSON object, read with the types the API document gives them.
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(fields)) => Ok(Self(fields)),
-            Ok(_) => Err(Refusal::new(BAD_REQUEST, "The body must be a JSON object.")),
-            Err(error) => {
-                Err(Refusal::new(INVALID_JSON, format!("The body is not JSON: {error}.")))
-            }
-        }
-    }
-
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
-    }
-
-    fn text(&self, name: &str) -> Result<Option<String>, Refusal> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(wrong_type(name, "a string")),
-        }
-    }
-
-    fn texts(&self, name: &str) -> Result<Vec<String>, Refusal> {
-        let wrong = || wrong_type(name, "an array of strings");
-        let Some(value) = self.get(name) else { return Ok(Vec::new()) };
-        let items = value.as_array().ok_or_else(wrong)?;
-        items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
-    }
-
-    fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
-        let read = |value: &Value| value.as_bool().ok_or_else(|| wrong_type(name, "a boolean"));
-        self.get(name).map(read).transpose()
-    }
-
-    fn url(&self, name: &str) -> Result<Option<String>, Refusal> {
-        let url = self.text(name)?;
-        match url {
-            Some(url) => check_url(url, format!("/{name}")).map(Some),
-            None => Ok(None),
-        }
-    }
-}
-
-fn wrong_type(name: &str, wanted: &str) -> Refusal {
-    Refusal::new(BAD_REQUEST, format!("'{name}' must be {wanted}.")).at(format!("/{name}"))
-}
-
-fn check_url(url: String, pointer: String) -> Result<String, Refusal> {
-    let web = url::Url::parse(&url).is_ok_and(|u| matches!(u.scheme(), "http" | "https"));
-    if web && url.chars().count() <= MAX_URL {
-        return Ok(url);
-    }
-    let why =
-        format!("A URL must begin with http:// or https:// and have up to {MAX_URL} characters.");
-    Err(Refusal::new(INVALID_URL, why).at(pointer))
-}
-
-/// Whether an address is exactly a `+E.164` number or a short code. Telnyx does not understand
-/// what people type; normalising is the caller's work.
+/// Whether an address is exactly a `+E.164` number or a short code. Unlike convo, Telnyx does not
+/// normalize numbers.
 fn is_number(address: &str) -> bool {
     PhoneNumber::parse(address).is_ok_and(|number| number.as_str() == address)
 }
 
-fn recipient(fields: &Fields) -> Result<String, Refusal> {
+fn recipient(fields: &Fields) -> Result<String, ApiError> {
     let Some(to) = fields.text("to")? else {
-        return Err(Refusal::new(MISSING_PARAMETER, "The 'to' parameter is required.").at("/to"));
+        return Err(ApiError::new(MISSING_PARAMETER, "The 'to' parameter is required.").at("/to"));
     };
     if is_number(&to) {
         return Ok(to);
     }
-    let why = "The 'to' address must be a phone number in +E.164 format or a short code.";
-    Err(Refusal::new(INVALID_TO, why).at("/to"))
+    let detail = "The 'to' address must be a phone number in +E.164 format or a short code.";
+    Err(ApiError::new(INVALID_TO, detail).at("/to"))
 }
 
-fn sender(fields: &Fields, has_profile: bool) -> Result<Option<String>, Refusal> {
+fn sender(fields: &Fields, has_profile: bool) -> Result<Option<String>, ApiError> {
     let Some(from) = fields.text("from")? else {
         if has_profile {
             return Ok(None);
         }
-        let why = "Either 'from' or 'messaging_profile_id' must be given.";
-        return Err(Refusal::new(MISSING_PARAMETER, why).at("/from"));
+        let detail = "Either 'from' or 'messaging_profile_id' must be given.";
+        return Err(ApiError::new(MISSING_PARAMETER, detail).at("/from"));
     };
     if is_number(&from) {
         return Ok(Some(from));
     }
     if !from.chars().any(|c| c.is_ascii_alphabetic()) {
-        let why = "The 'from' address must be in +E.164 format, a short code or alphanumeric.";
-        return Err(Refusal::new(NOT_E164, why).at("/from"));
+        let detail = "The 'from' address must be in +E.164 format, a short code or alphanumeric.";
+        return Err(ApiError::new(NOT_E164, detail).at("/from"));
     }
     if !PhoneNumber::parse_sender(&from).is_ok_and(|sender| sender.as_str() == from) {
-        let why = "An alphanumeric sender has 1 to 11 letters, digits and spaces.";
-        return Err(Refusal::new(INVALID_SENDER, why).at("/from"));
+        let detail = "An alphanumeric sender has 1 to 11 letters, digits and spaces.";
+        return Err(ApiError::new(INVALID_SENDER, detail).at("/from"));
     }
     if !has_profile {
-        let why = "An alphanumeric sender needs a 'messaging_profile_id'.";
-        return Err(Refusal::new(MISSING_PARAMETER, why).at("/messaging_profile_id"));
+        let detail = "An alphanumeric sender needs a 'messaging_profile_id'.";
+        return Err(ApiError::new(MISSING_PARAMETER, detail).at("/messaging_profile_id"));
     }
     Ok(Some(from))
 }
 
-fn media(fields: &Fields) -> Result<Vec<String>, Refusal> {
+fn media(fields: &Fields) -> Result<Vec<String>, ApiError> {
     let urls = fields.texts("media_urls")?;
     if urls.len() > MAX_MEDIA {
-        let why = format!("A message carries at most {MAX_MEDIA} media files.");
-        return Err(Refusal::new(TOO_MUCH_MEDIA, why).at("/media_urls"));
+        let detail = format!("A message carries at most {MAX_MEDIA} media files.");
+        return Err(ApiError::new(TOO_MUCH_MEDIA, detail).at("/media_urls"));
     }
     let check = |(at, url)| check_url(url, format!("/media_urls/{at}"));
     urls.into_iter().enumerate().map(check).collect()
 }
 
-fn is_mms(fields: &Fields, has_media: bool) -> Result<bool, Refusal> {
+fn is_mms(fields: &Fields, has_media: bool) -> Result<bool, ApiError> {
     match fields.text("type")?.as_deref() {
         None => Ok(has_media),
         Some("MMS") => Ok(true),
         Some("SMS") if !has_media => Ok(false),
         Some("SMS") => {
-            let why = "A message of type SMS cannot carry 'media_urls'.";
-            Err(Refusal::new(WRONG_CONTENT, why).at("/type"))
+            let detail = "A message of type SMS cannot carry 'media_urls'.";
+            Err(ApiError::new(WRONG_CONTENT, detail).at("/type"))
         }
-        Some(_) => Err(Refusal::new(INVALID_ENUM, "'type' must be SMS or MMS.").at("/type")),
+        Some(_) => Err(ApiError::new(INVALID_ENUM, "'type' must be SMS or MMS.").at("/type")),
     }
 }
 
-/// The alphabet and the number of parts.
-fn size(fields: &Fields, text: &str, is_mms: bool) -> Result<(Encoding, u32), Refusal> {
-    let natural = Segments::of(text);
+/// The encoding and the number of parts.
+fn size(fields: &Fields, text: &str, is_mms: bool) -> Result<(Encoding, u32), ApiError> {
+    let automatic = Segments::for_text(text);
     let (encoding, parts) = match fields.text("encoding")?.as_deref() {
-        None | Some("auto") => (natural.encoding, natural.segments),
-        Some("gsm7") if natural.encoding == Encoding::Gsm7 => (Encoding::Gsm7, natural.segments),
+        None | Some("auto") => (automatic.encoding, automatic.segments),
+        Some("gsm7") if automatic.encoding == Encoding::Gsm7 => {
+            (Encoding::Gsm7, automatic.segments)
+        }
         Some("gsm7") => {
-            let why = "The text has characters that GSM-7 cannot encode.";
-            return Err(Refusal::new(BAD_REQUEST, why).at("/text"));
+            let detail = "The text has characters that GSM-7 cannot encode.";
+            return Err(ApiError::new(BAD_REQUEST, detail).at("/text"));
         }
         Some("ucs2") => (Encoding::Ucs2, ucs2_parts(text)),
         Some(_) => {
-            let why = "'encoding' must be auto, gsm7 or ucs2.";
-            return Err(Refusal::new(INVALID_ENUM, why).at("/encoding"));
+            let detail = "'encoding' must be auto, gsm7 or ucs2.";
+            return Err(ApiError::new(INVALID_ENUM, detail).at("/encoding"));
         }
     };
     if is_mms {
         return mms_size(encoding, text);
     }
     if parts > MAX_SEGMENTS {
-        let why = format!("The message has {parts} parts; at most {MAX_SEGMENTS} are allowed.");
-        return Err(Refusal::new(TOO_LONG, why).at("/text"));
+        let detail = format!("The message has {parts} parts; at most {MAX_SEGMENTS} are allowed.");
+        return Err(ApiError::new(TOO_LONG, detail).at("/text"));
     }
     Ok((encoding, parts))
 }
 
-/// An MMS travels as one part, however long its text.
-fn mms_size(encoding: Encoding, text: &str) -> Result<(Encoding, u32), Refusal> {
+/// An MMS is a single part, whatever the length of its text.
+fn mms_size(encoding: Encoding, text: &str) -> Result<(Encoding, u32), ApiError> {
     if text.len() > MAX_MMS_TEXT {
-        let why = "The content of an MMS must stay under 1 MB.";
-        return Err(Refusal::new(TOO_MUCH_MEDIA, why).at("/text"));
+        let detail = "The content of an MMS must stay under 1 MB.";
+        return Err(ApiError::new(TOO_MUCH_MEDIA, detail).at("/text"));
     }
     Ok((encoding, 1))
 }
 
 fn ucs2_parts(text: &str) -> u32 {
     let units = text.encode_utf16().count();
-    let parts = if units <= UCS2_UNITS.0 { 1 } else { units.div_ceil(UCS2_UNITS.1) };
+    let parts = if units <= UCS2_SINGLE { 1 } else { units.div_ceil(UCS2_MULTI) };
     u32::try_from(parts).unwrap_or(u32::MAX)
 }
 
-/// From 5 minutes to 5 days ahead; accurate up to a minute, so that much grace.
-fn schedule(fields: &Fields, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Refusal> {
+/// From 5 minutes to 5 days ahead, with a tolerance of a minute.
+fn schedule(fields: &Fields, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, ApiError> {
     let Some(text) = fields.text("send_at")? else { return Ok(None) };
     let Ok(at) = DateTime::parse_from_rfc3339(&text) else {
         return Err(wrong_type("send_at", "an ISO 8601 date and time"));
@@ -254,30 +191,30 @@ fn schedule(fields: &Fields, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>
     if (TimeDelta::minutes(4)..=TimeDelta::days(5) + TimeDelta::minutes(1)).contains(&ahead) {
         return Ok(Some(at));
     }
-    let why = "'send_at' must be from 5 minutes to 5 days in the future.";
-    Err(Refusal::new(UNPROCESSABLE, why).at("/send_at"))
+    let detail = "'send_at' must be from 5 minutes to 5 days in the future.";
+    Err(ApiError::new(UNPROCESSABLE, detail).at("/send_at"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
-    fn parse(body: &Value) -> Result<SendRequest, &'static str> {
-        SendRequest::parse(body.to_string().as_bytes(), NOW).map_err(|refusal| refusal.code())
+    fn parse(body: &Value) -> Result<MessageRequest, &'static str> {
+        MessageRequest::parse(body.to_string().as_bytes(), NOW).map_err(|error| error.code())
     }
 
-    fn with(name: &str, value: Value) -> Result<SendRequest, &'static str> {
+    fn with(name: &str, value: Value) -> Result<MessageRequest, &'static str> {
         let mut body = json!({"from": "+12025550100", "to": "+12125551234", "text": "Hello"});
         body[name] = value;
         parse(&body)
     }
 
     #[test]
-    fn each_fault_has_telnyxs_code() {
+    fn invalid_requests_have_telnyxs_error_codes() {
         for (name, value, code) in [
             ("to", Value::Null, "10004"),
             ("to", json!("+1 212 555 1234"), "40310"),
@@ -304,8 +241,8 @@ mod tests {
             ("webhook_url", json!("nowhere"), "10003"),
             ("webhook_url", json!(format!("https://example.com/{}", "a".repeat(2_000))), "10003"),
         ] {
-            let refused = with(name, value.clone()).expect_err(name);
-            assert_eq!(refused, code, "{name}: {value}");
+            let error = with(name, value.clone()).expect_err(name);
+            assert_eq!(error, code, "{name}: {value}");
         }
         let mixed = json!({"from": "+12025550100", "to": "72975", "type": "SMS",
             "media_urls": ["https://example.com/a.png"]});
@@ -314,12 +251,12 @@ mod tests {
             "encoding": "gsm7"});
         assert_eq!(parse(&cyrillic).err(), Some("10015"));
         assert_eq!(parse(&json!([])).err(), Some("10015"));
-        let cut = SendRequest::parse(b"{\"to\":", NOW).map_err(|refusal| refusal.code());
+        let cut = MessageRequest::parse(b"{\"to\":", NOW).map_err(|error| error.code());
         assert_eq!(cut.err(), Some("10023"));
     }
 
     #[test]
-    fn what_telnyx_takes_is_taken() {
+    fn valid_requests_are_accepted() {
         let plain = with("text", json!("a".repeat(161))).expect("two parts");
         assert_eq!((plain.encoding, plain.parts, plain.is_mms), (Encoding::Gsm7, 2, false));
         let forced = with("encoding", json!("ucs2")).expect("UCS-2");
@@ -338,7 +275,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = SendRequest::parse(&body, NOW);
+            let _ = MessageRequest::parse(&body, NOW);
         }
     }
 }

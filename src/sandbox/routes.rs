@@ -12,42 +12,42 @@ use uuid::Uuid;
 use warp::filters::BoxedFilter;
 use warp::{Filter, Rejection};
 
-use super::contact::OWN_NUMBER;
-use super::life;
-use super::message::{Inbound, Message, PICTURE};
-use super::offer::{self, Offer, authenticate};
-use super::refusal::{
-    BAD_REQUEST, CONTENT_TYPE_UNKNOWN, INVALID_JSON, MESSAGE_NOT_FOUND, METHOD_NOT_ALLOWED,
-    NOT_FOUND, Refusal, TOO_LARGE, json,
+use super::api_error::{
+    ApiError, BAD_REQUEST, CONTENT_TYPE_UNKNOWN, INVALID_JSON, MESSAGE_NOT_FOUND,
+    METHOD_NOT_ALLOWED, NOT_FOUND, TOO_LARGE, json,
 };
-use super::state::{Recorded, State};
+use super::contact::OWN_NUMBER;
+use super::lifecycle;
+use super::message::{InboundDraft, PICTURE, SandboxMessage};
+use super::send::{self, SendCall, authenticate};
+use super::state::{RecordedRequest, SandboxState};
 use crate::clock;
 use crate::domain::PhoneNumber;
 
-/// Bytes of a request body.
+/// Maximum size of a request body in bytes.
 const MAX_BODY: usize = 1 << 20;
 
-type Answer = Response<Bytes>;
+type ApiResponse = Response<Bytes>;
 
-/// Everything the sandbox serves. Nothing is rejected: what has no route is answered too.
+/// All routes of the sandbox, including the response for unknown ones.
 pub(super) fn all(
-    state: &Arc<State>,
-) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static {
-    send(Arc::clone(state))
-        .or(show(Arc::clone(state)))
+    state: &Arc<SandboxState>,
+) -> impl Filter<Extract = (ApiResponse,), Error = Infallible> + Clone + Send + Sync + 'static {
+    send_message(Arc::clone(state))
+        .or(show_message(Arc::clone(state)))
         .unify()
         .or(requests(Arc::clone(state)))
         .unify()
-        .or(write(Arc::clone(state)))
+        .or(receive(Arc::clone(state)))
         .unify()
         .or(picture())
         .unify()
-        .recover(refuse)
+        .recover(recover)
         .unify()
 }
 
 /// `POST /v2/messages`
-fn send(state: Arc<State>) -> BoxedFilter<(Answer,)> {
+fn send_message(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
     warp::path!("v2" / "messages")
         .and(warp::post())
         .and(warp::header::headers_cloned())
@@ -55,52 +55,53 @@ fn send(state: Arc<State>) -> BoxedFilter<(Answer,)> {
         .then(move |headers: HeaderMap, body| {
             let state = Arc::clone(&state);
             async move {
-                match take_offer(&state, &headers, body).await {
-                    Ok(offer) => offer::receive(state, offer).await,
-                    Err(refusal) => refusal.into_response(),
+                match read_call(&state, &headers, body).await {
+                    Ok(call) => send::send(state, call).await,
+                    Err(error) => error.into_response(),
                 }
             }
         })
         .boxed()
 }
 
-async fn take_offer(
-    state: &State,
+/// Reads and records a request.
+async fn read_call(
+    state: &SandboxState,
     headers: &HeaderMap,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
-) -> Result<Offer, Refusal> {
+) -> Result<SendCall, ApiError> {
     let body = collect(body).await;
-    let seen = body.as_ref().cloned().unwrap_or_default();
-    state.memory().record(recorded(&Method::POST, "/v2/messages", headers, &seen));
+    let received = body.as_ref().cloned().unwrap_or_default();
+    state.memory().record(recorded(&Method::POST, "/v2/messages", headers, &received));
     let body = body?;
     if !is_json(headers) {
-        let why = "The Content-Type must be application/json.";
-        return Err(Refusal::new(CONTENT_TYPE_UNKNOWN, why));
+        let detail = "The Content-Type must be application/json.";
+        return Err(ApiError::new(CONTENT_TYPE_UNKNOWN, detail));
     }
     let authorization = header(headers, AUTHORIZATION.as_str());
-    Ok(Offer { authorization, idempotency_key: header(headers, IDEMPOTENCY_KEY), body })
+    Ok(SendCall { authorization, idempotency_key: header(headers, IDEMPOTENCY_KEY), body })
 }
 
 /// `GET /v2/messages/{id}`
-fn show(state: Arc<State>) -> BoxedFilter<(Answer,)> {
+fn show_message(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
     warp::path!("v2" / "messages" / String)
         .and(warp::get())
         .and(warp::header::headers_cloned())
         .map(move |id: String, headers: HeaderMap| {
             let path = format!("/v2/messages/{id}");
             state.memory().record(recorded(&Method::GET, &path, &headers, &Bytes::new()));
-            if let Err(refusal) =
+            if let Err(error) =
                 authenticate(&state, header(&headers, AUTHORIZATION.as_str()).as_deref())
             {
-                return refusal.into_response();
+                return error.into_response();
             }
             let id = Uuid::parse_str(&id).ok();
             let message = id.and_then(|id| state.memory().messages.get(&id).cloned());
             match message {
                 Some(message) => json(StatusCode::OK, &serde_json::json!({ "data": message })),
                 None => {
-                    let why = "The message does not exist or is older than 10 days.";
-                    Refusal::new(MESSAGE_NOT_FOUND, why).into_response()
+                    let detail = "The message does not exist or is older than 10 days.";
+                    ApiError::new(MESSAGE_NOT_FOUND, detail).into_response()
                 }
             }
         })
@@ -108,7 +109,7 @@ fn show(state: Arc<State>) -> BoxedFilter<(Answer,)> {
 }
 
 /// `GET /sandbox/requests`
-fn requests(state: Arc<State>) -> BoxedFilter<(Answer,)> {
+fn requests(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
     warp::path!("sandbox" / "requests")
         .and(warp::get())
         .map(move || {
@@ -118,10 +119,10 @@ fn requests(state: Arc<State>) -> BoxedFilter<(Answer,)> {
         .boxed()
 }
 
-/// What `POST /sandbox/inbound` takes.
+/// The body of `POST /sandbox/inbound`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct InboundRequest {
     from: String,
     to: Option<String>,
     text: String,
@@ -129,71 +130,72 @@ struct Written {
     picture: bool,
 }
 
-/// `POST /sandbox/inbound`: a contact writes of its own accord.
-fn write(state: Arc<State>) -> BoxedFilter<(Answer,)> {
+/// `POST /sandbox/inbound`: a message from a contact.
+fn receive(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
     warp::path!("sandbox" / "inbound")
         .and(warp::post())
         .and(warp::body::stream())
         .then(move |body| {
             let state = Arc::clone(&state);
             async move {
-                let answer = collect(body).await.and_then(|body| receive_written(&state, &body));
-                answer.unwrap_or_else(Refusal::into_response)
+                let response = collect(body).await.and_then(|body| receive_inbound(&state, &body));
+                response.unwrap_or_else(ApiError::into_response)
             }
         })
         .boxed()
 }
 
-fn receive_written(state: &Arc<State>, body: &[u8]) -> Result<Answer, Refusal> {
-    let written: Written = serde_json::from_slice(body)
-        .map_err(|error| Refusal::new(INVALID_JSON, format!("{error}.")))?;
-    let number = |typed: &str, at: &str| {
-        let refusal = |_| Refusal::new(BAD_REQUEST, "That is not a phone number.").at(at);
-        PhoneNumber::parse(typed).map_err(refusal)
+fn receive_inbound(state: &Arc<SandboxState>, body: &[u8]) -> Result<ApiResponse, ApiError> {
+    let request: InboundRequest = serde_json::from_slice(body)
+        .map_err(|error| ApiError::new(INVALID_JSON, format!("{error}.")))?;
+    let number = |text: &str, pointer: &str| {
+        let invalid =
+            |_| ApiError::new(BAD_REQUEST, "The value is not a phone number.").at(pointer);
+        PhoneNumber::parse(text).map_err(invalid)
     };
-    let from = number(&written.from, "/from")?;
-    let to = number(written.to.as_deref().unwrap_or(OWN_NUMBER), "/to")?;
-    let inbound = Inbound {
+    let from = number(&request.from, "/from")?;
+    let to = number(request.to.as_deref().unwrap_or(OWN_NUMBER), "/to")?;
+    let draft = InboundDraft {
         from: from.as_str(),
         to: to.as_str(),
-        text: written.text,
-        picture_url: written.picture.then(|| state.picture_url.clone()),
+        text: request.text,
+        picture_url: request.picture.then(|| state.picture_url.clone()),
     };
-    let message = Message::inbound(inbound, state.webhook_url.as_deref());
-    let answer = json(StatusCode::OK, &serde_json::json!({ "data": message }));
+    let message = SandboxMessage::inbound(draft, state.webhook_url.as_deref());
+    let response = json(StatusCode::OK, &serde_json::json!({ "data": message }));
     let task_state = Arc::clone(state);
-    state.spawn(async move { life::write(&task_state, message, 1).await });
-    Ok(answer)
+    state.spawn(async move { lifecycle::receive(&task_state, message, 1).await });
+    Ok(response)
 }
 
 /// `GET /sandbox/picture.png`
-fn picture() -> BoxedFilter<(Answer,)> {
+fn picture() -> BoxedFilter<(ApiResponse,)> {
     warp::path!("sandbox" / "picture.png")
         .and(warp::get())
         .map(|| {
-            let mut answer = Response::new(Bytes::from_static(PICTURE));
-            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
-            answer
+            let mut response = Response::new(Bytes::from_static(PICTURE));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/png"));
+            response
         })
         .boxed()
 }
 
-/// Answers what has no route.
-async fn refuse(rejection: Rejection) -> Result<Answer, Infallible> {
-    let refusal = if rejection.is_not_found() {
-        Refusal::new(NOT_FOUND, "The sandbox has no such route.")
+/// The response for a request without a route.
+async fn recover(rejection: Rejection) -> Result<ApiResponse, Infallible> {
+    let error = if rejection.is_not_found() {
+        ApiError::new(NOT_FOUND, "The sandbox has no such route.")
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        Refusal::new(METHOD_NOT_ALLOWED, "The route exists, but not for this method.")
+        ApiError::new(METHOD_NOT_ALLOWED, "The route does not allow this method.")
     } else {
-        Refusal::new(BAD_REQUEST, "The request could not be understood.")
+        ApiError::new(BAD_REQUEST, "The request could not be understood.")
     };
-    Ok(refusal.into_response())
+    Ok(error.into_response())
 }
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-fn recorded(method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> Recorded {
-    Recorded {
+fn recorded(method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> RecordedRequest {
+    RecordedRequest {
         method: method.to_string(),
         path: path.to_owned(),
         idempotency_key: header(headers, IDEMPOTENCY_KEY),
@@ -202,12 +204,12 @@ fn recorded(method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> R
     }
 }
 
-/// A header as text; what is no text becomes U+FFFD, which no check accepts.
+/// A header as text, with U+FFFD for what is not UTF-8, which no check accepts.
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// Without a Content-Type the body counts as JSON, because nothing else is ever sent here.
+/// A body without a Content-Type counts as JSON.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = header(headers, CONTENT_TYPE.as_str()) else { return true };
     let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -215,16 +217,15 @@ fn is_json(headers: &HeaderMap) -> bool {
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
-/// The whole body, if it is not too large.
 async fn collect(
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
-) -> Result<Bytes, Refusal> {
+) -> Result<Bytes, ApiError> {
     pin_mut!(body);
     let mut collected = BytesMut::new();
     while let Some(part) = body.next().await {
-        let part = part.map_err(|_| Refusal::new(BAD_REQUEST, "The body broke off."))?;
+        let part = part.map_err(|_| ApiError::new(BAD_REQUEST, "The body is incomplete."))?;
         if collected.len() + part.remaining() > MAX_BODY {
-            return Err(Refusal::new(TOO_LARGE, "The body is larger than 1 MiB."));
+            return Err(ApiError::new(TOO_LARGE, "The body is larger than 1 MiB."));
         }
         collected.put(part);
     }

@@ -1,4 +1,4 @@
-//! What the sandbox remembers.
+//! The sandbox's state.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,26 +8,26 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::message::Message;
-use super::recent::Recent;
-use super::webhook::Courier;
+use super::bounded_map::BoundedMap;
+use super::message::SandboxMessage;
+use super::webhook::WebhookSender;
 use super::{Options, Pace};
-use crate::config::Secret;
 use crate::domain::Timestamp;
+use crate::secret::Secret;
 
-/// One request that the sandbox was asked, whatever it answered.
+/// A request, whatever the response was.
 #[derive(Clone, Debug, Serialize)]
-pub struct Recorded {
+pub struct RecordedRequest {
     /// The HTTP method.
     pub method: String,
     /// The path, without its query.
     pub path: String,
     /// The `Idempotency-Key` header.
     pub idempotency_key: Option<String>,
-    /// The body as it came. As JSON it is a text; what is not UTF-8 becomes U+FFFD.
+    /// The body. It is serialized as a string, with U+FFFD for what is not UTF-8.
     #[serde(serialize_with = "lossy")]
     pub body: Bytes,
-    /// When it was complete.
+    /// When it had been received completely.
     pub at: Timestamp,
 }
 
@@ -35,51 +35,51 @@ fn lossy<S: Serializer>(body: &Bytes, serializer: S) -> Result<S::Ok, S::Error> 
     serializer.serialize_str(&String::from_utf8_lossy(body))
 }
 
-/// The hash of a body, which binds an idempotency key to it.
-pub(super) type Hash = [u8; 32];
+/// The SHA-256 of a body, to which an idempotency key is bound.
+pub(super) type BodyHash = [u8; 32];
 
-/// A success under an idempotency key.
+/// The response to a successful request with an idempotency key.
 #[derive(Clone)]
-pub(super) struct Remembered {
-    pub(super) request: Hash,
-    pub(super) answer: Bytes,
+pub(super) struct StoredResponse {
+    pub(super) request: BodyHash,
+    pub(super) response: Bytes,
     pub(super) contact: String,
 }
 
-/// Everything that changes, behind one lock that is never held over an await.
+/// All that changes, behind one lock that is never held across an await.
 #[derive(Default)]
 pub(super) struct Memory {
-    pub(super) messages: Recent<Uuid, Message>,
-    pub(super) keys: Recent<String, Remembered>,
-    /// First requests to numbers that fail once.
-    pub(super) failed_once: Recent<Hash, ()>,
-    /// Contacts that said STOP.
-    pub(super) stopped: Recent<String, ()>,
-    requests: Recent<u64, Recorded>,
-    asked: u64,
+    pub(super) messages: BoundedMap<Uuid, SandboxMessage>,
+    pub(super) keys: BoundedMap<String, StoredResponse>,
+    /// Requests that have failed on purpose.
+    pub(super) failed_once: BoundedMap<BodyHash, ()>,
+    /// Contacts that have said STOP.
+    pub(super) blocked: BoundedMap<String, ()>,
+    requests: BoundedMap<u64, RecordedRequest>,
+    request_count: u64,
 }
 
-/// The sandbox itself, shared by its connections and its tasks.
-pub(super) struct State {
+/// Shared by the connections and tasks of a sandbox.
+pub(super) struct SandboxState {
     pub(super) webhook_url: Option<String>,
     pub(super) api_key: Option<Secret>,
     pub(super) pace: Pace,
-    /// Where contacts' pictures are fetched from.
+    /// The URL of the picture that contacts send.
     pub(super) picture_url: String,
-    pub(super) courier: Courier,
+    pub(super) webhooks: WebhookSender,
     pub(super) tasks: TaskTracker,
     pub(super) shutdown: CancellationToken,
     memory: Mutex<Memory>,
 }
 
-impl State {
+impl SandboxState {
     pub(super) fn new(
         options: Options,
         origin: &str,
         shutdown: CancellationToken,
     ) -> std::io::Result<Self> {
         Ok(Self {
-            courier: Courier::new(options.signing_key, options.pace.retry)?,
+            webhooks: WebhookSender::new(options.signing_key, options.pace.retry)?,
             webhook_url: options.webhook_url,
             api_key: options.api_key,
             pace: options.pace,
@@ -90,20 +90,24 @@ impl State {
         })
     }
 
-    /// The memory. A panic elsewhere cannot leave it half changed in a way that matters here.
+    /// A poisoned lock is used nevertheless: a panic cannot leave it in an invalid state.
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes a message and returns it as it is now; `None` when it is forgotten.
-    pub(super) fn update(&self, id: Uuid, change: impl FnOnce(&mut Message)) -> Option<Message> {
+    /// Changes a message and returns it; `None` if it has been dropped.
+    pub(super) fn update(
+        &self,
+        id: Uuid,
+        change: impl FnOnce(&mut SandboxMessage),
+    ) -> Option<SandboxMessage> {
         let mut memory = self.memory();
         let message = memory.messages.get_mut(&id)?;
         change(message);
         Some(message.clone())
     }
 
-    /// Runs a task until it ends or the sandbox does.
+    /// Spawns a task, which is cancelled when the sandbox shuts down.
     pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
@@ -116,18 +120,18 @@ impl State {
 }
 
 impl Memory {
-    pub(super) fn record(&mut self, request: Recorded) {
-        let weight = size_of::<Recorded>() + request.body.len();
-        self.asked += 1;
-        self.requests.insert(self.asked, request, weight);
+    pub(super) fn record(&mut self, request: RecordedRequest) {
+        let weight = size_of::<RecordedRequest>() + request.body.len();
+        self.request_count += 1;
+        self.requests.insert(self.request_count, request, weight);
     }
 
-    /// The newest requests, oldest first.
-    pub(super) fn requests(&self) -> Vec<Recorded> {
+    /// The most recent requests, oldest first.
+    pub(super) fn requests(&self) -> Vec<RecordedRequest> {
         self.requests.values().cloned().collect()
     }
 
-    pub(super) fn keep(&mut self, message: Message) {
+    pub(super) fn store(&mut self, message: SandboxMessage) {
         let weight = message.weight();
         self.messages.insert(message.id, message, weight);
     }

@@ -1,28 +1,28 @@
-//! What callers may take of a server, and how it stops.
+//! The limits of a server, and how it shuts down.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-/// What callers may take of a server.
+/// Limits on connections, bodies and concurrency, and timeouts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most connections at once. By default half of the files that a process may usually open, so
-    /// that the database gets its share.
+    /// Maximum number of connections. The default is half of the usual limit on open files, which
+    /// leaves enough for the database.
     pub connections: usize,
-    /// Most webhooks that wait for their commit.
+    /// Maximum number of webhooks waiting for their commit.
     pub queue: usize,
-    /// Most messages that are being sent at once.
+    /// Maximum number of concurrent sends.
     pub sends: usize,
-    /// Most bytes that a body may have.
+    /// Maximum size of a request body in bytes.
     pub body: usize,
-    /// Longest time for a request to arrive, from its first byte to its last, for the first byte on
-    /// a new connection, and for a client to take the next part of an answer.
+    /// Timeout for receiving a request from its first byte to its last, for the first byte on a new
+    /// connection, and for a client to read the next part of a response.
     pub request_time: Duration,
-    /// How long a connection may stay open between two requests: longer than balancers keep theirs,
-    /// so that it is never closed under a request.
+    /// Idle timeout between two requests. It must exceed that of a load balancer, which could
+    /// otherwise send a request on a connection that is just being closed.
     pub keep_alive: Duration,
-    /// Longest time for the answer to a webhook. Telnyx gives up after 2 s, and delivers again.
+    /// Deadline for responding to a webhook. Telnyx gives up after 2 s and delivers it again.
     pub webhook_time: Duration,
 }
 
@@ -40,12 +40,12 @@ impl Default for Limits {
     }
 }
 
-/// How a server stops.
+/// How a server shuts down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// How long it serves on, but says that it is not ready, for balancers to notice.
+    /// How long it still serves while reporting that it is not ready, so that load balancers notice.
     pub drain: Duration,
-    /// Longest time from the signal to the end, the drain included.
+    /// Maximum time from the signal to the end, including the drain.
     pub deadline: Duration,
 }
 
@@ -55,11 +55,11 @@ impl Default for Stop {
     }
 }
 
-/// A shutdown, once it is asked for. Cloning gives another handle of the same one.
+/// Requests a shutdown; clones refer to the same one.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// The server is to stop.
+    /// Shut down.
     pub asked: CancellationToken,
-    /// It need not drain first.
+    /// Skip the rest of the drain.
     pub hurry: CancellationToken,
 }

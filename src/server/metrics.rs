@@ -1,4 +1,4 @@
-//! `GET /metrics`: how this server stands and what it has counted, for Prometheus.
+//! `GET /metrics`, for Prometheus.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use warp::reply::Response;
 
-use super::state::State;
+use super::state::ServerState;
 use crate::error::Error;
-use crate::metrics::{self, Live};
+use crate::metrics::{self, Snapshot};
 
-/// Longest wait for what the database has to tell. Everything else is told without it.
-const DATABASE_TIME: Duration = Duration::from_millis(500);
+/// How long to wait for the figures from the database; without them, the rest is served alone.
+const DATABASE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Prometheus' text format.
+/// The media type of Prometheus' text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Tells everything that is counted.
-pub(super) async fn metrics(state: Arc<State>) -> Result<Response, Error> {
-    let live = match state.opened() {
-        Some(threads) => threads.live(DATABASE_TIME).await,
-        None => Live::default(),
+/// `GET /metrics`
+pub(super) async fn show(state: Arc<ServerState>) -> Result<Response, Error> {
+    let snapshot = match state.opened() {
+        Some(conversations) => conversations.snapshot(DATABASE_TIMEOUT).await,
+        None => Snapshot::default(),
     };
-    let mut response = Response::new(metrics::text(&live)?.into());
+    let mut response = Response::new(metrics::text(&snapshot)?.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
     Ok(response)
 }

@@ -1,21 +1,29 @@
-//! The server: the webhook that Telnyx posts to, and the REST API. It decides who may call and
-//! what travels how; what a thread is, [`threading`](crate::threading) decides.
+//! The server: Telnyx's webhook and the REST API. It is responsible for access and transport;
+//! conversations are the business of [`threading`](crate::threading).
 
+mod accept;
 pub mod access;
+mod answer_memory;
 mod body;
+mod budget;
+mod connection;
+mod context;
+mod conversations;
+mod health;
 mod limits;
-mod link;
-mod listen;
+mod listeners;
+mod messages;
 mod metrics;
-mod observe;
 pub mod openapi;
 mod path;
+mod permits;
+mod plus;
 mod query;
-mod reading;
-mod reply;
-mod request;
+mod request_log;
+mod response;
 mod routes;
 mod send;
+mod service;
 mod state;
 mod stream;
 #[cfg(test)]
@@ -27,84 +35,82 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
-
 use crate::telnyx::signature::Verifier;
-use crate::threading::Threads;
+use crate::threading::Conversations;
+use accept::Connections;
+pub use accept::RESERVE;
 use access::Access;
 pub use limits::{Limits, Shutdown, Stop};
-use listen::Connections;
-pub use listen::RESERVE;
-use state::State;
+pub use listeners::Listeners;
+use state::ServerState;
 
-/// The last part of the deadline, in which sends record that they were cut short and the database
-/// is closed. Of a short deadline it is a quarter.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// What connections get at the end for a request or a page that is on its way. Of a short deadline
-/// it is an eighth.
+/// The time before the shutdown deadline for recording interrupted sends and closing the database;
+/// a quarter of a short deadline.
+const FINAL_RESERVE: Duration = Duration::from_secs(2);
+/// The grace period after the drain for a request or a page in transit; an eighth of a short
+/// deadline.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What a server serves, and to whom.
+/// The configuration of a server.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// Who may call the REST API.
+    /// Access control of the REST API.
     pub access: Access,
-    /// Whose webhooks are believed.
+    /// Verifies the signatures of webhooks.
     pub verifier: Arc<Verifier>,
-    /// What callers may take.
+    /// Limits on connections, bodies and concurrency, and timeouts.
     pub limits: Limits,
-    /// How it stops.
+    /// How it shuts down.
     pub stop: Stop,
 }
 
-/// A server. Cloning gives another handle of the same one.
+/// A handle of a server; clones refer to the same one.
 ///
-/// It can run before its database is there: `/health` answers, the rest waits a moment for
-/// [`open`](Self::open) and then says 503.
+/// It can run before its database is open: `/health` is served, all other routes wait a moment for
+/// [`open`](Self::open) and then answer 503.
 #[derive(Clone)]
 pub struct Server {
-    state: Arc<State>,
+    state: Arc<ServerState>,
     stop: Stop,
 }
 
 impl Server {
-    /// A server that does not run yet.
+    /// Does not listen yet: see [`run`](Self::run).
     #[must_use]
     pub fn new(app: App) -> Self {
         let stop = app.stop;
-        Self { state: Arc::new(State::new(app)), stop }
+        Self { state: Arc::new(ServerState::new(app)), stop }
     }
 
-    /// Serves these threads from now on.
-    pub fn open(&self, threads: Threads) {
-        self.state.open(threads);
+    /// Serves these conversations from now on.
+    pub fn open(&self, conversations: Conversations) {
+        self.state.open(conversations);
     }
 
-    /// Lets nobody wait for the database: it is away.
-    pub fn database_is_away(&self) {
-        self.state.away.store(true, Ordering::Relaxed);
+    /// Requests no longer wait for the database to be opened.
+    pub(crate) fn database_is_down(&self) {
+        self.state.database_down.store(true, Ordering::Relaxed);
     }
 
-    /// How many messages are being sent.
-    #[must_use]
-    pub fn sends(&self) -> usize {
+    /// The number of sends in progress.
+    pub(crate) fn sends(&self) -> usize {
         self.state.sends.len()
     }
 
-    /// Whether the parts of the program that everything needs still turn: the runtime, and the
-    /// thread that writes. The database may be away for all this cares.
-    pub async fn is_alive(&self) -> bool {
-        let turns = tokio::spawn(std::future::ready(())).await.is_ok();
+    /// The liveness of the runtime and the writer thread, whether or not the database is available.
+    pub(crate) async fn is_alive(&self) -> bool {
+        let runs_tasks = tokio::spawn(std::future::ready(())).await.is_ok();
         match self.state.opened() {
-            Some(threads) => turns && threads.is_alive().await,
-            None => turns,
+            Some(conversations) => runs_tasks && conversations.is_alive().await,
+            None => runs_tasks,
         }
     }
 
-    /// Serves until `shutdown`; then serves on for the drain, but is not ready, lets nobody else
-    /// in, and finishes what is begun, sends included. Returns when all of it is to be over.
-    pub async fn run(&self, listener: TcpListener, shutdown: Shutdown) -> Instant {
-        let (state, stop) = (&self.state, self.stop);
+    /// Serves until `shutdown` is requested. Then it drains: it still serves, but is not ready.
+    /// After that it accepts no connections and finishes the requests and sends in progress.
+    /// Returns the shutdown deadline.
+    pub async fn run(&self, listeners: impl Into<Listeners>, shutdown: Shutdown) -> Instant {
+        let Self { state, stop } = self;
         let closing = Arc::clone(&state.closing);
         let mut connections =
             Connections::new(routes::all(state), state.limits.clone(), Arc::clone(&closing));
@@ -116,15 +122,14 @@ impl Server {
             let _ = tokio::time::timeout(stop.drain, hurry).await;
             end
         };
-        let end = connections.accept(listener, drained).await;
-        // From here on nobody can connect.
+        let end = connections.accept(listeners, drained).await;
         self.finish(connections, end).await;
         end
     }
 
     async fn finish(&self, mut connections: Connections, end: Instant) {
         let Self { state, stop } = self;
-        let reserve = LAST_WORDS.min(stop.deadline / 4);
+        let reserve = FINAL_RESERVE.min(stop.deadline / 4);
         let mut finished = pin!(async {
             connections.finish(LINGER.min(stop.deadline / 8)).await;
             state.sends.close();
@@ -133,10 +138,10 @@ impl Server {
         if tokio::time::timeout_at((end - reserve).into(), &mut finished).await.is_ok() {
             return;
         }
-        // Sends that Telnyx still does not answer: their callers learn that nobody knows.
-        state.interrupt();
+        // Telnyx still does not answer: the callers get an unknown outcome.
+        state.interrupt_sends();
         if tokio::time::timeout_at((end - reserve / 2).into(), finished).await.is_err() {
-            tracing::warn!(sends = self.sends(), "stopped with requests still under way");
+            tracing::warn!(sends = self.sends(), "stopped with requests still in progress");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A path parameter. The router hands it over as it was sent; it is decoded here, once.
+//! Path parameters. warp passes them on undecoded.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 
+use super::plus;
 use crate::error::Error;
 
-/// One segment of a path, still percent-encoded.
+/// A segment of a path, still percent-encoded.
 #[derive(Debug)]
 pub(super) struct Segment(String);
 
@@ -21,13 +22,21 @@ impl FromStr for Segment {
 }
 
 impl Segment {
-    /// The text it stands for. A plus is a plus: only forms write spaces like that.
+    /// The decoded text. A plus sign stays one: it stands for a space only in form data.
     ///
     /// # Errors
-    /// `invalid_request` when it is no text.
+    /// `invalid_request` if it is not valid UTF-8.
     pub(super) fn decode(&self) -> Result<String, Error> {
         let text = percent_decode_str(&self.0).decode_utf8();
         text.map(Cow::into_owned).map_err(|_| Error::invalid("the path is not valid UTF-8"))
+    }
+
+    /// The decoded text of a segment that may be a number, whose plus sign may have become a space.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub(super) fn number(&self) -> Result<String, Error> {
+        self.decode().map(|text| plus::in_number(&text).into_owned())
     }
 }
 
@@ -36,12 +45,12 @@ mod tests {
     use super::*;
 
     fn decode(raw: &str) -> Result<String, String> {
-        let segment: Segment = raw.parse().expect("any segment is taken");
+        let segment: Segment = raw.parse().expect("infallible");
         segment.decode().map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_plus_is_a_plus_however_it_is_written() {
+    fn a_plus_sign_is_kept_encoded_or_not() {
         for (raw, text) in [
             ("+12125551234", "+12125551234"),
             ("%2B12125551234", "+12125551234"),
@@ -55,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_refused() {
+    fn invalid_utf8_is_refused() {
         for raw in ["%ff", "%C3"] {
             assert!(decode(raw).is_err(), "{raw}");
         }

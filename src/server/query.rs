@@ -1,16 +1,17 @@
-//! Query parameters, each taken by name; what nobody took is refused, so that a typo cannot
-//! silently mean everything.
+//! Query parameters, taken by name. Unknown ones are refused: if a misspelled filter were ignored,
+//! the response would list everything.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
-use crate::domain::cursor::MAX_PAGE;
-use crate::domain::{Cursor, Direction, Listing, PhoneNumber, Place, Status, Timestamp};
+use super::plus;
+use crate::domain::cursor::{BadPlace, MAX_PAGE};
+use crate::domain::{Cursor, Direction, Listing, PhoneNumber, Place, Selector, Status, Timestamp};
 use crate::error::{Code, Error};
 
-/// The query of one request.
+/// The query string of a request.
 #[derive(Debug)]
 pub(super) struct Query {
     pairs: Vec<(String, String)>,
@@ -18,41 +19,41 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Splits and decodes a raw query.
-    pub(super) fn parse(raw: &str) -> Self {
+    /// Splits and decodes a query string.
+    pub(super) fn new(raw: &str) -> Self {
         let pairs = url::form_urlencoded::parse(raw.as_bytes()).into_owned().collect();
         Self { pairs, taken: Vec::new() }
     }
 
-    /// `limit`: how many rows at most.
     pub(super) fn limit(&mut self) -> Result<Option<u64>, Error> {
-        let wrong = || Error::invalid(format!("limit must be a number from 1 to {MAX_PAGE}"));
+        let invalid = || Error::invalid(format!("limit must be a number from 1 to {MAX_PAGE}"));
         match self.take("limit")? {
             None => Ok(None),
             Some(text) => match text.parse() {
                 Ok(limit @ 1..=MAX_PAGE) => Ok(Some(limit)),
-                _ => Err(wrong()),
+                _ => Err(invalid()),
             },
         }
     }
 
-    /// A place among the threads.
+    /// A position in the list of conversations.
     pub(super) fn cursor(&mut self, name: &'static str) -> Result<Option<Cursor>, Error> {
         self.parsed(name)
     }
 
-    /// A place among the messages of a thread.
+    /// A position among the messages of a conversation.
     pub(super) fn place(&mut self, name: &'static str) -> Result<Option<Place>, Error> {
-        self.parsed(name)
+        let Some(text) = self.take(name)? else { return Ok(None) };
+        let place = plus::in_time(&text).parse();
+        place.map(Some).map_err(|error: BadPlace| Error::invalid(format!("{name} is {error}")))
     }
 
-    /// The id of a message.
-    pub(super) fn id(&mut self, name: &'static str) -> Result<Option<Uuid>, Error> {
-        let wrong = || Error::invalid(format!("{name} must be the id of a message"));
-        self.take(name)?.map(|text| Uuid::try_parse(&text).map_err(|_| wrong())).transpose()
+    pub(super) fn message_id(&mut self, name: &'static str) -> Result<Option<Uuid>, Error> {
+        let invalid = |_| Error::invalid(format!("{name} must be the id of a message"));
+        self.take(name)?.map(|text| Uuid::try_parse(&text).map_err(invalid)).transpose()
     }
 
-    /// `true` or `false`. Nothing else: a slip must not turn a rehearsal into a send.
+    /// `true` or `false` and nothing else, because a typo must not turn a dry run into a send.
     pub(super) fn flag(&mut self, name: &'static str) -> Result<bool, Error> {
         match self.take(name)?.as_deref() {
             None | Some("false") => Ok(false),
@@ -61,10 +62,12 @@ impl Query {
         }
     }
 
-    /// Which threads to list, and in which order.
+    /// The filters and the order of a list of conversations.
     pub(super) fn listing(&mut self) -> Result<Listing, Error> {
         Ok(Listing {
-            since: self.instant("since")?,
+            since: self.time("since")?,
+            until: self.time("until")?,
+            contact: self.contact()?,
             statuses: self.statuses()?,
             direction: self.direction()?,
             number: self.number("number")?,
@@ -73,57 +76,71 @@ impl Query {
         })
     }
 
-    /// An instant that names its zone.
-    fn instant(&mut self, name: &'static str) -> Result<Option<Timestamp>, Error> {
-        let wrong = |_| {
-            Error::invalid(format!("{name} must be an RFC 3339 time with its zone"))
-                .hint("for example 2026-11-22T13:00:00Z; a plus is written %2B")
+    fn time(&mut self, name: &'static str) -> Result<Option<Timestamp>, Error> {
+        let invalid = || {
+            Error::invalid(format!("{name} must be an RFC 3339 time with a time zone"))
+                .hint("for example 2026-11-22T13:00:00Z")
         };
-        let read = |text: String| chrono::DateTime::parse_from_rfc3339(&text).map_err(wrong);
-        Ok(self.take(name)?.map(read).transpose()?.map(|time| time.to_utc().into()))
+        let parse =
+            |text: String| Timestamp::parse_with_zone(&plus::in_time(&text)).ok_or_else(invalid);
+        self.take(name)?.map(parse).transpose()
     }
 
-    /// Status words, separated by commas.
+    /// Statuses, separated by commas.
     fn statuses(&mut self) -> Result<Vec<Status>, Error> {
         let Some(text) = self.take("status")? else { return Ok(Vec::new()) };
-        let read = |word: &str| Status::parse(word).ok_or_else(|| word.to_owned());
-        text.split(',').map(read).collect::<Result<_, _>>().map_err(|word| {
+        let one = |word: &str| Status::parse(word).map(|status| vec![status]);
+        let parse =
+            |word: &str| one(word).or_else(|| Status::group(word)).ok_or_else(|| word.to_owned());
+        let parsed: Result<Vec<_>, _> = text.split(',').map(parse).collect();
+        parsed.map(|groups| groups.concat()).map_err(|word| {
             let shown: String = word.chars().take(40).collect();
             let words = Status::ALL.map(Status::as_str).join(", ");
-            Error::invalid(format!("'{shown}' is no status"))
-                .hint(format!("give one or more, separated by commas: {words}"))
+            Error::invalid(format!("'{shown}' is not a status"))
+                .hint(format!("use one or more, separated by commas: {words}, failed, open"))
         })
     }
 
+    /// A contact, as in the path of a conversation; not a part of an id.
+    fn contact(&mut self) -> Result<Option<Selector>, Error> {
+        let empty = || Error::invalid("contact must be a number or the id of a conversation");
+        let parse = |text: String| {
+            let contact = Selector::new(&plus::in_number(&text));
+            if contact.as_str().is_empty() { Err(empty()) } else { Ok(contact) }
+        };
+        self.take("contact")?.map(parse).transpose()
+    }
+
     fn direction(&mut self) -> Result<Option<Direction>, Error> {
-        let wrong = || Error::invalid("direction must be inbound or outbound");
-        self.take("direction")?.map(|word| Direction::parse(&word).ok_or_else(wrong)).transpose()
+        let invalid = || Error::invalid("direction must be inbound or outbound");
+        self.take("direction")?.map(|word| Direction::parse(&word).ok_or_else(invalid)).transpose()
     }
 
-    /// A number of ours, in any usual writing.
+    /// One of our own numbers, in any common notation.
     fn number(&mut self, name: &'static str) -> Result<Option<PhoneNumber>, Error> {
-        let wrong = |error| Error::number(&error);
-        self.take(name)?.map(|text| PhoneNumber::parse_sender(&text).map_err(wrong)).transpose()
+        let parse = |text: String| PhoneNumber::parse_sender(&plus::in_number(&text));
+        self.take(name)?.map(parse).transpose().map_err(Error::from)
     }
 
-    /// Ends the reading.
+    /// Checks that every parameter has been taken.
     ///
     /// # Errors
-    /// `unknown_parameter` naming one that nobody asked for.
+    /// `unknown_parameter`.
     pub(super) fn finish(self) -> Result<(), Error> {
         let Some((name, _)) = self.pairs.first() else { return Ok(()) };
         let shown: String = name.chars().take(40).collect();
-        let hint = match self.taken.is_empty() {
-            true => "it takes none".to_owned(),
-            false => format!("it takes {}", self.taken.join(", ")),
+        let hint = if self.taken.is_empty() {
+            "it has no parameters".to_owned()
+        } else {
+            format!("its parameters are: {}", self.taken.join(", "))
         };
-        let what = format!("this route has no parameter '{shown}'");
-        Err(Error::new(Code::UnknownParameter, what).hint(hint))
+        let message = format!("this route has no parameter '{shown}'");
+        Err(Error::new(Code::UnknownParameter, message).hint(hint))
     }
 
     fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<Option<T>, Error> {
-        let wrong = |error: T::Err| Error::invalid(format!("{name} is {error}"));
-        self.take(name)?.map(|text| text.parse().map_err(wrong)).transpose()
+        let invalid = |error: T::Err| Error::invalid(format!("{name} is {error}"));
+        self.take(name)?.map(|text| text.parse().map_err(invalid)).transpose()
     }
 
     fn take(&mut self, name: &'static str) -> Result<Option<String>, Error> {
@@ -141,13 +158,13 @@ impl Query {
 mod tests {
     use super::*;
 
-    fn told<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
         let error = result.expect_err("must be refused");
         format!("{error}; {}", error.hint_text().unwrap_or_default())
     }
 
     fn query(raw: &str) -> Query {
-        Query::parse(raw)
+        Query::new(raw)
     }
 
     #[test]
@@ -162,22 +179,25 @@ mod tests {
     }
 
     #[test]
-    fn a_typo_is_named_with_what_was_possible() {
+    fn a_typo_is_named_with_the_possible_parameters() {
         let mut query = query("limt=5");
         assert_eq!(query.limit().expect("left out"), None);
-        assert_eq!(told(query.finish()), "this route has no parameter 'limt'; it takes limit");
+        assert_eq!(
+            refusal(query.finish()),
+            "this route has no parameter 'limt'; its parameters are: limit"
+        );
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_values_are_refused() {
         for raw in ["limit=0", "limit=1001", "limit=-1", "limit=ten", "limit=", "limit=1&limit=2"] {
-            assert!(told(query(raw).limit()).starts_with("limit "), "{raw}");
+            assert!(refusal(query(raw).limit()).starts_with("limit "), "{raw}");
         }
-        assert!(told(query("after=x").cursor("after")).contains("not a cursor"));
-        assert!(told(query("after=1").id("after")).contains("id of a message"));
-        assert!(told(query("before=1").place("before")).contains("nor a time in RFC 3339"));
+        assert!(refusal(query("after=x").cursor("after")).contains("not a cursor"));
+        assert!(refusal(query("after=1").message_id("after")).contains("id of a message"));
+        assert!(refusal(query("before=1").place("before")).contains("nor a time in RFC 3339"));
         for raw in ["dry_run", "dry_run=1", "dry_run=TRUE"] {
-            assert!(told(query(raw).flag("dry_run")).contains("true or false"), "{raw}");
+            assert!(refusal(query(raw).flag("dry_run")).contains("true or false"), "{raw}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Which request goes where: path first, then method, then who asks. Every leaf is boxed, which
-//! keeps compile times bounded; the busy ones stand first.
+//! The routes. Each filter checks the path first, then the method, then access. All are boxed, which
+//! keeps compile times bounded, and ordered by how often they are requested.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,17 +11,21 @@ use warp::reject::{Rejection, custom};
 use warp::reply::Response;
 use warp::{Filter, any, body, ext, header, path, query};
 
-use super::access::{Asked, Caller};
+use super::access::{AccessDenied, AccessRequest, Caller, Scope};
+use super::body::Arrival;
+use super::context::RequestContext;
 use super::path::Segment;
-use super::reply::{Refused, WrongMethod, recover, respond};
-use super::request::Context;
-use super::state::State;
-use super::{metrics, reading, send, webhook};
-use crate::config::Scope;
+use super::response::{Refused, WrongMethod, recover, respond};
+use super::state::ServerState;
+use super::{conversations, health, messages, metrics, openapi, send, webhook};
+use crate::metrics::Route;
 
-/// Every route of the server. Whatever is asked, the answer is JSON.
-pub(super) fn all(state: &Arc<State>) -> BoxedFilter<(Response,)> {
-    let busy = receive(state).or(health()).unify();
+/// The scopes of those who may see metrics and the details of readiness.
+const METRICS: &[Scope] = &[Scope::Metrics, Scope::Read];
+
+/// All routes. Errors are JSON, also for unknown paths.
+pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    let frequent = receive(state).or(health()).unify();
     let others = send_message(state)
         .or(conversations(state))
         .unify()
@@ -38,12 +42,14 @@ pub(super) fn all(state: &Arc<State>) -> BoxedFilter<(Response,)> {
         .or(openapi(state))
         .unify()
         .boxed();
-    busy.or(others).unify().recover(recover).unify().boxed()
+    let routes = frequent.or(others).unify().boxed();
+    let versioned = path("v1").and(routes.clone());
+    routes.or(versioned).unify().recover(recover).unify().boxed()
 }
 
-fn receive(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+fn receive(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     path!("webhooks" / "sms")
-        .and(route("/webhooks/sms"))
+        .and(route(Route::Webhook))
         .and(post())
         .and(with(state))
         .and(arrival())
@@ -55,167 +61,219 @@ fn receive(state: &Arc<State>) -> BoxedFilter<(Response,)> {
 }
 
 fn health() -> BoxedFilter<(Response,)> {
-    path!("health").and(route("/health")).and(get()).map(reading::health).boxed()
+    path!("health").and(route(Route::Health)).and(get()).map(health::live).boxed()
 }
 
-fn ready(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+fn ready(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     path!("health" / "ready")
-        .and(route("/health/ready"))
+        .and(route(Route::Ready))
         .and(get())
-        .and(allowed(Scope::Read, state))
+        .and(knows_caller(METRICS, state))
         .and(with(state))
-        .then(reading::ready)
+        .then(health::ready)
         .map(respond)
         .boxed()
 }
 
-fn metrics(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+fn metrics(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     path!("metrics")
-        .and(route("/metrics"))
+        .and(route(Route::Metrics))
         .and(get())
-        .and(allowed(Scope::Read, state))
+        .and(allowed(METRICS, state))
         .and(with(state))
-        .then(metrics::metrics)
+        .then(metrics::show)
         .map(respond)
         .boxed()
 }
 
-fn openapi(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+fn openapi(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     path!("openapi.json")
-        .and(route("/openapi.json"))
+        .and(route(Route::OpenApi))
         .and(get())
-        .and(allowed(Scope::Read, state))
-        .map(reading::openapi)
+        .and(allowed(&[Scope::Read], state))
+        .map(openapi::show)
         .boxed()
 }
 
-fn send_message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+fn send_message(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     path!("conversations" / Segment / "send")
-        .and(route("/conversations/{number}/send"))
+        .and(route(Route::Send))
         .and(post())
-        .and(allowed(Scope::Send, state))
+        .and(allowed_headers(&[Scope::Send], state))
         .and(with(state))
         .and(arrival())
         .and(raw_query())
-        .and(header::headers_cloned())
         .and(body::stream())
         .then(send::send)
         .map(respond)
         .boxed()
 }
 
-fn conversations(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+fn conversations(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     path!("conversations")
-        .and(route("/conversations"))
+        .and(route(Route::Conversations))
         .and(get())
-        .and(allowed(Scope::Read, state))
+        .and(allowed(&[Scope::Read], state))
+        .and(client())
         .and(with(state))
         .and(raw_query())
-        .then(reading::conversations)
+        .then(conversations::list)
         .map(respond)
         .boxed()
 }
 
-fn conversation(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+fn conversation(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     path!("conversations" / Segment)
-        .and(route("/conversations/{id or number}"))
+        .and(route(Route::Conversation))
         .and(get())
-        .and(allowed(Scope::Read, state))
+        .and(allowed(&[Scope::Read], state))
+        .and(client())
         .and(with(state))
         .and(raw_query())
-        .then(reading::conversation)
+        .then(conversations::show)
         .map(respond)
         .boxed()
 }
 
-fn message(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+fn message(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     path!("messages" / Segment)
-        .and(route("/messages/{id}"))
+        .and(route(Route::Message))
         .and(get())
-        .and(allowed(Scope::Read, state))
+        .and(allowed(&[Scope::Read], state))
+        .and(client())
         .and(with(state))
-        .then(reading::message)
+        .then(messages::show)
         .map(respond)
         .boxed()
 }
 
-fn retry(state: &Arc<State>) -> BoxedFilter<(Response,)> {
+fn retry(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     path!("messages" / Segment / "retry")
-        .and(route("/messages/{id}/retry"))
+        .and(route(Route::Retry))
         .and(post())
-        .and(allowed(Scope::Send, state))
+        .and(allowed(&[Scope::Send], state))
         .and(with(state))
         .and(raw_query())
-        .then(send::retry)
+        .then(messages::retry)
         .map(respond)
         .boxed()
 }
 
 fn with(
-    state: &Arc<State>,
-) -> impl Filter<Extract = (Arc<State>,), Error = Infallible> + Clone + use<> {
+    state: &Arc<ServerState>,
+) -> impl Filter<Extract = (Arc<ServerState>,), Error = Infallible> + Clone + use<> {
     let state = Arc::clone(state);
     any().map(move || Arc::clone(&state))
 }
 
-/// When the request began to arrive.
-fn arrival() -> impl Filter<Extract = (Instant,), Error = Infallible> + Copy {
-    ext::optional::<Caller>()
-        .map(|caller: Option<Caller>| caller.map_or_else(Instant::now, |who| who.arrived))
+/// Whose shares of budgets the request uses. To be called after access control.
+fn client() -> impl Filter<Extract = (Arc<str>,), Error = Infallible> + Copy {
+    ext::optional::<Arc<RequestContext>>().map(|context: Option<Arc<RequestContext>>| {
+        context.map_or_else(|| Arc::from(""), |context| context.client())
+    })
 }
 
-/// Lets a caller pass whom the access rule knows and allows that much.
+/// How the request arrives.
+fn arrival() -> impl Filter<Extract = (Arrival,), Error = Rejection> + Copy {
+    ext::get::<Arrival>()
+}
+
+/// Requires access with one of some scopes.
 fn allowed(
-    scope: Scope,
-    state: &Arc<State>,
+    scopes: &'static [Scope],
+    state: &Arc<ServerState>,
 ) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
-    with(state)
-        .and(warp::method())
-        .and(ext::optional::<Caller>())
-        .and(header::headers_cloned())
-        .and(ext::optional::<Arc<Context>>())
-        .and_then(move |state, method, caller, headers, context| {
-            check(scope, state, method, caller, headers, context)
-        })
-        .untuple_one()
+    allowed_headers(scopes, state).map(drop).untuple_one()
 }
 
-async fn check(
-    scope: Scope,
-    state: Arc<State>,
+/// Requires access with one of some scopes, and extracts the headers, which are cloned only once.
+fn allowed_headers(
+    scopes: &'static [Scope],
+    state: &Arc<ServerState>,
+) -> impl Filter<Extract = (HeaderMap,), Error = Rejection> + Clone + use<> {
+    with(state).and(asked()).and_then(move |state: Arc<ServerState>, asked: Asked| async move {
+        let checked = state.access.check(&asked.request(scopes), Instant::now()).await;
+        match checked {
+            Ok(token) => {
+                asked.note(token, true);
+                Ok(asked.headers)
+            }
+            Err(denied) => Err(asked.refuse(denied).await),
+        }
+    })
+}
+
+/// Requires nothing, and extracts whether the caller has access with one of some scopes.
+fn knows_caller(
+    scopes: &'static [Scope],
+    state: &Arc<ServerState>,
+) -> impl Filter<Extract = (bool,), Error = Rejection> + Clone + use<> {
+    with(state).and(asked()).and_then(move |state: Arc<ServerState>, asked: Asked| async move {
+        let checked = state.access.check_open(&asked.request(scopes), Instant::now()).await;
+        match checked {
+            Ok((has_access, token)) => {
+                asked.note(token, has_access);
+                Ok(has_access)
+            }
+            Err(denied) => Err(asked.refuse(denied).await),
+        }
+    })
+}
+
+/// What is known of a request when its access is checked.
+struct Asked {
     method: Method,
     caller: Option<Caller>,
     headers: HeaderMap,
-    context: Option<Arc<Context>>,
-) -> Result<(), Rejection> {
-    let asked = Asked { scope, method: &method, caller: caller.as_ref(), headers: &headers };
-    let checked = state.access.check(&asked, Instant::now());
-    let token = match &checked {
-        Ok(token) => token.as_ref(),
-        Err(denied) => denied.token.as_ref(),
-    };
-    if let (Some(context), Some(token)) = (context, token) {
-        context.set_token(Arc::clone(token));
-    }
-    let Err(denied) = checked else { return Ok(()) };
-    if let Some(hold) = denied.hold {
-        hold.over().await;
-    }
-    Err(custom(Refused(denied.error)))
+    context: Option<Arc<RequestContext>>,
 }
 
-/// Tells the request which route took it, by a template: a path may hold a number.
-fn route(template: &'static str) -> impl Filter<Extract = (), Error = Infallible> + Copy {
-    ext::optional::<Arc<Context>>()
-        .map(move |context: Option<Arc<Context>>| {
+impl Asked {
+    fn request(&self, scopes: &'static [Scope]) -> AccessRequest<'_> {
+        let Self { method, caller, headers, .. } = self;
+        AccessRequest { scopes, method, caller: caller.as_ref(), headers }
+    }
+
+    /// Records who called.
+    fn note(&self, token: Option<Arc<str>>, has_access: bool) {
+        let Some(context) = &self.context else { return };
+        if has_access || token.is_some() {
+            context.set_trusted();
+        }
+        if let Some(token) = token {
+            context.set_token(token);
+        }
+    }
+
+    async fn refuse(&self, denied: AccessDenied) -> Rejection {
+        self.note(denied.token, false);
+        if let Some(delay) = denied.delay {
+            delay.wait().await;
+        }
+        custom(Refused(denied.error))
+    }
+}
+
+fn asked() -> impl Filter<Extract = (Asked,), Error = Infallible> + Clone {
+    warp::method()
+        .and(ext::optional::<Caller>())
+        .and(header::headers_cloned())
+        .and(ext::optional::<Arc<RequestContext>>())
+        .map(|method, caller, headers, context| Asked { method, caller, headers, context })
+}
+
+/// Records the route in the request's context.
+fn route(route: Route) -> impl Filter<Extract = (), Error = Infallible> + Copy {
+    ext::optional::<Arc<RequestContext>>()
+        .map(move |context: Option<Arc<RequestContext>>| {
             if let Some(context) = context {
-                context.set_route(template);
+                context.set_route(route);
             }
         })
         .untuple_one()
 }
 
-/// `GET`, and `HEAD`, whose answer loses its body on the way out.
+/// `GET`, and `HEAD`, for which hyper omits the body.
 fn get() -> impl Filter<Extract = (), Error = Rejection> + Copy {
     only(|method| matches!(*method, Method::GET | Method::HEAD), "GET, HEAD")
 }
@@ -225,17 +283,17 @@ fn post() -> impl Filter<Extract = (), Error = Rejection> + Copy {
 }
 
 fn only(
-    fits: fn(&Method) -> bool,
+    accepts: fn(&Method) -> bool,
     allow: &'static str,
 ) -> impl Filter<Extract = (), Error = Rejection> + Copy {
     warp::method()
         .and_then(move |method: Method| async move {
-            if fits(&method) { Ok(()) } else { Err(custom(WrongMethod(allow))) }
+            if accepts(&method) { Ok(()) } else { Err(custom(WrongMethod(allow))) }
         })
         .untuple_one()
 }
 
-/// The query as it was sent; empty when there is none.
+/// The query string, undecoded; empty if the URL has no query.
 fn raw_query() -> BoxedFilter<(String,)> {
     query::raw().or(any().map(String::new)).unify().boxed()
 }

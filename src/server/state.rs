@@ -9,101 +9,116 @@ use tokio_util::task::TaskTracker;
 
 use super::App;
 use super::access::Access;
-use super::body::Bodies;
+use super::answer_memory::{ANSWER_MEMORY, AnswerMemory};
+use super::body::BodyReader;
+use super::budget::{Budget, Share};
+use super::health::LastChecks;
 use super::limits::Limits;
 use crate::error::{Code, Error};
 use crate::telnyx::signature::Verifier;
-use crate::threading::Threads;
+use crate::threading::Conversations;
 
-/// How long a request waits for a database that is just being opened.
-const OPENING: Duration = Duration::from_millis(1_500);
-/// Most listings that are streamed at once; each keeps a page of rows in memory.
-pub(super) const LISTINGS: usize = 64;
+/// How long a request waits while the database is being opened at startup.
+const OPEN_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How many lists may be streamed at once, half of them to one client.
+pub(super) const MAX_STREAMS: usize = 128;
 
 /// What the handlers share.
-pub(super) struct State {
-    threads: SetOnce<Threads>,
-    /// Whether the database could not be opened so far.
-    pub(super) away: AtomicBool,
-    /// Whether the server is about to stop.
+pub(super) struct ServerState {
+    conversations: SetOnce<Conversations>,
+    /// The database could not be opened so far.
+    pub(super) database_down: AtomicBool,
+    /// The server is shutting down.
     pub(super) closing: Arc<AtomicBool>,
     pub(super) access: Access,
     pub(super) verifier: Arc<Verifier>,
     pub(super) limits: Limits,
-    pub(super) bodies: Bodies,
-    queue: Semaphore,
-    slots: Arc<Semaphore>,
-    listings: Arc<Semaphore>,
-    /// Sends under way, whether or not anybody still waits for their answer.
+    pub(super) bodies: BodyReader,
+    webhooks: Semaphore,
+    pub(super) readiness: LastChecks,
+    send_slots: Arc<Semaphore>,
+    streams: Budget,
+    answers: Budget,
+    /// Sends in progress, whether or not their callers are still connected.
     pub(super) sends: TaskTracker,
 }
 
-impl State {
+impl ServerState {
     pub(super) fn new(app: App) -> Self {
         let App { access, verifier, limits, .. } = app;
         Self {
-            threads: SetOnce::new(),
-            away: AtomicBool::new(false),
+            conversations: SetOnce::new(),
+            database_down: AtomicBool::new(false),
             closing: Arc::new(AtomicBool::new(false)),
             access,
             verifier,
-            bodies: Bodies::new(&limits),
-            queue: Semaphore::new(limits.queue),
-            slots: Arc::new(Semaphore::new(limits.sends)),
-            listings: Arc::new(Semaphore::new(LISTINGS)),
+            bodies: BodyReader::new(&limits),
+            webhooks: Semaphore::new(limits.queue),
+            readiness: LastChecks::default(),
+            send_slots: Arc::new(Semaphore::new(limits.sends)),
+            streams: Budget::new(MAX_STREAMS),
+            answers: Budget::new(ANSWER_MEMORY),
             limits,
             sends: TaskTracker::new(),
         }
     }
 
-    pub(super) fn open(&self, threads: Threads) {
-        // The first ones are served; there are no others.
-        let _ = self.threads.set(threads);
+    pub(super) fn open(&self, conversations: Conversations) {
+        // Called once; a second call would have no effect.
+        let _ = self.conversations.set(conversations);
     }
 
-    /// The threads, as far as the database is open.
-    pub(super) fn opened(&self) -> Option<&Threads> {
-        self.threads.get()
+    /// `None` before the database is open.
+    pub(super) fn opened(&self) -> Option<&Conversations> {
+        self.conversations.get()
     }
 
-    /// The threads. Who asks in the moment of the start waits for it.
+    /// Waits a moment for a database that is being opened.
     ///
     /// # Errors
-    /// `database_unavailable` while the database is away.
-    pub(super) async fn threads(&self) -> Result<&Threads, Error> {
-        if let Some(threads) = self.threads.get() {
-            return Ok(threads);
+    /// `database_unavailable`.
+    pub(super) async fn conversations(&self) -> Result<&Conversations, Error> {
+        if let Some(conversations) = self.conversations.get() {
+            return Ok(conversations);
         }
-        if !self.away.load(Ordering::Relaxed)
-            && let Ok(threads) = tokio::time::timeout(OPENING, self.threads.wait()).await
+        if !self.database_down.load(Ordering::Relaxed)
+            && let Ok(conversations) =
+                tokio::time::timeout(OPEN_TIMEOUT, self.conversations.wait()).await
         {
-            return Ok(threads);
+            return Ok(conversations);
         }
-        Err(Error::new(Code::DatabaseUnavailable, "the server waits for its database")
+        Err(Error::new(Code::DatabaseUnavailable, "the server is waiting for its database")
             .hint("try again shortly"))
     }
 
-    /// Ends sends that are under way; what became of them is recorded.
-    pub(super) fn interrupt(&self) {
-        if let Some(threads) = self.threads.get() {
-            threads.interrupt().cancel();
+    /// Interrupts the sends in progress, which record that their outcome is unknown.
+    pub(super) fn interrupt_sends(&self) {
+        if let Some(conversations) = self.conversations.get() {
+            conversations.interrupt().cancel();
         }
     }
 
-    /// A place among the webhooks that wait for their commit.
-    pub(super) fn queue(&self) -> Result<SemaphorePermit<'_>, Error> {
-        self.queue.try_acquire().map_err(|_| Error::overloaded("too many webhooks at once"))
+    /// A permit to wait for the commit of a webhook.
+    pub(super) fn webhook_permit(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.webhooks.try_acquire().map_err(|_| Error::overloaded("too many concurrent webhooks"))
     }
 
-    /// The right to send one message.
-    pub(super) fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned();
-        slot.map_err(|_| Error::overloaded("too many messages are being sent at once"))
+    /// A permit to send a message.
+    pub(super) fn send_permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let permit = Arc::clone(&self.send_slots).try_acquire_owned();
+        permit.map_err(|_| Error::overloaded("too many messages are being sent at once"))
     }
 
-    /// The right to stream one listing.
-    pub(super) fn listing(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let listing = Arc::clone(&self.listings).try_acquire_owned();
-        listing.map_err(|_| Error::overloaded("too many listings at once").hint("use limit"))
+    /// A permit to stream a list to a client.
+    pub(super) fn stream_permit(&self, client: &Arc<str>) -> Result<Share, Error> {
+        let busy = || {
+            Error::overloaded("too many lists are being streamed").hint("use the limit parameter")
+        };
+        self.streams.try_take(client, 1).ok_or_else(busy)
+    }
+
+    /// The memory for the answers to a client.
+    pub(super) fn answer_memory(&self, client: &Arc<str>) -> AnswerMemory {
+        AnswerMemory { budget: self.answers.clone(), client: Arc::clone(client) }
     }
 }

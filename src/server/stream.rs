@@ -1,105 +1,125 @@
-//! Long listings as one JSON text, read and written page by page: flat memory, no cursor held
-//! open for a slow reader.
+//! Long lists as one JSON document, read and sent page by page: memory is bounded, and no database
+//! cursor is held open for a slow reader.
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use warp::reply::{Reply, Response};
 
-use super::link::Streamed;
-use super::reply;
+use super::answer_memory::{AnswerMemory, PageMemory};
+use super::budget::Share;
+use super::connection::Streamed;
+use super::response;
 use crate::error::Error;
 use crate::metrics;
 
-/// Rows read at once.
-pub(super) const PAGE: u64 = 500;
+/// Rows per page: few, because the sizes of all of them are read even if the first one fills the page.
+pub(super) const PAGE: u64 = 100;
+/// How much is serialized before other tasks get their turn.
+const SLICE: usize = 64 * 1024;
 
-/// The frame around the rows of a listing.
+/// The JSON around the rows.
 pub(super) struct Frame {
-    /// What comes before the first row, `[` included.
+    /// Up to the first row, including `[`.
     pub(super) open: Vec<u8>,
-    /// What comes after the last row.
+    /// From `]` on.
     pub(super) close: &'static str,
 }
 
-/// Answers with all rows from a place on. `fetch` reads the page after a place and tells where the
-/// next one begins. A failure of the first page is an ordinary refusal; a later one cuts the
-/// answer off, so that half a listing is never taken for a whole.
-///
-/// # Errors
-/// What reading the first page refuses.
+/// Responds with one page.
+pub(super) async fn page<T: Serialize>(
+    frame: Frame,
+    memory: PageMemory,
+    rows: Vec<T>,
+) -> Result<Response, Error> {
+    let Frame { mut open, close } = frame;
+    append(&mut open, rows, "").await?;
+    open.extend_from_slice(close.as_bytes());
+    Ok(response::json_bytes(StatusCode::OK, memory.hold(open)))
+}
+
+/// Responds with all rows after a position. `fetch` reads the page after a position and returns the
+/// position of the next one. An error on the first page is returned; a later one cuts off the
+/// response, so that a partial list cannot be mistaken for a complete one.
 pub(super) async fn rows<T, P, F, R>(
     frame: Frame,
-    permit: OwnedSemaphorePermit,
+    permit: Share,
+    memory: AnswerMemory,
     from: Option<P>,
     fetch: F,
 ) -> Result<Response, Error>
 where
     T: Serialize + Send + 'static,
     P: Send + 'static,
-    F: Fn(Option<P>) -> R + Send + 'static,
+    F: Fn(Option<P>) -> R + Send + Sync + 'static,
     R: Future<Output = Result<(Vec<T>, Option<P>), Error>> + Send + 'static,
 {
-    let Frame { mut open, close } = frame;
+    let reserved = memory.reserve().await?;
     let (first, next) = fetch(from).await?;
-    append(&mut open, &first, "")?;
     if next.is_none() {
-        open.extend_from_slice(close.as_bytes());
-        return Ok(reply::json_bytes(StatusCode::OK, open));
+        return page(frame, reserved, first).await;
     }
+    let Frame { mut open, close } = frame;
     let lead = if first.is_empty() { "" } else { "," };
+    append(&mut open, first, "").await?;
+    let open = reserved.hold(open);
+    let fetch = Arc::new(fetch);
     let later = stream::try_unfold((next, lead), move |(after, lead)| {
-        // Given back with the last page, or when the client is gone.
+        // Released after the last page, or when the client disconnects.
         let _ = &permit;
-        let page = after.map(|after| fetch(Some(after)));
+        let (memory, fetch) = (memory.clone(), Arc::clone(&fetch));
         async move {
-            let Some(page) = page else { return Ok(None) };
-            let (rows, next) = page.await.inspect_err(log_cut)?;
+            let Some(after) = after else { return Ok(None) };
+            let reserved = memory.reserve_next().await;
+            let (rows, next) = fetch(Some(after)).await.inspect_err(log_cut)?;
             let mut chunk = Vec::new();
-            append(&mut chunk, &rows, lead)?;
+            let next_lead = if rows.is_empty() { lead } else { "," };
+            append(&mut chunk, rows, lead).await?;
             if next.is_none() {
                 chunk.extend_from_slice(close.as_bytes());
-            } else if rows.is_empty() {
-                // A sign of life for whoever waits while few rows are found.
+            } else if chunk.is_empty() {
+                // Keeps the connection active while a filter matches few rows.
                 chunk.push(b'\n');
             }
-            let lead = if rows.is_empty() { lead } else { "," };
-            Ok::<_, Error>(Some((Bytes::from(chunk), (next, lead))))
+            Ok::<_, Error>(Some((reserved.hold(chunk), (next, next_lead))))
         }
     });
-    let body = stream::iter([Ok(Bytes::from(open))]).chain(later);
+    let body = stream::iter([Ok(open)]).chain(later);
     let mut response = warp::reply::stream(Exclusive::new(body)).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.extensions_mut().insert(Streamed);
     Ok(response)
 }
 
-/// Writes rows, separated by commas, after `lead` if there are any.
-fn append<T: Serialize>(text: &mut Vec<u8>, rows: &[T], lead: &str) -> Result<(), Error> {
-    let mut separator = lead;
+/// Appends rows, separated by commas and preceded by `lead`. Other tasks get their turn in between: a
+/// webhook does not wait for a long page.
+async fn append<T: Serialize>(text: &mut Vec<u8>, rows: Vec<T>, lead: &str) -> Result<(), Error> {
+    let (mut separator, mut slice) = (lead, text.len());
     for row in rows {
         text.extend_from_slice(separator.as_bytes());
-        text.extend_from_slice(&reply::to_json(row)?);
+        response::write_json(text, &row)?;
         separator = ",";
+        if text.len() - slice > SLICE {
+            slice = text.len();
+            tokio::task::yield_now().await;
+        }
     }
     Ok(())
 }
 
 fn log_cut(error: &Error) {
     metrics::error(error.code());
-    tracing::warn!(code = error.code().as_str(), "a listing was cut off midway");
+    tracing::warn!(code = error.code().as_str(), "a streamed list was cut off");
 }
 
-/// A stream that only its owner polls. That makes it `Sync`, as the router wants its bodies,
-/// whatever is inside: the mutex is never locked.
+/// Makes a stream `Sync`, as warp requires of bodies: only the owner polls it, so the mutex is never
+/// locked.
 struct Exclusive<T>(Mutex<Pin<Box<dyn Stream<Item = T> + Send>>>);
 
 impl<T> Exclusive<T> {
@@ -127,6 +147,8 @@ impl<T> fmt::Debug for Exclusive<T> {
 mod tests {
     use http_body_util::BodyExt;
 
+    use super::super::answer_memory::ANSWER_MEMORY;
+    use super::super::budget::Budget;
     use super::*;
     use crate::error::Code;
 
@@ -134,12 +156,23 @@ mod tests {
         Frame { open: b"[".to_vec(), close: "]" }
     }
 
-    fn permit() -> OwnedSemaphorePermit {
-        let listings = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
-        listings.try_acquire_owned().expect("a permit")
+    fn client() -> Arc<str> {
+        "client".into()
     }
 
-    /// The numbers up to `count`; what comes after `broken` cannot be read.
+    fn permit() -> Share {
+        Budget::new(2).try_take(&client(), 1).expect("a permit")
+    }
+
+    fn memory(budget: &Budget) -> AnswerMemory {
+        AnswerMemory { budget: budget.clone(), client: client() }
+    }
+
+    fn ample() -> AnswerMemory {
+        memory(&Budget::new(ANSWER_MEMORY))
+    }
+
+    /// The numbers up to `count`; pages after `broken` fail.
     async fn numbers(count: u64, broken: Option<u64>) -> Result<Response, Error> {
         let fetch = move |start: Option<u64>| async move {
             let start = start.unwrap_or(0);
@@ -149,11 +182,11 @@ mod tests {
             let end = count.min(start + PAGE);
             Ok(((start..end).collect::<Vec<u64>>(), (end < count).then_some(end)))
         };
-        rows(frame(), permit(), None, fetch).await
+        rows(frame(), permit(), ample(), None, fetch).await
     }
 
     #[tokio::test]
-    async fn pages_without_rows_leave_valid_json() {
+    async fn empty_pages_leave_valid_json() {
         for found in ["", "0", "3", "0 3", "1 2", "0 1 2 3"] {
             let fetch = move |page: Option<u8>| async move {
                 let page = page.unwrap_or(0);
@@ -161,8 +194,8 @@ mod tests {
                 let rows = rows.into_iter().filter(|row| *row == page).collect::<Vec<u8>>();
                 Ok((rows, (page < 3).then_some(page + 1)))
             };
-            let response = rows(frame(), permit(), None, fetch).await.expect("a listing");
-            let body = response.into_body().collect().await.expect("a whole body").to_bytes();
+            let response = rows(frame(), permit(), ample(), None, fetch).await.expect("a list");
+            let body = response.into_body().collect().await.expect("a complete body").to_bytes();
             let read: Vec<u8> = serde_json::from_slice(&body).expect("valid JSON");
             let shown: Vec<_> = read.iter().map(u8::to_string).collect();
             assert_eq!(shown.join(" "), found);
@@ -172,15 +205,15 @@ mod tests {
     #[tokio::test]
     async fn any_number_of_rows_is_one_json_array() {
         for count in [0, 1, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE] {
-            let response = numbers(count, None).await.expect("a listing");
-            let body = response.into_body().collect().await.expect("a whole body").to_bytes();
+            let response = numbers(count, None).await.expect("a list");
+            let body = response.into_body().collect().await.expect("a complete body").to_bytes();
             let read: Vec<u64> = serde_json::from_slice(&body).expect("valid JSON");
             assert!(read.into_iter().eq(0..count), "{count} rows");
         }
     }
 
     #[tokio::test]
-    async fn a_listing_that_fails_midway_is_cut() {
+    async fn a_list_that_fails_midway_is_cut_off() {
         let response = numbers(3 * PAGE, Some(PAGE)).await.expect("its beginning");
         let mut body = response.into_body();
         let beginning = body.frame().await.expect("a frame").expect("the first page");
@@ -190,41 +223,62 @@ mod tests {
                 return;
             }
         }
-        panic!("the body ended as if it were whole");
+        panic!("the body ended as if it were complete");
     }
 
     #[tokio::test]
-    async fn a_listing_keeps_its_place_until_its_end() {
-        let listings = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
+    async fn a_list_keeps_its_permit_until_it_ends() {
+        let permits = Budget::new(2);
         let begin = || {
-            let permit = std::sync::Arc::clone(&listings).try_acquire_owned().expect("a place");
+            let permit = permits.try_take(&client(), 1).expect("a permit");
             let fetch = |page: Option<u64>| async move {
                 let page = page.unwrap_or(0);
                 Ok((vec![page], (page < 2).then_some(page + 1)))
             };
-            rows(frame(), permit, None, fetch)
+            rows(frame(), permit, ample(), None, fetch)
         };
         for frames in 0..2 {
             let mut body = begin().await.expect("its beginning").into_body();
             for _ in 0..frames {
                 body.frame().await.expect("a frame").expect("a page");
-                assert_eq!(listings.available_permits(), 0, "it goes on");
+                assert_eq!(permits.taken(), 1, "still streaming");
             }
-            assert_eq!(listings.available_permits(), 0, "it goes on");
+            assert_eq!(permits.taken(), 1, "still streaming");
             drop(body);
-            assert_eq!(listings.available_permits(), 1, "its client is gone");
+            assert_eq!(permits.taken(), 0, "the client has disconnected");
         }
         let body = begin().await.expect("its beginning").into_body();
-        body.collect().await.expect("a whole body");
-        assert_eq!(listings.available_permits(), 1, "it is whole");
+        body.collect().await.expect("a complete body");
+        assert_eq!(permits.taken(), 0, "it is complete");
     }
 
     #[tokio::test]
-    async fn a_failure_before_the_first_row_is_an_ordinary_refusal() {
+    async fn a_page_counts_until_it_is_received() {
+        let budget = Budget::new(ANSWER_MEMORY);
+        let fetch = |page: Option<u64>| async move {
+            let page = page.unwrap_or(0);
+            Ok((vec!["x".repeat(100_000)], (page < 2).then_some(page + 1)))
+        };
+        let response = rows(frame(), permit(), memory(&budget), None, fetch).await;
+        let mut body = response.expect("its beginning").into_body();
+        assert!((100_000..400_000).contains(&budget.taken()), "one page is there");
+        let first = body.frame().await.expect("a frame").expect("a page");
+        assert!((100_000..400_000).contains(&budget.taken()), "it has not been received yet");
+        drop(first);
+        assert_eq!(budget.taken(), 0);
+        let second = body.frame().await.expect("a frame").expect("a page");
+        drop(body);
+        assert!(budget.taken() > 0);
+        drop(second);
+        assert_eq!(budget.taken(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_error_on_the_first_page_is_an_error_response() {
         let fetch = |_: Option<u64>| async {
             Err::<(Vec<u64>, _), _>(Error::new(Code::DatabaseUnavailable, "away"))
         };
-        let error = rows(frame(), permit(), None, fetch).await.expect_err("refused");
+        let error = rows(frame(), permit(), ample(), None, fetch).await.expect_err("refused");
         assert_eq!(error.http_status(), 503);
     }
 }

@@ -1,115 +1,114 @@
-//! `POST /webhooks/sms`: believed by its signature, answered once its data is safe.
+//! `POST /webhooks/sms`: authenticated by its signature, answered 200 once it is committed.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::json;
 use warp::reply::Response;
 
-use super::reply;
-use super::state::State;
+use super::body::{Arrival, MAX_DISCARDED, discard};
+use super::response;
+use super::state::ServerState;
 use crate::clock;
+use crate::domain::EventOutcome;
 use crate::error::{Code, Error};
-use crate::metrics;
-use crate::telnyx::signature::SignatureError;
-use crate::threading::Received;
+use crate::metrics::{self, SignatureFailure, WebhookFailure};
+use crate::telnyx::signature::{SIGNATURE_HEADER, SignatureError, TIMESTAMP_HEADER};
 use crate::throttle::Throttle;
 
-/// Takes in one webhook.
+/// How long the body of a webhook with a stale timestamp is waited for.
+const STALE_BODY_TIME: Duration = Duration::from_millis(250);
+
+/// `POST /webhooks/sms`
 pub(super) async fn receive<B: Buf, E>(
-    state: Arc<State>,
-    arrived: Instant,
+    state: Arc<ServerState>,
+    arrival: Arrival,
     headers: HeaderMap,
     body: impl Stream<Item = Result<B, E>>,
 ) -> Result<Response, Error> {
-    let by = arrived + state.limits.webhook_time;
-    let unreadable = |_: &Error| metrics::webhook("unreadable");
-    state.bodies.admit(&headers).inspect_err(unreadable)?;
-    let raw = state.bodies.collect(body, by).await.inspect_err(unreadable)?;
+    let unreadable = |_: &Error| metrics::webhook_failed(WebhookFailure::Unreadable);
+    let body =
+        state.bodies.admit(body, &arrival.connection, &headers).await.inspect_err(unreadable)?;
     let header = |name| headers.get(name).map(HeaderValue::as_bytes);
-    let (timestamp, signature) = (header("telnyx-timestamp"), header("telnyx-signature-ed25519"));
+    let timestamp = header(TIMESTAMP_HEADER);
+    let signature = header(SIGNATURE_HEADER);
     let now = clock::now().as_micros() / 1_000_000;
-    let (verifier, body) = (&state.verifier, &raw.bytes);
-    let verified = verifier.verify_among_others(timestamp, signature, body, now).await;
-    verified.map_err(|reason| {
-        note_refusal(reason);
-        Error::new(Code::InvalidSignature, "invalid signature")
-    })?;
-    let received = store(&state, raw.bytes.clone(), by).await.inspect_err(note_failure)?;
-    let (outcome, answer) = words(received);
+    let checked = state.verifier.check_headers(timestamp, signature, now);
+    let deadline = arrival.since + state.limits.webhook_time;
+    let body_deadline = match checked {
+        Ok(()) => deadline,
+        // With the body, the log can tell a wrong clock from a forged webhook.
+        Err(SignatureError::Stale { .. }) => deadline.min(Instant::now() + STALE_BODY_TIME),
+        Err(reason) => {
+            arrival.connection.receive(discard(body, &headers, MAX_DISCARDED)).await;
+            return Err(refuse(reason));
+        }
+    };
+    let raw = match state.bodies.collect(body, &arrival.connection, body_deadline).await {
+        Err(error) if checked.is_err() && error.code() == Code::RequestTimeout => {
+            return Err(refuse(SignatureError::StaleWithoutBody));
+        }
+        collected => collected.inspect_err(unreadable)?,
+    };
+    let verified = state.verifier.verify_in_batch(timestamp, signature, &raw.bytes, now).await;
+    verified.map_err(refuse)?;
+    arrival.context.set_trusted();
+    let outcome = store(&state, raw.bytes.clone(), deadline).await.inspect_err(record_failure)?;
     metrics::webhook_accepted(outcome);
-    Ok(reply::json_bytes(StatusCode::OK, answer))
+    response::json(StatusCode::OK, &json!({ "status": outcome }))
 }
 
-/// Stores a webhook by an instant. A job whose caller is told 503 is not written.
-async fn store(state: &State, raw: Bytes, by: Instant) -> Result<Received, Error> {
-    let _place = state.queue()?;
-    let stored = async { state.threads().await?.receive(raw).await };
-    tokio::time::timeout_at(by.into(), stored).await.unwrap_or_else(|_| {
+/// Stores a webhook. On a timeout its job is withdrawn from the writer's queue, so what was answered
+/// 503 is not stored.
+async fn store(state: &ServerState, raw: Bytes, deadline: Instant) -> Result<EventOutcome, Error> {
+    let _permit = state.webhook_permit()?;
+    let stored = async { state.conversations().await?.receive(raw).await };
+    tokio::time::timeout_at(deadline.into(), stored).await.unwrap_or_else(|_| {
         Err(Error::new(Code::DatabaseUnavailable, "the event could not be stored in time"))
     })
 }
 
-/// What became of a webhook, as a word and as the whole answer.
-fn words(received: Received) -> (&'static str, &'static str) {
-    match received {
-        Received::Stored => ("stored", r#"{"status":"stored"}"#),
-        Received::Updated => ("updated", r#"{"status":"updated"}"#),
-        Received::Duplicate => ("duplicate", r#"{"status":"duplicate"}"#),
-        Received::Ignored => ("ignored", r#"{"status":"ignored"}"#),
-    }
-}
-
-/// A webhook that was believed and yet not taken in. While the database is away there are many.
-fn note_failure(error: &Error) {
+/// Records that a signed webhook was not stored. During a database outage there are many.
+fn record_failure(error: &Error) {
     static LINES: Throttle = Throttle::new();
     let code = error.code();
-    metrics::webhook(if code == Code::InvalidRequest { "invalid" } else { "unavailable" });
-    LINES.pass(code, |left_out| {
-        tracing::warn!(code = code.as_str(), left_out, "a signed webhook was not taken in");
+    metrics::webhook_failed(match code {
+        Code::InvalidRequest => WebhookFailure::Invalid,
+        _ => WebhookFailure::Unavailable,
+    });
+    LINES.pass(code, |suppressed| {
+        tracing::warn!(code = code.as_str(), suppressed, "a signed webhook was not stored");
     });
 }
 
-/// The caller hears the same in every case; the log tells the operator which one it is. Strangers
-/// may post as much as they like, so each reason gets a line in a while.
-fn note_refusal(reason: SignatureError) {
+/// Records why a webhook is refused. The response is the same in every case; only the log and the
+/// metrics have the reason. Anyone may post here, so each reason is throttled.
+fn refuse(error: SignatureError) -> Error {
     static LINES: Throttle = Throttle::new();
-    let word = match reason {
-        SignatureError::NoKey => "no_key",
-        SignatureError::MissingHeader => "missing_header",
-        SignatureError::BadTimestamp => "bad_timestamp",
-        SignatureError::BadSignature => "bad_signature",
-        SignatureError::Stale { .. } => "stale",
+    let reason = match error {
+        SignatureError::NoKey => SignatureFailure::NoKey,
+        SignatureError::MissingHeader => SignatureFailure::MissingHeader,
+        SignatureError::BadTimestamp | SignatureError::StaleWithoutBody => {
+            SignatureFailure::BadTimestamp
+        }
+        SignatureError::BadSignature => SignatureFailure::BadSignature,
+        SignatureError::Stale { .. } => SignatureFailure::Stale,
     };
-    metrics::webhook_refused(word);
-    LINES.pass(word, |left_out| match reason {
+    metrics::signature_refused(reason);
+    LINES.pass(reason, |suppressed| match error {
         SignatureError::NoKey => {
-            tracing::error!(left_out, "TELNYX_PUBLIC_KEY is not set: every webhook is refused");
+            tracing::error!(suppressed, "TELNYX_PUBLIC_KEY is not set: every webhook is refused");
         }
         SignatureError::Stale { skew_seconds } => tracing::warn!(
             skew_seconds,
-            left_out,
-            "refused a webhook with a good signature: its time is too far from this machine's \
-             clock; check the clock (NTP)"
+            suppressed,
+            "refused a webhook with a valid signature: its timestamp is too far from this \
+             machine's clock; check the clock (NTP)"
         ),
-        reason => tracing::warn!(%reason, left_out, "refused a webhook"),
+        reason => tracing::warn!(%reason, suppressed, "refused a webhook"),
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_answers_are_the_words_of_the_api() {
-        for received in
-            [Received::Stored, Received::Updated, Received::Duplicate, Received::Ignored]
-        {
-            let (word, answer) = words(received);
-            assert_eq!(answer, serde_json::json!({ "status": received }).to_string());
-            assert_eq!(answer, serde_json::json!({ "status": word }).to_string());
-        }
-    }
+    Error::new(Code::InvalidSignature, "invalid signature")
 }

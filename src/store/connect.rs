@@ -1,54 +1,43 @@
-//! Opening the database as each role needs it.
+//! Opening the database.
 
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, Statement};
 
-use super::copy::marks;
-use super::link::{Link, Role};
+use super::database_file::{DatabaseFile, wal_path};
+use super::db_error::OrTell;
+use super::file_access::{check_owner, check_private};
+use super::leftover_wal::is_own_log;
 use super::location::FileMode;
+use super::open_error::{FREE_SPACE, cannot_open};
+use super::pool::{Pool, Role};
 use super::reader::Reader;
-use super::refusal::cannot_open;
-use super::schema::State;
+use super::schema::SchemaState;
 use super::writer::Writer;
-use super::{Location, schema};
+use super::{Location, Mode, entity, hold, meta, schema};
 use crate::error::{Code, Error};
 
-/// Connections a server reads with.
+/// The number of a server's connections for reads.
 pub(super) const READERS: u32 = 4;
 
-/// What a database is for. One made for the one is refused by the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Real threads.
-    Real,
-    /// Play.
-    Sandbox,
-}
-
-impl Mode {
-    /// The word in the database.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Real => "real",
-            Self::Sandbox => "sandbox",
-        }
-    }
-}
+/// How long a read that is still running may delay closing the writer.
+const READERS_CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// What the database is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To serve: made and brought up to date as needed.
+    /// A server: creates a missing file and migrates an old schema.
     Serve,
-    /// For one command that writes: a missing file is made, an old schema refused.
+    /// A command that writes: creates a missing file, refuses an old schema.
     Write,
-    /// For one command that changes what is there: nothing is made, an old schema refused.
+    /// A command that changes existing data: refuses a missing file and an old schema.
     Change,
-    /// For one command that reads: nothing is made or changed.
+    /// A command that reads: refuses the same, and changes nothing.
     Read,
 }
 
@@ -57,98 +46,148 @@ pub enum Purpose {
 pub struct Store {
     pub(super) reader: Reader,
     writer: Option<Writer>,
+    file: Option<Arc<DatabaseFile>>,
     pub(super) mode: Mode,
+    created: Option<PathBuf>,
 }
 
 impl Store {
     /// Opens the database.
     ///
     /// # Errors
-    /// `database_not_ready` when it is missing, out of date or of the other mode;
-    /// `database_unavailable` when it cannot be reached.
+    /// `database_not_ready` if it is missing, out of date, read-only or of the other mode;
+    /// `database_unavailable` if it cannot be reached.
     pub async fn open(location: &Location, mode: Mode, purpose: Purpose) -> Result<Self, Error> {
-        prepare_file(location, mode, purpose)?;
+        let created = prepare_file(location, mode, purpose)?;
         let role = match purpose {
             Purpose::Serve => Role::Readers(READERS),
             _ => Role::Reader,
         };
-        let reader = Reader::connect(location, role).await;
-        let reader = reader.map_err(|error| cannot_open(location, &error))?;
-        if let Err(error) = make_ready(location, mode, purpose, &reader).await {
+        let refuse = |error| cannot_open(location, &error);
+        let reader = Reader::connect(location, role).await.map_err(refuse)?;
+        let prepared = async {
+            check_private(location, &reader).await?;
+            make_ready(location, mode, purpose, &reader).await
+        };
+        if let Err(error) = prepared.await {
             let _ = reader.close().await;
             return Err(error);
         }
+        let file = open_file(location)?;
         let writer = match purpose {
             Purpose::Read => None,
             _ => {
-                let location = location.clone();
-                let own = async move || {
-                    let link = Link::connect(&location, Role::Writer).await;
-                    link.map_err(|error| cannot_open(&location, &error))
-                };
-                Some(Writer::start(own).await?)
+                let (location, file) = (location.clone(), file.clone());
+                let connect = async move || connect_writer(&location, file.as_ref()).await;
+                Some(Writer::start(connect).await?)
             }
         };
-        Ok(Self { reader, writer, mode })
+        Ok(Self { reader, writer, file, mode, created })
     }
 
-    /// Brings the schema up to date. Returns how many migrations ran.
+    /// Migrates the schema, creating a missing file. Returns how many migrations ran.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn migrate(location: &Location, mode: Mode) -> Result<usize, Error> {
+    pub(crate) async fn migrate(location: &Location, mode: Mode) -> Result<usize, Error> {
         prepare_file(location, mode, Purpose::Serve)?;
         let refuse = |error| cannot_open(location, &error);
-        let link = Link::connect(location, Role::Work).await.map_err(refuse)?;
-        let ran = schema::migrate(&link, mode).await.map_err(refuse)?;
-        let txn = link.begin().await.map_err(refuse)?;
-        let checked = schema::check(&txn, mode).await;
+        let pool = Pool::connect(location, Role::Work).await.map_err(refuse)?;
+        if let Err(error) = check_private(location, &pool.db).await {
+            let _ = pool.db.close().await;
+            return Err(error);
+        }
+        let ran = schema::migrate(&pool, mode).await.map_err(refuse)?;
+        let txn = pool.begin().await.map_err(refuse)?;
+        let checked = schema::check(&txn, location, mode).await;
         txn.rollback().await.map_err(refuse)?;
-        link.db.close().await.map_err(refuse)?;
-        marks::refuse_held(&checked?.meta)?;
+        pool.db.close().await.map_err(refuse)?;
+        hold::refuse_held(&checked?.meta)?;
         if location.path().is_some() {
-            // Whoever writes leaves the file in WAL mode: it shall be so from the beginning.
-            let writer = Link::connect(location, Role::Writer).await.map_err(refuse)?;
+            // Connecting as a writer puts the file into WAL mode from the start.
+            let writer = Pool::connect(location, Role::Writer).await.map_err(refuse)?;
             writer.db.close().await.map_err(refuse)?;
         }
         Ok(ran)
     }
 
-    /// Writes what was submitted and closes every connection. SQLite then folds its WAL into the
-    /// file, unless another process still has it open: the file alone is the whole database.
+    /// The file, if opening it created the database.
+    pub(crate) fn created_file(&self) -> Option<&Path> {
+        self.created.as_deref()
+    }
+
+    /// Writes what was submitted, and closes every connection. Unless another process has the file
+    /// open, SQLite then checkpoints its WAL, and the file alone is the whole database.
     pub async fn close(&self) {
+        let closed = tokio::time::timeout(READERS_CLOSE_TIME, self.reader.close()).await;
+        if let Ok(Err(error)) = closed {
+            tracing::warn!(%error, "the database did not close");
+        }
+        // Last, since the last connection checkpoints: the writer's is certain to use the log that
+        // it wrote, even if that was removed meanwhile.
         if let Some(writer) = &self.writer {
             writer.end().await;
         }
-        if let Err(error) = self.reader.close().await {
-            tracing::warn!(%error, "the database did not close");
-        }
     }
 
-    /// The writer.
-    ///
     /// # Errors
-    /// `internal` when the database was opened for reading only, which no writing command does.
-    pub fn writer(&self) -> Result<&Writer, Error> {
+    /// `internal` if the database was opened to read only: a mistake in the program.
+    pub(crate) fn writer(&self) -> Result<&Writer, Error> {
         self.writer.as_ref().ok_or_else(Error::internal)
     }
 
     /// Whether the database answers.
-    pub async fn answers(&self) -> bool {
+    pub(crate) async fn answers(&self) -> bool {
         self.reader.execute_unprepared("SELECT 1").await.is_ok()
     }
 
-    /// Why the database takes no changes; `None` when it does.
-    pub async fn objection(&self) -> Option<&'static str> {
-        match (self.is_read_only().await, State::read(&self.reader).await) {
-            (Ok(false), Ok(state)) if marks::is_held(&state.meta) => Some("it is held for a copy"),
-            (Ok(false), Ok(_)) => None,
-            (Ok(true), _) => Some("it may only be read"),
-            _ => Some("it cannot be read"),
+    /// Why this program cannot work on the database's present schema; `None` if it can.
+    pub(crate) async fn schema_objection(&self) -> Option<&'static str> {
+        match SchemaState::read(&self.reader).await {
+            Ok(state) if state.check(self.mode).is_ok() => None,
+            Ok(state) if state.is_understood() => {
+                Some("the database is not the one opened at startup")
+            }
+            Ok(state) if state.is_newer => Some("the schema is from a newer version of convo"),
+            Ok(_) => Some("the schema is out of date"),
+            Err(_) => Some("the database cannot be read"),
         }
     }
 
-    /// Whether PostgreSQL is a standby, or refuses changes by a setting.
+    /// Why a commit is not expected to succeed; `None` if it is. A database opened to read only has
+    /// no objection.
+    pub(crate) async fn commit_objection(&self, patience: Duration) -> Option<&'static str> {
+        let problem = self.file.as_ref().and_then(|file| file.problem_of_any());
+        match (problem, &self.writer) {
+            (None, Some(writer)) => writer.commit_objection(patience).await,
+            (problem, _) => problem,
+        }
+    }
+
+    /// Stores the address of the simulated Telnyx for commands that open the database directly.
+    pub(crate) async fn note_sandbox(&self, base_url: &str) -> Result<(), Error> {
+        meta::set(&self.reader, meta::SANDBOX, base_url).await.or_tell()
+    }
+
+    /// The address of the simulated Telnyx that last served this database.
+    pub(crate) async fn sandbox(&self) -> Result<Option<String>, Error> {
+        let found = entity::meta::Entity::find_by_id(meta::SANDBOX).one(&self.reader).await;
+        Ok(found.or_tell()?.map(|row| row.value))
+    }
+
+    /// Why the database accepts no changes; `None` if it does.
+    pub(crate) async fn write_objection(&self) -> Option<&'static str> {
+        match (self.is_read_only().await, SchemaState::read(&self.reader).await) {
+            (Ok(false), Ok(state)) if hold::is_held(&state.meta) => {
+                Some("the database is read-only because of a copy")
+            }
+            (Ok(false), Ok(_)) => None,
+            (Ok(true), _) => Some("the database is read-only"),
+            _ => Some("the database cannot be read"),
+        }
+    }
+
+    /// Whether PostgreSQL is a standby, or read-only by a setting.
     async fn is_read_only(&self) -> Result<bool, DbErr> {
         let backend = self.reader.get_database_backend();
         if backend != DatabaseBackend::Postgres {
@@ -160,18 +199,53 @@ impl Store {
     }
 }
 
-/// Makes the file if it may be made, readable by its owner alone; SQLite gives its side files the
-/// same rights.
-pub(super) fn prepare_file(location: &Location, mode: Mode, purpose: Purpose) -> Result<(), Error> {
-    let Location::Sqlite { path, mode: may } = location else { return Ok(()) };
-    if *may == FileMode::Read && purpose != Purpose::Read {
-        let what = "DATABASE_URL says mode=ro, so nothing can be written";
-        return Err(Error::new(Code::DatabaseNotReady, what).hint("leave out ?mode=ro"));
+/// The SQLite file that was just opened; `None` for PostgreSQL.
+fn open_file(location: &Location) -> Result<Option<Arc<DatabaseFile>>, Error> {
+    let Some(path) = location.path() else { return Ok(None) };
+    let opened = DatabaseFile::opened(path).map_err(|error| {
+        let what = format!("cannot access the database at {}: {error}", path.display());
+        Error::new(Code::DatabaseUnavailable, what).hint("check whether the file was moved")
+    });
+    opened.map(|file| Some(Arc::new(file)))
+}
+
+/// The writer's connection. Another file at the path is not opened: SQLite would apply the
+/// write-ahead log of the open one to it.
+async fn connect_writer(
+    location: &Location,
+    file: Option<&Arc<DatabaseFile>>,
+) -> Result<Pool, Error> {
+    if let Some(problem) = file.and_then(|file| file.problem()) {
+        return Err(Error::new(Code::DatabaseUnavailable, problem));
     }
+    let pool = Pool::connect(location, Role::Writer).await;
+    let pool = pool.map_err(|error| cannot_open(location, &error))?;
+    if let Some(file) = file {
+        // SQLite opens the log when it first reads.
+        let read = pool.db.execute_unprepared("SELECT count(*) FROM sqlite_master").await;
+        read.map_err(|error| cannot_open(location, &error))?;
+        file.note_wal();
+    }
+    Ok(pool.with_file(file.cloned()))
+}
+
+/// Creates the file if that is allowed, readable only by its owner; SQLite gives the WAL and
+/// shared-memory files the same permissions. Returns the path of a file that had no content yet.
+pub(super) fn prepare_file(
+    location: &Location,
+    mode: Mode,
+    purpose: Purpose,
+) -> Result<Option<PathBuf>, Error> {
+    let Location::Sqlite { path, mode: file_mode } = location else { return Ok(None) };
+    if *file_mode == FileMode::Read && purpose != Purpose::Read {
+        let what = "DATABASE_URL has mode=ro, so nothing can be written";
+        return Err(Error::new(Code::DatabaseNotReady, what).hint("remove ?mode=ro"));
+    }
+    check_owner(path)?;
     if path.metadata().is_ok_and(|file| file.len() > 0) {
-        return Ok(());
+        return refuse_leftover_wal(path).map(|()| None);
     }
-    if matches!(purpose, Purpose::Read | Purpose::Change) || *may != FileMode::Create {
+    if matches!(purpose, Purpose::Read | Purpose::Change) || *file_mode != FileMode::Create {
         let what = format!("there is no database at {}", path.display());
         return Err(Error::new(Code::DatabaseNotReady, what).hint(match mode {
             Mode::Real => "start `convo serve` or send a message first, or set DATABASE_URL",
@@ -179,10 +253,25 @@ pub(super) fn prepare_file(location: &Location, mode: Mode, purpose: Purpose) ->
         }));
     }
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    file.map(drop).map_err(|error| cannot_make(path, &error))
+    file.map_err(|error| cannot_create(path, &error))?;
+    Ok(Some(path.clone()))
 }
 
-/// Makes or renews the schema where that is this program's part, and checks it.
+/// Refuses a file beside the write-ahead log of another. What cannot be read here is reported when
+/// SQLite opens the file.
+fn refuse_leftover_wal(path: &Path) -> Result<(), Error> {
+    let is_own = wal_path(path).and_then(|wal| is_own_log(path, &wal));
+    if is_own.unwrap_or(true) {
+        return Ok(());
+    }
+    let path = path.display();
+    let what = format!("the write-ahead log {path}-wal does not belong to {path}");
+    Err(Error::new(Code::DatabaseNotReady, what).hint(format!(
+        "if {path} was restored from a backup, move {path}-wal and {path}-shm away and start again"
+    )))
+}
+
+/// Creates or migrates the schema where the purpose allows it, and checks it.
 async fn make_ready(
     location: &Location,
     mode: Mode,
@@ -190,20 +279,19 @@ async fn make_ready(
     reader: &Reader,
 ) -> Result<(), Error> {
     let refuse = |error| cannot_open(location, &error);
-    if is_to_be_made(location, purpose, reader).await.map_err(refuse)? {
-        let link = Link::connect(location, Role::Work).await.map_err(refuse)?;
-        let made = schema::migrate(&link, mode).await;
-        link.db.close().await.map_err(refuse)?;
-        made.map_err(refuse)?;
+    if must_migrate(location, purpose, reader).await.map_err(refuse)? {
+        let pool = Pool::connect(location, Role::Work).await.map_err(refuse)?;
+        let migrated = schema::migrate(&pool, mode).await;
+        pool.db.close().await.map_err(refuse)?;
+        migrated.map_err(refuse)?;
     }
-    let state = schema::check(reader, mode).await?;
-    if purpose == Purpose::Read { Ok(()) } else { marks::refuse_held(&state.meta) }
+    let state = schema::check(reader, location, mode).await?;
+    if purpose == Purpose::Read { Ok(()) } else { hold::refuse_held(&state.meta) }
 }
 
-/// Whether the schema is to be made or renewed: a server sees to that, and a command that writes
-/// makes a file of its own. Of two commands that find no database, one makes the file and both
-/// bring it up.
-async fn is_to_be_made(
+/// Whether to create or migrate the schema: a server always does, a command that writes only in a
+/// new file. Of two commands that find no file, one creates it, and either may migrate it.
+async fn must_migrate(
     location: &Location,
     purpose: Purpose,
     reader: &Reader,
@@ -217,10 +305,16 @@ async fn is_to_be_made(
     }
 }
 
-fn cannot_make(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(
-        Code::DatabaseNotReady,
-        format!("cannot make a database at {}: {error}", path.display()),
-    )
-    .hint("check the directory and its rights, or set DATABASE_URL")
+fn cannot_create(path: &Path, error: &std::io::Error) -> Error {
+    // A full disk may have room again when a supervisor tries once more.
+    let (code, hint) = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            (Code::DatabaseUnavailable, FREE_SPACE)
+        }
+        _ => {
+            (Code::DatabaseNotReady, "check the directory and its permissions, or set DATABASE_URL")
+        }
+    };
+    let what = format!("cannot create a database at {}: {error}", path.display());
+    Error::new(code, what).hint(hint)
 }

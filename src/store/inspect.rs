@@ -1,42 +1,40 @@
-//! How the database and its writer stand, for whoever watches the server.
+//! The figures about the database that the metrics show.
 
-use sea_orm::{ColumnTrait, DatabaseBackend, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseBackend, EntityTrait, QueryFilter, QuerySelect,
+};
 
 use super::connect::{READERS, Store};
+use super::db_error::OrTell;
 use super::entity::message;
-use super::failure::tell;
-use super::settle::open;
+use super::settle::write::open;
 use crate::domain::{Status, Timestamp};
 use crate::error::Error;
-use crate::metrics::{Connections, Open};
+use crate::metrics::{PoolStats, UnsettledStats};
 
 impl Store {
     /// The connections that the server reads with.
-    #[must_use]
-    pub fn connections(&self) -> Connections {
-        let (size, idle) = match self.reader.link() {
-            Ok(link) if self.reader.get_database_backend() == DatabaseBackend::Postgres => {
-                let pool = link.db.get_postgres_connection_pool();
+    pub(crate) fn connections(&self) -> PoolStats {
+        let (size, idle) = match self.reader.pool() {
+            Ok(pool) if self.reader.get_database_backend() == DatabaseBackend::Postgres => {
+                let pool = pool.db.get_postgres_connection_pool();
                 (pool.size(), pool.num_idle())
             }
-            Ok(link) => {
-                let pool = link.db.get_sqlite_connection_pool();
+            Ok(pool) => {
+                let pool = pool.db.get_sqlite_connection_pool();
                 (pool.size(), pool.num_idle())
             }
-            // They are being replaced.
+            // The connections are being replaced.
             Err(_) => (0, 0),
         };
         let size = size as usize;
-        // The two numbers are read one after the other.
-        Connections { idle, in_use: size.saturating_sub(idle), limit: READERS as usize }
+        // The two numbers are not read at the same moment.
+        PoolStats { idle, in_use: size.saturating_sub(idle), limit: READERS as usize }
     }
 
-    /// The messages whose outcome is open, by their status, as of an instant. Walks the index on
-    /// these few.
-    ///
-    /// # Errors
-    /// `database_unavailable`.
-    pub async fn open_messages(&self, now: Timestamp) -> Result<Vec<Open>, Error> {
+    /// The messages whose outcome is open, by status, with their age at `now`. There are few, and
+    /// they have an index.
+    pub(crate) async fn open_messages(&self, now: Timestamp) -> Result<Vec<UnsettledStats>, Error> {
         use message::Column as C;
         let found: Vec<(i16, i64, i64)> = message::Entity::find()
             .select_only()
@@ -48,13 +46,13 @@ impl Store {
             .into_tuple()
             .all(&self.reader)
             .await
-            .map_err(|error| tell(&error))?;
-        let of = |status: Status| {
+            .or_tell()?;
+        let with_status = |status: Status| {
             let row = found.iter().find(|(rank, ..)| *rank == status.rank());
             let (_, count, oldest) = row.copied().unwrap_or((0, 0, now.as_micros()));
             let oldest_seconds = now.as_micros().saturating_sub(oldest) as f64 / 1e6;
-            Open { status, count, oldest_seconds }
+            UnsettledStats { status, count, oldest_seconds }
         };
-        Ok([Status::Pending, Status::Unknown].map(of).into())
+        Ok([Status::Pending, Status::Unknown].map(with_status).into())
     }
 }

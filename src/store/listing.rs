@@ -1,42 +1,47 @@
-//! The list of threads, page by page along the index of their activity.
+//! Listing conversations by keyset pagination along the index on their activity.
 //!
-//! What a thread's last message must be like is looked up thread by thread, in the order of the
-//! list: two look-ups each, whatever the tables' size, and for a status that most messages do not
-//! end with, one glance before. How many threads one page looks at is bounded, so that a wish that
-//! few fulfil costs many small pages and never one endless statement.
+//! A filter on the last message first finds the conversations that may match, by indices, and then looks
+//! at their last messages. How many one page examines is bounded, so that a filter with few matches costs
+//! several pages and never one endless statement.
+
+mod walk;
 
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, JoinType, Query};
 use sea_orm::{
-    ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, Iden, Order, QueryFilter,
-    QueryOrder, QueryResult, QuerySelect, QueryTrait, Select,
+    ColumnTrait, Condition, DbErr, FromQueryResult, Iden, Order, QueryFilter, QueryResult,
+    QuerySelect, QueryTrait, Select,
 };
+use uuid::Uuid;
 
 use super::connect::Store;
-use super::entity::{conversation, id, message, micros};
-use super::failure::tell;
-use crate::domain::{Conversation, Cursor, Direction, Listing, Page, Status, Timestamp};
+use super::db_error::OrTell;
+use super::entity::message::direction;
+use super::entity::{conversation, message};
+use super::sql::padded;
+use super::weight::{self, PAGE_BYTES};
+use crate::domain::{Conversation, Cursor, Direction, Listing, Page, Timestamp};
 use crate::error::Error;
+use walk::Walk;
 
-/// How many threads one page looks at, at most: about a tenth of a second's work.
-const STRETCH: u64 = 5_000;
-/// How many, where a glance into a small index tells most of them apart.
-const LONG_STRETCH: u64 = 50_000;
-/// What the columns of a thread's last message are called beside those of the thread.
+/// The most last messages that one page looks at.
+const MAX_EXAMINED: u64 = 5_000;
+/// The most entries of the index on the activity that one search reads: a hundredth of a second's work, and
+/// enough for a page of fifty where one conversation in a thousand matches.
+const MAX_ENTRIES: u64 = 75_000;
+/// As many as usually suffice.
+const FEW_ENTRIES: u64 = 5_000;
+/// The prefix of the last message's columns, beside those of the conversation.
 const LAST: &str = "last_";
 
 impl Store {
-    /// One page of the threads that a listing asks for. It may have fewer rows than wanted, even
-    /// none, and still not be the last.
-    ///
-    /// # Errors
-    /// `database_unavailable`.
-    pub async fn list(
+    /// One page of a listing. It may have fewer rows than `limit`, or none, and still not be the last.
+    pub(crate) async fn list(
         &self,
         listing: &Listing,
         after: Option<Cursor>,
         limit: u64,
     ) -> Result<Page<Conversation>, Error> {
-        self.page(listing, after, limit).await.map_err(|error| tell(&error))
+        self.page(listing, after, limit).await.or_tell()
     }
 
     async fn page(
@@ -51,53 +56,60 @@ impl Store {
             None => self.latest_activity().await?,
         };
         let walk = Walk { listing, after, until };
-        let glance = glance(listing);
-        let end = match (listing.looks_at_messages(), &glance) {
-            (false, _) => None,
-            (true, None) => self.nth(&walk, STRETCH).await?,
-            (true, Some(_)) => self.nth(&walk, LONG_STRETCH).await?,
+        let mut page = match listing.looks_at_messages() {
+            true => self.matching(walk, limit).await?,
+            false => {
+                // One row more than asked for shows whether there is a next page.
+                let query = walk.conversations().limit(limit.saturating_add(1));
+                let listed = self.with_last_messages(query, PAGE_BYTES).await?;
+                Page { next: listed.end(), rows: listed.rows }
+            }
         };
-        let mut query = walk.threads();
-        if let Some(end) = end {
-            query = query.filter(walk.up_to(end));
-        }
-        // One more than wanted tells whether there is a next page.
-        let wanted = of_last_message(listing).add_option(glance);
-        let query = query.filter(wanted).limit(limit.saturating_add(1));
-        let mut rows = self.with_last_messages(query).await?;
-        let is_full = rows.len() as u64 > limit;
-        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let last = if is_full { rows.last().map(Conversation::cursor) } else { end };
-        Ok(Page { rows, next: last.map(|cursor| Cursor { until, ..cursor }) })
+        let is_full = page.rows.len() as u64 > limit;
+        page.rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let last = page.rows.last().filter(|_| is_full).map(Conversation::cursor);
+        Ok(Page { next: last.or(page.next).map(|next| Cursor { until, ..next }), ..page })
     }
 
-    /// Where the walk is after so many threads, if there are as many.
-    async fn nth(&self, walk: &Walk<'_>, count: u64) -> Result<Option<Cursor>, DbErr> {
-        use conversation::Column as C;
-        let query = walk.threads().select_only().columns([C::LastMessageAt, C::Id]);
-        let query = query.offset(count.saturating_sub(1)).limit(1);
-        let row: Option<(i64, sea_orm::prelude::TextUuid)> =
-            query.into_tuple().one(&self.reader).await?;
-        let cursor = |(at, row_id): (i64, sea_orm::prelude::TextUuid)| Cursor {
-            at: Timestamp::from_micros(at),
-            id: row_id.0,
-            until: None,
-        };
-        Ok(row.map(cursor))
+    /// The conversations on a walk whose last messages match. Usually the first candidates suffice.
+    async fn matching(&self, mut walk: Walk<'_>, limit: u64) -> Result<Page<Conversation>, DbErr> {
+        let mut page = Page { rows: Vec::new(), next: None };
+        let most = limit.saturating_add(1);
+        let mut count = most;
+        for entries in [FEW_ENTRIES, MAX_ENTRIES] {
+            let missing = most.saturating_sub(page.rows.len() as u64);
+            let candidates = walk.candidates(&self.reader, count, entries).await?;
+            let query = among(&walk, &candidates.ids).filter(last_message_filter(walk.listing));
+            let query = query.limit(missing);
+            let mut listed = self.with_last_messages(query, PAGE_BYTES).await?;
+            let end = listed.end();
+            // Where the index alone told which ones match, few more candidates are needed.
+            let all_match = listed.rows.len() == candidates.ids.len();
+            page.rows.append(&mut listed.rows);
+            count = if all_match { most } else { MAX_EXAMINED };
+            page.next = end.or(candidates.end);
+            walk.after = page.next;
+            if page.next.is_none() || end.is_some() || page.rows.len() as u64 > limit {
+                break;
+            }
+        }
+        Ok(page)
     }
 
     async fn latest_activity(&self) -> Result<Option<Timestamp>, DbErr> {
         let newest = Listing::default();
         let walk = Walk { listing: &newest, after: None, until: None };
-        Ok(self.nth(&walk, 1).await?.map(|cursor| cursor.at))
+        Ok(walk.nth(&self.reader, 1).await?.map(|cursor| cursor.at))
     }
 
-    /// Threads, each with its last message in short: one look into the thread's index each, in
-    /// the same statement, so that both are of one moment.
+    /// Runs a query for conversations, adding the last message of each by an index lookup. In one
+    /// statement, so that both are from the same snapshot. It ends early where the messages have more
+    /// than so many bytes.
     pub(super) async fn with_last_messages(
         &self,
         mut query: Select<conversation::Entity>,
-    ) -> Result<Vec<Conversation>, DbErr> {
+        bytes: u64,
+    ) -> Result<Listed, DbErr> {
         use message::Column as C;
         let newest = Alias::new("newest");
         let column = |column: C| Expr::col((Alias::new("newest"), column));
@@ -105,7 +117,8 @@ impl Store {
             .expr(column(C::Id))
             .from_as(message::Entity, newest.clone())
             .and_where(
-                column(C::ConversationId).equals((conversation::Entity, conversation::Column::Id)),
+                column(C::ConversationKey)
+                    .equals((conversation::Entity, conversation::Column::Key)),
             )
             .order_by((newest.clone(), C::CreatedAt), Order::Desc)
             .order_by((newest, C::Id), Order::Desc)
@@ -113,132 +126,92 @@ impl Store {
             .to_owned();
         let select = QueryTrait::query(&mut query);
         select.join(JoinType::LeftJoin, message::Entity, C::Id.into_expr().eq(last));
-        for column in message::Short::COLUMNS {
+        for column in message::LastMessageRow::COLUMNS {
             let alias = Alias::new(format!("{LAST}{}", column.to_string()));
-            select.expr_as(column.into_expr(), alias);
+            select.expr_as(weight::if_light(column), alias);
         }
-        let rows = query.into_model::<Row>().all(&self.reader).await?;
-        rows.into_iter().map(Row::into_domain).collect()
+        select.expr_as(weight::weight(), Alias::new(format!("{LAST}{}", weight::WEIGHT)));
+        let mut rows = query.into_model::<ListedRow>().all(&self.reader).await?;
+        let all = rows.len();
+        rows.truncate(weight::fitting(rows.iter().map(|row| row.weight), bytes));
+        let heavy = rows.iter().filter(|row| weight::is_heavy(row.weight));
+        let heavy: Vec<_> = heavy.filter_map(|row| Some(row.last.as_ref()?.id)).collect();
+        let mut whole = weight::last_messages(&self.reader, &heavy).await?;
+        for row in &mut rows {
+            if let Some(last) = row.last.as_mut().and_then(|last| whole.remove(&last.id)) {
+                row.last = Some(last);
+            }
+        }
+        let is_all = rows.len() == all;
+        let rows = rows.into_iter().map(ListedRow::into_domain).collect::<Result<_, DbErr>>()?;
+        Ok(Listed { rows, is_all })
     }
 }
 
-/// A thread beside its last message.
-struct Row {
-    thread: conversation::Model,
-    last: Option<message::Short>,
+/// Conversations with their last messages.
+pub(super) struct Listed {
+    pub(super) rows: Vec<Conversation>,
+    /// Whether the query found no more.
+    is_all: bool,
 }
 
-impl FromQueryResult for Row {
+impl Listed {
+    /// Where it ended early.
+    fn end(&self) -> Option<Cursor> {
+        self.rows.last().filter(|_| !self.is_all).map(Conversation::cursor)
+    }
+}
+
+/// A conversation with its last message, without the long columns of a heavy one.
+struct ListedRow {
+    conversation: conversation::Model,
+    last: Option<message::LastMessageRow>,
+    weight: u64,
+}
+
+impl FromQueryResult for ListedRow {
     fn from_query_result(row: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
         Ok(Self {
-            thread: conversation::Model::from_query_result(row, prefix)?,
-            last: message::Short::from_query_result_optional(row, LAST)?,
+            conversation: conversation::Model::from_query_result(row, prefix)?,
+            last: message::LastMessageRow::from_query_result_optional(row, LAST)?,
+            weight: weight::read(row, LAST)?,
         })
     }
 }
 
-impl Row {
+impl ListedRow {
     fn into_domain(self) -> Result<Conversation, DbErr> {
-        let last_message = self.last.map(message::Short::into_domain).transpose()?;
-        Ok(Conversation { last_message, ..self.thread.into() })
+        let last_message = self.last.map(message::LastMessageRow::into_domain).transpose()?;
+        Ok(Conversation { last_message, ..self.conversation.into() })
     }
 }
 
-/// A walk along the activity of the threads.
-struct Walk<'a> {
-    listing: &'a Listing,
-    after: Option<Cursor>,
-    until: Option<Timestamp>,
+/// The conversations on a walk with some ids. Few numbers of ids make few statements to
+/// prepare and cache.
+fn among(walk: &Walk<'_>, ids: &[Uuid]) -> Select<conversation::Entity> {
+    let repeated = ids.last().into_iter().cycle();
+    let ids = ids.iter().chain(repeated).take(padded(ids.len())).copied();
+    walk.conversations().filter(conversation::Column::Id.is_in(ids))
 }
 
-impl Walk<'_> {
-    /// The threads on the way, as far as the threads themselves tell, in order.
-    fn threads(&self) -> Select<conversation::Entity> {
-        use conversation::Column as C;
-        let time = |time: Option<Timestamp>| time.map(micros);
-        let order = if self.listing.reverse { Order::Asc } else { Order::Desc };
-        conversation::Entity::find()
-            .filter(
-                Condition::all()
-                    .add_option(time(self.listing.since).map(|since| C::LastMessageAt.gte(since)))
-                    .add_option(time(self.until).map(|until| C::LastMessageAt.lte(until)))
-                    .add_option(self.listing.opted_out.then(|| C::OptedOutAt.is_not_null()))
-                    .add_option(self.after.map(|after| self.beyond(after))),
-            )
-            .order_by(C::LastMessageAt, order.clone())
-            .order_by(C::Id, order)
-    }
-
-    /// Threads that come after a place.
-    fn beyond(&self, place: Cursor) -> Expr {
-        use conversation::Column as C;
-        let (at, row_id) = (micros(place.at), id(place.id));
-        match self.listing.reverse {
-            true => C::LastMessageAt.gte(at).and(C::LastMessageAt.gt(at).or(C::Id.gt(row_id))),
-            false => C::LastMessageAt.lte(at).and(C::LastMessageAt.lt(at).or(C::Id.lt(row_id))),
-        }
-    }
-
-    /// Threads up to a place, it included.
-    fn up_to(&self, place: Cursor) -> Expr {
-        use conversation::Column as C;
-        let (at, row_id) = (micros(place.at), id(place.id));
-        match self.listing.reverse {
-            true => C::LastMessageAt.lte(at).and(C::LastMessageAt.lt(at).or(C::Id.lte(row_id))),
-            false => C::LastMessageAt.gte(at).and(C::LastMessageAt.gt(at).or(C::Id.gte(row_id))),
-        }
-    }
-}
-
-/// What the last message of a thread must be like. Said so that a thread without any message has
-/// an answer, too: then PostgreSQL keeps to the threads, and does not read all messages first.
-fn of_last_message(listing: &Listing) -> Condition {
+/// The filter on the last message. Not NULL for a conversation without messages either: PostgreSQL would
+/// otherwise turn the left join into an inner one, and might read all messages first.
+fn last_message_filter(listing: &Listing) -> Condition {
     use message::Column as C;
-    let last = |column: C| Expr::from(Func::coalesce([column.into_expr(), Expr::value("")]));
-    let is = |direction: Direction| last(C::Direction).eq(direction.as_str());
-    let statuses = listing.statuses.iter().map(|status| status.as_str());
+    let or = |column: C, other: Expr| Expr::from(Func::coalesce([column.into_expr(), other]));
+    let number_of = |column: C| or(column, Expr::value(-1_i16));
+    let last = |column: C| or(column, Expr::value(""));
+    let is = |of: Direction| number_of(C::Direction).eq(direction(of));
+    let statuses = listing.statuses.iter().map(|status| status.rank());
     let number = listing.number.as_ref().map(|number| {
         let number = number.as_str();
         let out = is(Direction::Outbound).and(last(C::FromNumber).eq(number));
         out.or(is(Direction::Inbound).and(last(C::ToNumber).eq(number)))
     });
     Condition::all()
-        .add_option((!listing.statuses.is_empty()).then(|| last(C::Status).is_in(statuses)))
+        .add_option(
+            (!listing.statuses.is_empty()).then(|| number_of(C::StatusRank).is_in(statuses)),
+        )
         .add_option(listing.direction.map(is))
         .add_option(number)
-}
-
-/// Whether a thread has any message at all with one of the statuses, where an index of few rows
-/// can tell: it has those below `delivered`.
-fn glance(listing: &Listing) -> Option<Expr> {
-    use message::Column as C;
-    let statuses = &listing.statuses;
-    if statuses.is_empty() || statuses.iter().any(|status| *status >= Status::Delivered) {
-        return None;
-    }
-    let any = Alias::new("any_message");
-    let column = |column: C| Expr::col((Alias::new("any_message"), column));
-    // A value, not EXISTS: SQLite would make that a join, and look at the last messages first.
-    let found = Query::select()
-        .expr(column(C::StatusRank))
-        .from_as(message::Entity, any)
-        .and_where(
-            column(C::ConversationId).equals((conversation::Entity, conversation::Column::Id)),
-        )
-        .and_where(column(C::StatusRank).is_in(statuses.iter().map(|status| status.rank())))
-        // In the very words of the index, so that both engines know it can be used.
-        .and_where(Expr::cust("any_message.status_rank < 110"))
-        .limit(1)
-        .to_owned();
-    Some(Expr::from(found).is_not_null())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_index_has_every_status_below_delivered() {
-        assert_eq!(Status::Delivered.rank(), 110);
-    }
 }

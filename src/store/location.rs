@@ -1,4 +1,4 @@
-//! Where the database is, from the URL forms people know from SQLAlchemy and from libpq.
+//! The address of the database, in the URL forms of SQLAlchemy and libpq.
 
 mod postgres;
 
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error};
 
-/// A database that convo can use. `Display` shows no password.
+/// Where a database is. `Display` and `Debug` show no password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Location {
-    /// One file on this machine.
+    /// A file.
     Sqlite {
-        /// The file.
+        /// Its path.
         path: PathBuf,
         /// How it may be opened.
         mode: FileMode,
@@ -31,15 +31,15 @@ pub enum FileMode {
     Create,
     /// Read and write an existing file.
     Write,
-    /// Only read.
+    /// Read only.
     Read,
 }
 
 impl Location {
-    /// Understands a `DATABASE_URL`. A relative path is taken from `base`.
+    /// Parses a `DATABASE_URL`. Relative paths are resolved against `base`.
     ///
     /// # Errors
-    /// `not_configured` for anything that names neither kind of database.
+    /// `not_configured` if it is not a valid URL of a supported database.
     pub fn parse(url: &str, base: &Path) -> Result<Self, Error> {
         if let Some(rest) = url.strip_prefix("sqlite:") {
             return sqlite(rest, base);
@@ -48,30 +48,45 @@ impl Location {
         if let Some(rest) = postgres.iter().find_map(|scheme| url.strip_prefix(scheme)) {
             return Ok(Self::Postgres { url: postgres::url(rest, base)? });
         }
-        // Only the scheme is repeated: the rest may hold a password.
+        // The error repeats only the scheme: the rest may contain a password.
         let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
         let plain = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
         Err(match scheme {
             "" => refuse("DATABASE_URL is not a URL"),
             scheme if scheme.len() <= 40 && scheme.chars().all(plain) => {
-                refuse(&format!("convo cannot use a database of the kind '{scheme}'"))
+                refuse(&format!("convo does not support '{scheme}' databases"))
             }
-            _ => refuse("DATABASE_URL names no kind of database that convo knows"),
+            _ => refuse("DATABASE_URL has an unsupported scheme"),
         })
     }
 
-    /// What keeps a file from being read that the URL names beside the database: a certificate
-    /// or its key.
-    pub(super) fn unreadable(&self) -> Option<String> {
+    /// Which certificate or key named in the URL cannot be read, and why.
+    pub(super) fn unreadable_file(&self) -> Option<String> {
         match self {
             Self::Sqlite { .. } => None,
-            Self::Postgres { url } => postgres::unreadable(url),
+            Self::Postgres { url } => postgres::unreadable_file(url),
         }
     }
 
-    /// The file, when it is one.
-    #[must_use]
-    pub fn path(&self) -> Option<&Path> {
+    /// Whether the URL contains a password.
+    pub(crate) fn has_password(&self) -> bool {
+        match self {
+            Self::Sqlite { .. } => false,
+            Self::Postgres { url } => postgres::has_password(url),
+        }
+    }
+
+    /// Whether the URL names a PostgreSQL server without the password for it, which the driver then
+    /// looks for elsewhere.
+    pub(crate) fn needs_password(&self) -> bool {
+        match self {
+            Self::Sqlite { .. } => false,
+            Self::Postgres { url } => postgres::needs_password(url),
+        }
+    }
+
+    /// The path of an SQLite file.
+    pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             Self::Sqlite { path, .. } => Some(path),
             Self::Postgres { .. } => None,
@@ -87,11 +102,12 @@ fn refuse(what: &str) -> Error {
 
 fn sqlite(rest: &str, base: &Path) -> Result<Location, Error> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // Three slashes introduce a relative path, four an absolute one, as in SQLAlchemy.
+    // As in SQLAlchemy, three slashes introduce a relative path, four an absolute one.
     let path = path.strip_prefix("///").or_else(|| path.strip_prefix("//")).unwrap_or(path);
     if path.is_empty() || path == ":memory:" || path.contains('\0') {
-        return Err(refuse("DATABASE_URL names no database file")
-            .hint("convo keeps threads for good, so it needs a file: sqlite:///conversations.db"));
+        return Err(refuse("DATABASE_URL does not name a database file").hint(
+            "conversations are stored permanently, so use a file: sqlite:///conversations.db",
+        ));
     }
     let mut mode = FileMode::Create;
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
@@ -100,12 +116,24 @@ fn sqlite(rest: &str, base: &Path) -> Result<Location, Error> {
             "mode=rw" => FileMode::Write,
             "mode=ro" => FileMode::Read,
             _ => {
-                return Err(refuse("DATABASE_URL has a parameter that convo does not know")
-                    .hint("for a file there is only ?mode=ro, ?mode=rw and ?mode=rwc"));
+                return Err(refuse("DATABASE_URL has an unknown parameter")
+                    .hint("for SQLite, use ?mode=ro, ?mode=rw or ?mode=rwc"));
             }
         };
     }
-    Ok(Location::Sqlite { path: base.join(path), mode })
+    let path = base.join(path);
+    if !path.is_absolute() {
+        let what = "DATABASE_URL is relative to a working directory that no longer exists";
+        return Err(refuse(what).hint(
+            "change to another directory, or give an absolute path: sqlite:////absolute/file.db",
+        ));
+    }
+    // SQLite takes no others.
+    if path.to_str().is_none() {
+        let what = format!("the path of the database is not valid UTF-8: {}", path.display());
+        return Err(refuse(&what).hint("set DATABASE_URL to a path in another directory"));
+    }
+    Ok(Location::Sqlite { path, mode })
 }
 
 impl fmt::Display for Location {
@@ -139,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_file_is_known() {
+    fn every_form_of_a_file_url_is_parsed() {
         for (url, expected) in [
             ("sqlite:///conversations.db", "/base/conversations.db"),
             ("sqlite:////var/lib/convo/c.db", "/var/lib/convo/c.db"),
@@ -154,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_server_is_known_and_hides_its_password() {
+    fn every_form_of_a_server_url_is_parsed_and_hides_its_password() {
         for scheme in ["postgresql", "postgres", "postgresql+psycopg2"] {
             let url = format!("{scheme}://user:secret@db.example:5433/convo?sslmode=require");
             let location = Location::parse(&url, Path::new("/")).expect(scheme);
@@ -164,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_is_refused_by_name_without_its_secrets() {
+    fn other_urls_are_refused_without_showing_their_secrets() {
         for url in [
             "mysql://u:secret@h/d",
             "",
@@ -183,5 +211,11 @@ mod tests {
         }
         let error = Location::parse("mysql://h/d", Path::new("/")).expect_err("mysql");
         assert!(error.to_string().contains("'mysql'"));
+        let error = Location::parse("sqlite:a.db", Path::new("")).expect_err("no directory");
+        assert!(error.to_string().contains("no longer exists"));
+        assert!(Location::parse("sqlite:////a.db", Path::new("")).is_ok());
+        let latin = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"/caf\xe9");
+        assert!(Location::parse("sqlite:a.db", Path::new(latin)).is_err());
+        assert!(Location::parse("sqlite:////a.db", Path::new(latin)).is_ok());
     }
 }

@@ -1,8 +1,10 @@
-//! Storing messages and the threads they join, many at a time.
+//! Storing messages and the conversations they belong to, many at a time.
 //!
-//! A thread is made by an upsert on its contact, so a burst of first messages makes one; its
-//! counters move in the same transaction as its messages, so they always equal the rows.
+//! A conversation is created by an upsert on its contact, so a burst of first messages creates one.
+//! Its counters change in the same transaction as its messages, so they always match the rows.
 
+use std::cmp::Ordering;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, Value};
@@ -11,34 +13,37 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::entity::{conversation, id, list_to_json, message, micros};
-use super::row::{NewMessage, OptOutChange};
-use super::sql::{self, Insertion};
-use crate::domain::Timestamp;
+use super::entity::message::direction;
+use super::entity::{TelnyxId, conversation, list_to_json, message, micros};
+use super::model::NewMessage;
+use super::sql::{self, BulkInsert};
+use crate::domain::{Direction, PhoneNumber, Timestamp};
 
-/// Stores messages, leaving out those whose Telnyx id is known.
+/// Stores messages, skipping those whose Telnyx id exists.
 pub(super) async fn insert(
     db: &impl ConnectionTrait,
     messages: &[&NewMessage],
 ) -> Result<(), DbErr> {
-    let known = known(db, telnyx_ids(messages)).await?;
-    insert_unknown(db, &unknown(messages, &known)).await
+    let Some(first) = messages.first() else { return Ok(()) };
+    let existing = existing(db, first.direction, telnyx_ids(messages)).await?;
+    let new = without_existing(messages, &existing);
+    let rows = new.into_iter().map(|message| (message, Box::new(values(message)))).collect();
+    sql::run_all(db, inserts(rows)).await.map(drop)
 }
 
-/// The Telnyx ids that some messages have.
 pub(super) fn telnyx_ids<'a>(messages: &[&'a NewMessage]) -> impl Iterator<Item = &'a str> {
     messages.iter().filter_map(|message| message.telnyx_message_id.as_deref())
 }
 
-/// Those of some messages whose Telnyx ids are not known, each once, in the order of their keys,
-/// so that two servers never wait for each other.
-pub(super) fn unknown<'a>(
+/// The messages whose Telnyx ids do not exist, each once and in key order: two servers that insert
+/// in the same order cannot deadlock.
+fn without_existing<'a>(
     messages: &[&'a NewMessage],
-    known: &HashSet<String>,
+    existing: &HashSet<String>,
 ) -> Vec<&'a NewMessage> {
     let mut new = messages.to_vec();
     new.retain(|message| {
-        message.telnyx_message_id.as_ref().is_none_or(|known_as| !known.contains(known_as))
+        message.telnyx_message_id.as_ref().is_none_or(|id| !existing.contains(id))
     });
     new.sort_by(|a, b| (&a.telnyx_message_id, a.id).cmp(&(&b.telnyx_message_id, b.id)));
     new.dedup_by(|a, b| {
@@ -47,32 +52,38 @@ pub(super) fn unknown<'a>(
     new
 }
 
-/// Stores messages that are [`unknown`], after the threads they join.
-///
-/// # Errors
-/// Also when one of them is known all the same.
-pub(super) async fn insert_unknown(
-    db: &impl ConnectionTrait,
-    new: &[&NewMessage],
-) -> Result<(), DbErr> {
+/// The inserts of new messages, after their conversations.
+pub(super) fn inserts(new: Vec<(&NewMessage, Box<MessageValues>)>) -> Vec<BulkInsert> {
     if new.is_empty() {
-        return Ok(());
+        return Vec::new();
     }
-    threads(new).run(db).await?;
-    rows(new).run(db).await
+    let conversations = upsert_conversations(new.iter().map(|(message, _)| *message));
+    let rows = new.into_iter().map(|(_, row)| *row);
+    let messages = BulkInsert::new("messages", &MESSAGE_COLUMNS, rows)
+        .lookup("conversation_key", "SELECT key FROM conversations WHERE contact_number =");
+    vec![conversations, messages]
 }
 
-/// Which of some Telnyx ids belong to stored messages.
-pub(super) async fn known(
+/// Which of some Telnyx ids belong to stored messages of a direction: a text between two numbers of
+/// ours has one id in both.
+pub(super) async fn existing(
     db: &impl ConnectionTrait,
+    of: Direction,
     telnyx_ids: impl Iterator<Item = &str>,
 ) -> Result<HashSet<String>, DbErr> {
-    sql::known(db, ("messages", "telnyx_message_id"), telnyx_ids).await
+    let ids: Vec<&str> = telnyx_ids.collect();
+    let condition = match of {
+        Direction::Inbound => "messages WHERE telnyx_message_id = v.column2 AND direction = 0",
+        Direction::Outbound => "messages WHERE telnyx_message_id = v.column2 AND direction = 1",
+    };
+    let keys = ids.iter().map(|id| [TelnyxId::new(id).into()]);
+    let places = sql::existing(db, condition, keys).await?;
+    Ok(places.into_iter().filter_map(|place| ids.get(place)).map(|id| (*id).to_owned()).collect())
 }
 
-/// Locks the threads of some contacts, as far as they are there, in the order of the contacts.
-/// SQLite has one writer and needs no such lock.
-pub(super) async fn lock_threads(
+/// Locks the existing conversations of some contacts, in the order of the contacts. SQLite has a
+/// single writer and needs no row locks.
+pub(super) async fn lock_conversations(
     db: &impl ConnectionTrait,
     contacts: impl Iterator<Item = &str>,
 ) -> Result<(), DbErr> {
@@ -82,141 +93,192 @@ pub(super) async fn lock_threads(
         return Ok(());
     }
     let mut query = Query::select();
-    query.column(C::Id).from(conversation::Entity).and_where(C::ContactNumber.is_in(contacts));
+    query.column(C::Key).from(conversation::Entity).and_where(C::ContactNumber.is_in(contacts));
     query.order_by(C::ContactNumber, Order::Asc);
     sql::lock_rows(&mut query, db);
     db.query_all(&query).await.map(drop)
 }
 
-/// What new messages mean for one thread.
+/// What new messages add to one conversation.
 struct Tally {
     count: i64,
     first: Timestamp,
     last: Timestamp,
+    /// The route of the last message; `None` if several messages of other routes share its time.
+    route: Option<String>,
 }
 
-/// Adds new messages to the counters of their threads. A thread that is missing is made. Contacts
-/// are locked in their order.
-fn threads(messages: &[&NewMessage]) -> Insertion {
+impl Tally {
+    fn new(message: &NewMessage) -> Self {
+        let at = message.created_at;
+        let own = match message.direction {
+            Direction::Inbound => message.first_recipient(),
+            Direction::Outbound => &message.from,
+        };
+        let route = Some(conversation::route(message.direction, own.as_str()));
+        Self { count: 1, first: at, last: at, route }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.first = self.first.min(other.first);
+        match other.last.cmp(&self.last) {
+            Ordering::Less => {}
+            Ordering::Equal if other.route == self.route => {}
+            Ordering::Equal => self.route = None,
+            Ordering::Greater => self.route = other.route,
+        }
+        self.last = self.last.max(other.last);
+    }
+}
+
+const CONVERSATION_COLUMNS: [&str; 8] = [
+    "id",
+    "contact_number",
+    "message_count",
+    "last_message_at",
+    "created_at",
+    "opted_out_at",
+    "opted_out_number",
+    "last_route",
+];
+
+/// Adds new messages to the counters of their conversations, creating those that do not exist.
+/// Contacts are locked in order.
+fn upsert_conversations<'a>(messages: impl Iterator<Item = &'a NewMessage>) -> BulkInsert {
     let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
     for message in messages {
-        let at = message.created_at;
-        let tally = tallies.entry(message.contact().as_str());
-        let tally = tally.or_insert(Tally { count: 0, first: at, last: at });
-        tally.count += 1;
-        tally.first = at.min(tally.first);
-        tally.last = at.max(tally.last);
+        let new = Tally::new(message);
+        match tallies.entry(message.contact().as_str()) {
+            Entry::Occupied(mut tally) => tally.get_mut().add(new),
+            Entry::Vacant(none) => drop(none.insert(new)),
+        }
     }
-    let rows = tallies.into_iter().map(|(contact, tally)| -> [Value; 5] {
+    let rows = tallies.into_iter().map(|(contact, tally)| -> [Value; 8] {
         [
-            id(Uuid::now_v7()).into(),
+            Uuid::now_v7().into(),
             contact.into(),
             tally.count.into(),
             micros(tally.last).into(),
             micros(tally.first).into(),
+            contact.into(),
+            contact.into(),
+            tally.route.into(),
         ]
     });
-    Insertion::new(
-        "conversations AS c (id, contact_number, message_count, last_message_at, created_at) \
-         SELECT column1, column2, column3, column4, column5",
-        rows,
+    let insert = BulkInsert::new("conversations AS c", &CONVERSATION_COLUMNS, rows)
+        .lookup("opted_out_at", "SELECT opted_out_at FROM opt_outs WHERE contact_number =")
+        .lookup("opted_out_number", "SELECT opted_out_number FROM opt_outs WHERE contact_number =");
+    insert.on_conflict(
         "ON CONFLICT (contact_number) DO UPDATE SET \
          message_count = c.message_count + excluded.message_count, \
          last_message_at = CASE WHEN c.last_message_at < excluded.last_message_at \
-         THEN excluded.last_message_at ELSE c.last_message_at END",
+         THEN excluded.last_message_at ELSE c.last_message_at END, \
+         last_route = CASE WHEN c.last_message_at < excluded.last_message_at \
+         THEN excluded.last_route WHEN c.last_message_at > excluded.last_message_at \
+         OR c.last_route = excluded.last_route THEN c.last_route END",
     )
 }
 
-/// Messages in the threads of their contacts.
-fn rows(messages: &[&NewMessage]) -> Insertion {
-    let columns = messages.first().map(|first| cells(first).map(|(column, _)| column));
-    let columns = columns.iter().flatten();
-    let given = (1..).map(|place| format!("column{place}"));
-    let values = columns.clone().zip(given).map(|(column, given)| match *column {
-        THREAD => format!("(SELECT id FROM conversations WHERE contact_number = v.{given})"),
-        _ => given,
-    });
-    let values = values.collect::<Vec<_>>().join(", ");
-    let columns = columns.copied().collect::<Vec<_>>().join(", ");
-    Insertion::new(
-        format!("messages ({columns}) SELECT {values}"),
-        messages.iter().map(|message| cells(message).map(|(_, value)| value)),
-        "",
-    )
+/// The conversation of a message must look at its last message again: the sender of this one becomes
+/// `from`.
+pub(super) async fn reset_route(
+    db: &impl ConnectionTrait,
+    message: Uuid,
+    from: &PhoneNumber,
+) -> Result<(), DbErr> {
+    use message::Column as C;
+    let changed = Query::select()
+        .column(C::ConversationKey)
+        .from(message::Entity)
+        .and_where(C::Id.eq(message).and(C::FromNumber.ne(from.as_str())))
+        .to_owned();
+    conversation::Entity::update_many()
+        .col_expr(conversation::Column::LastRoute, Expr::value(None::<String>))
+        .filter(conversation::Column::Key.in_subquery(changed))
+        .exec(db)
+        .await
+        .map(drop)
 }
 
-/// The column that the contact stands for when a message is stored.
-const THREAD: &str = "conversation_id";
+/// The columns of an inserted message, in the order of [`values`].
+const MESSAGE_COLUMNS: [&str; 24] = [
+    "id",
+    "conversation_key",
+    "telnyx_message_id",
+    "direction",
+    "from_number",
+    "to_number",
+    "recipients",
+    "cc",
+    "body",
+    "subject",
+    "media",
+    "encoding",
+    "segments",
+    "cost_amount",
+    "cost_currency",
+    "status_rank",
+    "created_at",
+    "send_at",
+    "sent_at",
+    "completed_at",
+    "request_body",
+    "base_url",
+    "attempt_until",
+    "repeats_left",
+];
 
-/// The columns of a message, each with its value: one constructor for all.
-fn cells(message: &NewMessage) -> [(&'static str, Value); 25] {
+/// The values of a message in the order of [`MESSAGE_COLUMNS`].
+pub(super) type MessageValues = [Value; MESSAGE_COLUMNS.len()];
+
+/// The values of a message's row; its contact stands in for its conversation.
+pub(super) fn values(message: &NewMessage) -> MessageValues {
     let recipients: &[_] = if message.to.len() > 1 { &message.to } else { &[] };
     let facts = &message.facts;
     let offer = message.offer.as_ref();
     [
-        ("id", id(message.id).into()),
-        (THREAD, message.contact().as_str().into()),
-        ("telnyx_message_id", message.telnyx_message_id.clone().into()),
-        ("direction", message.direction.as_str().into()),
-        ("from_number", message.from.as_str().into()),
-        ("to_number", message.first_recipient().as_str().into()),
-        ("recipients", list_to_json(recipients).into()),
-        ("cc", list_to_json(&message.cc).into()),
-        ("body", message.body.as_str().into()),
-        ("subject", message.subject.clone().into()),
-        ("media", list_to_json(&message.media).into()),
-        ("encoding", facts.encoding.clone().into()),
-        ("segments", facts.segments.and_then(|count| i32::try_from(count).ok()).into()),
-        ("cost_amount", facts.cost.as_ref().map(|cost| cost.amount.clone()).into()),
-        ("cost_currency", facts.cost.as_ref().map(|cost| cost.currency.clone()).into()),
-        ("status", message.status.as_str().into()),
-        ("status_rank", message.status.rank().into()),
-        ("created_at", micros(message.created_at).into()),
-        ("send_at", message.send_at.map(micros).into()),
-        ("sent_at", facts.sent_at.map(micros).into()),
-        ("completed_at", facts.completed_at.map(micros).into()),
-        ("request_body", offer.map(|offer| offer.body.clone()).into()),
-        ("base_url", offer.map(|offer| offer.base_url.clone()).into()),
-        ("attempt_until", offer.map(|offer| micros(offer.until)).into()),
-        ("repeats_left", offer.and_then(|offer| offer.repeats_left).into()),
+        message.id.into(),
+        message.contact().as_str().into(),
+        message.telnyx_message_id.as_deref().map(TelnyxId::new).into(),
+        direction(message.direction).into(),
+        message.from.as_str().into(),
+        message.first_recipient().as_str().into(),
+        list_to_json(recipients).into(),
+        list_to_json(&message.cc).into(),
+        message.body.as_str().into(),
+        message.subject.clone().into(),
+        list_to_json(&message.media).into(),
+        facts.encoding.clone().into(),
+        facts.segments.and_then(|count| i32::try_from(count).ok()).into(),
+        facts.cost.as_ref().map(|cost| cost.amount.clone()).into(),
+        facts.cost.as_ref().map(|cost| cost.currency.clone()).into(),
+        message.status.rank().into(),
+        micros(message.created_at).into(),
+        message.send_at.map(micros).into(),
+        facts.sent_at.map(micros).into(),
+        facts.completed_at.map(micros).into(),
+        offer.map(|offer| offer.body.clone()).into(),
+        offer.map(|offer| offer.base_url.clone()).into(),
+        offer.map(|offer| micros(offer.until)).into(),
+        offer.and_then(|offer| offer.repeats_left).into(),
     ]
 }
 
-/// Marks a contact as opted out, or lifts the mark, unless something later has decided already.
-pub(super) async fn decide_opt_out(
-    db: &impl ConnectionTrait,
-    contact: &str,
-    change: &OptOutChange,
-) -> Result<(), DbErr> {
-    use conversation::Column as C;
-    let out = change.opted_out;
-    let at = micros(change.at);
-    let number = change.number.as_ref().map(|number| number.as_str().to_owned());
-    conversation::Entity::update_many()
-        .col_expr(C::OptedOutAt, Expr::value(out.then_some(at)))
-        .col_expr(C::OptedOutNumber, Expr::value(number.filter(|_| out)))
-        .col_expr(C::OptedOutProfile, Expr::value(change.profile.clone().filter(|_| out)))
-        .col_expr(C::OptOutDecidedAt, Expr::value(at))
-        .filter(C::ContactNumber.eq(contact))
-        .filter(C::OptOutDecidedAt.is_null().or(C::OptOutDecidedAt.lt(at)))
-        .exec(db)
-        .await?;
-    Ok(())
-}
-
-/// Takes a row away whose message another row stands for. Its thread loses one message; the time of its last one is looked up.
+/// Deletes a row whose message another row stands for, and corrects the counters of its
+/// conversation.
 pub(super) async fn remove(db: &impl ConnectionTrait, gone: &message::Model) -> Result<(), DbErr> {
     use conversation::Column as C;
     message::Entity::delete_by_id(gone.id).exec(db).await?;
-    // The counter first: it locks the thread, so that no other server adds a message between
-    // looking for the last one and noting its time.
+    // The counter first: its update locks the conversation, so that no other server adds a message
+    // between finding the last one and recording its time.
     conversation::Entity::update_many()
         .col_expr(C::MessageCount, Expr::col(C::MessageCount).sub(1))
-        .filter(C::Id.eq(gone.conversation_id))
+        .filter(C::Key.eq(gone.conversation_key))
         .exec(db)
         .await?;
     let last = message::Entity::find()
-        .filter(message::Column::ConversationId.eq(gone.conversation_id))
+        .filter(message::Column::ConversationKey.eq(gone.conversation_key))
         .order_by_desc(message::Column::CreatedAt)
         .order_by_desc(message::Column::Id)
         .one(db)
@@ -224,14 +286,18 @@ pub(super) async fn remove(db: &impl ConnectionTrait, gone: &message::Model) -> 
     if let Some(last) = last {
         conversation::Entity::update_many()
             .col_expr(C::LastMessageAt, Expr::value(last.created_at))
-            .filter(C::Id.eq(gone.conversation_id))
+            .col_expr(C::LastRoute, Expr::value(None::<String>))
+            .filter(C::Key.eq(gone.conversation_key))
             .exec(db)
             .await?;
     }
     Ok(())
 }
 
-/// The distinct Telnyx ids among some, in order.
+/// Without repeats, in order.
 pub(super) fn distinct<'a>(ids: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
     ids.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,35 +1,54 @@
-//! The database: where threads are kept, on SQLite or PostgreSQL.
+//! The database, SQLite or PostgreSQL: conversations, messages, delivery reports and raw events.
 //!
-//! Reading goes through a pool, writing through one task that commits in groups ([`writer`]).
-//! Nothing outside this module knows a table.
+//! Reads use a pool of connections; all writes go through one [`writer`] with group commit. Nothing
+//! outside this module knows the tables.
+//!
+//! A failed query becomes `database_unavailable`, or `database_not_ready` if the file is corrupt; what
+//! the database itself said is logged.
 
 mod batch;
-mod caution;
-pub mod connect;
-pub mod copy;
+mod checkpoint;
+mod connect;
+pub(crate) mod copy;
+mod database_file;
+mod db_error;
+mod duplicate_check;
 mod entity;
 mod events;
-mod failure;
+mod file_access;
+mod fold;
+mod handoff;
+mod hold;
 mod inspect;
-mod link;
+mod job;
+mod last_commit;
+mod leftover_wal;
 mod listing;
-pub mod location;
-mod lull;
+mod liveness;
+mod location;
 mod messages;
-mod pulse;
+mod meta;
+mod mode;
+pub(crate) mod model;
+mod open_error;
+mod opt_outs;
+mod pool;
+mod raw_event;
 mod read;
 mod reader;
-mod refusal;
 mod reports;
-pub mod row;
 mod schema;
 mod sends;
-pub mod settle;
+pub(crate) mod settle;
 mod sql;
-mod turn;
-pub mod unsettled;
+mod sqlstate;
+#[cfg(test)]
+mod tests;
+mod weight;
 pub mod writer;
 
-pub use connect::{Mode, Purpose, Store};
+pub use connect::{Purpose, Store};
 pub use entity::delivery_report::Facts;
 pub use location::Location;
+pub use mode::Mode;
+pub use raw_event::{LONGEST_EVENT, RawEvent};

@@ -1,41 +1,41 @@
-//! Reading one thread and its messages along the indices. Nothing here grows with the
-//! tables, but looking for an id by a fragment of less than eight digits.
+//! Reading one conversation and its messages, along indices. Only the search for an id by the last
+//! few digits, fewer than eight, takes longer as the table grows.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, Query, Value};
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, Order, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, Order,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
 use super::connect::Store;
-use super::entity::{conversation, id, message, micros};
-use super::failure::tell;
-use super::reports;
+use super::db_error::OrTell;
+use super::entity::message::direction;
+use super::entity::{conversation, message, micros};
+use super::{reports, weight};
 use crate::domain::conversation::SHOWN_SUFFIX;
-use crate::domain::{Conversation, Direction, Message, PhoneNumber, Place, Selector, Window};
+use crate::domain::{
+    Conversation, Direction, Message, MessagePage, PhoneNumber, Place, Selector, Window,
+};
 use crate::error::Error;
 
-/// How many candidates an ambiguous name is answered with.
+/// How many candidates an ambiguous id fragment is answered with.
 const CANDIDATES: u64 = 6;
 
 impl Store {
-    /// The threads a person may have meant, best first: by id, by number, by a part of the id.
-    ///
-    /// # Errors
-    /// `database_unavailable`.
-    pub async fn candidates(&self, selector: &Selector) -> Result<Vec<Conversation>, Error> {
+    /// The conversations that a selector matches: by id, else by number, else by a part of the id.
+    pub(crate) async fn candidates(&self, selector: &Selector) -> Result<Vec<Conversation>, Error> {
         use conversation::Column as C;
         let find = conversation::Entity::find;
-        let mut tries = vec![find().filter(C::ContactNumber.is_in(selector.numbers()))];
+        let mut queries = vec![find().filter(C::ContactNumber.is_in(selector.numbers()))];
         if let Some(whole) = selector.id() {
-            tries.insert(0, find().filter(C::Id.eq(id(whole))));
+            queries.insert(0, find().filter(C::Id.eq(whole)));
         } else if let Some(fragment) = selector.fragment() {
-            tries.push(find().filter(self.has_fragment(&fragment)).limit(CANDIDATES));
+            queries.push(find().filter(self.has_fragment(&fragment)).limit(CANDIDATES));
         }
-        for query in tries {
-            let found = self.with_last_messages(query.order_by_desc(C::LastMessageAt)).await;
-            let found = found.map_err(|error| tell(&error))?;
+        for query in queries {
+            let query = query.order_by_desc(C::LastMessageAt);
+            let found = self.with_last_messages(query, u64::MAX).await.or_tell()?.rows;
             if !found.is_empty() {
                 return Ok(found);
             }
@@ -43,154 +43,175 @@ impl Store {
         Ok(Vec::new())
     }
 
-    /// Whether an id begins or ends with a fragment. Ids are compared by their bytes, so a
-    /// beginning is a range of the primary key, and the last eight characters have an index.
-    fn has_fragment(&self, fragment: &str) -> Condition {
+    /// Whether an id starts or ends with some digits. A prefix is a range of ids; the last eight digits have
+    /// an index of their own.
+    fn has_fragment(&self, digits: &str) -> Condition {
         use conversation::Column as C;
-        let beyond_hex = format!("{fragment}~");
-        let begins = C::Id.gte(fragment).and(C::Id.lt(beyond_hex));
-        let tail: String =
-            fragment.chars().skip(fragment.len().saturating_sub(SHOWN_SUFFIX)).collect();
-        let ends = if tail.len() == SHOWN_SUFFIX {
-            self.id_suffix().eq(tail).and(C::Id.ends_with(fragment))
-        } else {
-            C::Id.ends_with(fragment)
-        };
-        Condition::any().add(begins).add(ends)
+        let (first, last) = ids_with_prefix(digits);
+        let tail = &digits[digits.len().saturating_sub(SHOWN_SUFFIX)..];
+        let mut ends = Condition::all();
+        if tail.len() == SHOWN_SUFFIX {
+            ends = ends.add(self.id_suffix().eq(self.suffix(tail)));
+        }
+        if digits.len() != SHOWN_SUFFIX {
+            ends = ends.add(self.id_digits().like(format!("%{digits}")));
+        }
+        Condition::any().add(C::Id.between(first, last)).add(ends)
     }
 
-    /// Threads whose contact or id begins with a text, or whose id ends with digits that begin so,
-    /// without their messages: as many of each as wanted, along an index each.
-    ///
-    /// # Errors
-    /// `database_unavailable`.
-    pub async fn beginning_with(&self, text: &str, limit: u64) -> Result<Vec<Conversation>, Error> {
+    /// Conversations, without messages, whose contact, id, or last eight digits of the id start with a
+    /// text: up to `limit` for each of the three, along its index.
+    pub(crate) async fn beginning_with(
+        &self,
+        text: &str,
+        limit: u64,
+    ) -> Result<Vec<Conversation>, Error> {
         use conversation::Column as C;
         let beyond = format!("{text}{}", char::MAX);
-        let suffix = self.id_suffix();
-        let mut found = Vec::new();
-        for (key, is_possible) in [
-            (C::ContactNumber.into_expr(), true),
-            (suffix, text.len() <= SHOWN_SUFFIX && is_of_id(text)),
-            (C::Id.into_expr(), is_of_id(text)),
-        ] {
-            if !is_possible {
-                continue;
+        let contact = C::ContactNumber.gte(text).and(C::ContactNumber.lt(beyond));
+        let mut queries = vec![(contact, C::ContactNumber.into_expr())];
+        if is_id_part(text) {
+            let digits = text.replace('-', "").to_ascii_lowercase();
+            if digits.len() <= SHOWN_SUFFIX {
+                let first = self.id_suffix().gte(self.suffix(&format!("{digits:0<8}")));
+                let last = self.id_suffix().lte(self.suffix(&format!("{digits:f<8}")));
+                queries.push((first.and(last), self.id_suffix()));
             }
-            let begins = key.clone().gte(text).and(key.clone().lt(beyond.as_str()));
-            let query = conversation::Entity::find().filter(begins).order_by_asc(key).limit(limit);
-            let rows = query.all(&self.reader).await.map_err(|error| tell(&error))?;
+            let (first, last) = ids_with_prefix(&digits);
+            queries.push((C::Id.between(first, last), C::Id.into_expr()));
+        }
+        let mut found = Vec::new();
+        for (starts, key) in queries {
+            let query = conversation::Entity::find().filter(starts).order_by_asc(key).limit(limit);
+            let rows = query.all(&self.reader).await.or_tell()?;
             found.extend(rows.into_iter().map(Conversation::from));
         }
         Ok(found)
     }
 
-    /// The last eight characters of an id, which have an index.
+    /// The last eight digits of an id, in the form that has an index.
     fn id_suffix(&self) -> Expr {
         Expr::cust(match self.reader.get_database_backend() {
-            DatabaseBackend::Sqlite => "substr(conversations.id, -8)",
-            _ => "right(conversations.id, 8)",
+            DatabaseBackend::Sqlite => "substr(conversations.id, -4)",
+            _ => "right(conversations.id::text, 8)",
         })
     }
 
-    /// Messages of a thread in chronological order; `None` when the window begins at a message
-    /// that the thread does not have.
-    ///
-    /// # Errors
-    /// `database_unavailable`.
-    pub async fn messages(
-        &self,
-        thread: Uuid,
-        window: Window,
-    ) -> Result<Option<Vec<Message>>, Error> {
-        self.window(thread, window).await.map_err(|error| tell(&error))
+    /// Eight digits in that form.
+    fn suffix(&self, digits: &str) -> Value {
+        match self.reader.get_database_backend() {
+            DatabaseBackend::Sqlite => {
+                let number = u32::from_str_radix(digits, 16).unwrap_or_default();
+                number.to_be_bytes().to_vec().into()
+            }
+            _ => digits.into(),
+        }
     }
 
-    async fn window(&self, thread: Uuid, window: Window) -> Result<Option<Vec<Message>>, DbErr> {
+    /// All digits of an id, without hyphens.
+    fn id_digits(&self) -> Expr {
+        Expr::cust(match self.reader.get_database_backend() {
+            DatabaseBackend::Sqlite => "lower(hex(conversations.id))",
+            _ => "replace(conversations.id::text, '-', '')",
+        })
+    }
+
+    /// A page of the messages of a conversation in chronological order; `None` if the window is anchored
+    /// to a message that the conversation does not have.
+    pub(crate) async fn messages(
+        &self,
+        conversation: Uuid,
+        window: Window,
+    ) -> Result<Option<MessagePage>, Error> {
+        self.window(conversation, window).await.or_tell()
+    }
+
+    async fn window(
+        &self,
+        conversation: Uuid,
+        window: Window,
+    ) -> Result<Option<MessagePage>, DbErr> {
         use message::Column as C;
-        let (anchor, limit, backwards) = match window {
+        let (anchor, limit, is_backwards) = match window {
             Window::Newest { before, limit } => (before, limit, true),
             Window::Oldest { after, limit } => (after.map(Place::Message), limit, false),
         };
-        let mut query = message::Entity::find().filter(C::ConversationId.eq(id(thread)));
+        let key = conversation::Entity::find()
+            .select_only()
+            .column(conversation::Column::Key)
+            .filter(conversation::Column::Id.eq(conversation))
+            .into_tuple::<i64>()
+            .one(&self.reader)
+            .await?;
+        let Some(key) = key else { return Ok(Some(MessagePage { rows: Vec::new(), next: None })) };
+        let mut query = message::Entity::find().filter(C::ConversationKey.eq(key));
         if let Some(Place::Time(time)) = anchor {
             query = query.filter(C::CreatedAt.lt(micros(time)));
         }
         if let Some(Place::Message(anchor)) = anchor {
-            let row = message::Entity::find_by_id(id(anchor)).one(&self.reader).await?;
-            let Some(row) = row.filter(|row| row.conversation_id.0 == thread) else {
+            let row = message::Entity::find_by_id(anchor).one(&self.reader).await?;
+            let Some(row) = row.filter(|row| row.conversation_key == key) else {
                 return Ok(None);
             };
-            let at_anchor = C::CreatedAt.eq(row.created_at);
-            query = query.filter(if backwards {
-                C::CreatedAt.lt(row.created_at).or(at_anchor.and(C::Id.lt(row.id)))
-            } else {
-                C::CreatedAt.gt(row.created_at).or(at_anchor.and(C::Id.gt(row.id)))
-            });
+            // As a row value: SQLite would read an OR of two comparisons from the conversation's end.
+            let place = Expr::tuple([C::CreatedAt.into_expr(), C::Id.into_expr()]);
+            let anchor = Expr::tuple([row.created_at.into(), row.id.into()]);
+            query = query.filter(if is_backwards { place.lt(anchor) } else { place.gt(anchor) });
         }
-        let order = if backwards { Order::Desc } else { Order::Asc };
-        let rows = query
-            .order_by(C::CreatedAt, order.clone())
-            .order_by(C::Id, order)
-            .limit(limit)
-            .all(&self.reader)
-            .await?;
-        let mut messages: Vec<_> =
-            rows.into_iter().map(message::Model::into_domain).collect::<Result<_, _>>()?;
-        if backwards {
-            messages.reverse();
+        let order = if is_backwards { Order::Desc } else { Order::Asc };
+        let query = query.order_by(C::CreatedAt, order.clone()).order_by(C::Id, order);
+        let (found, is_all) = weight::page(&self.reader, query, limit).await?;
+        let next = found.last().filter(|_| !is_all).map(|row| row.id);
+        let rows = found.into_iter().map(|row| row.into_domain(conversation));
+        let mut rows: Vec<_> = rows.collect::<Result<_, _>>()?;
+        if is_backwards {
+            rows.reverse();
         }
-        Ok(Some(messages))
+        Ok(Some(MessagePage { rows, next }))
     }
 
-    /// One message with its history.
-    ///
-    /// # Errors
-    /// `database_unavailable`.
-    pub async fn message(&self, message: Uuid) -> Result<Option<Message>, Error> {
-        let row = message::Entity::find_by_id(id(message)).one(&self.reader).await;
-        let message = row.and_then(|row| row.map(message::Model::into_domain).transpose());
-        match message.map_err(|error| tell(&error))? {
-            Some(message) => Ok(self.with_history(vec![message]).await?.pop()),
+    /// A message with its history.
+    pub(crate) async fn message(&self, message: Uuid) -> Result<Option<Message>, Error> {
+        match self.stored_send(message).await? {
+            Some(stored) => Ok(self.with_history(vec![stored.message]).await?.pop()),
             None => Ok(None),
         }
     }
 
-    /// Messages with everything that was reported about them.
-    ///
-    /// # Errors
-    /// `database_unavailable`.
-    pub async fn with_history(&self, mut messages: Vec<Message>) -> Result<Vec<Message>, Error> {
-        let known = messages.iter().filter_map(|message| message.telnyx_message_id.as_deref());
-        let reports = reports::histories(&self.reader, known).await;
-        let mut reports = reports.map_err(|error| tell(&error))?;
+    /// Adds the reports about each message.
+    pub(crate) async fn with_history(
+        &self,
+        mut messages: Vec<Message>,
+    ) -> Result<Vec<Message>, Error> {
+        let is_reported = |message: &Message| message.direction == Direction::Outbound;
+        let reported = messages.iter().filter(|message| is_reported(message));
+        let ids = reported.filter_map(|message| message.telnyx_message_id.as_deref());
+        let mut histories = reports::histories(&self.reader, ids).await.or_tell()?;
         for message in &mut messages {
-            let own = message.telnyx_message_id.as_ref().and_then(|known| reports.remove(known));
-            message.history = Some(own.unwrap_or_default());
+            let id = message.telnyx_message_id.as_ref().filter(|_| is_reported(message));
+            let history = id.and_then(|id| histories.remove(id));
+            message.history = Some(history.unwrap_or_default());
         }
         Ok(messages)
     }
 
-    /// Which of some own numbers a contact last wrote to.
-    ///
-    /// # Errors
-    /// `database_unavailable`.
-    pub async fn last_written_to(
+    /// Which of our numbers a contact last wrote to.
+    pub(crate) async fn last_written_to(
         &self,
         contact: &PhoneNumber,
         numbers: &[PhoneNumber],
     ) -> Result<Option<PhoneNumber>, Error> {
         use message::Column as C;
-        let thread = Query::select()
-            .column(conversation::Column::Id)
+        let conversation = Query::select()
+            .column(conversation::Column::Key)
             .from(conversation::Entity)
             .and_where(conversation::Column::ContactNumber.eq(contact.as_str()))
             .to_owned();
         let number: Option<String> = message::Entity::find()
             .select_only()
             .column(C::ToNumber)
-            .filter(C::ConversationId.in_subquery(thread))
-            .filter(C::Direction.eq(Direction::Inbound.as_str()))
+            .filter(C::ConversationKey.in_subquery(conversation))
+            .filter(C::Direction.eq(direction(Direction::Inbound)))
             .filter(C::ToNumber.is_in(numbers.iter().map(PhoneNumber::as_str)))
             .order_by_desc(C::CreatedAt)
             .order_by_desc(C::Id)
@@ -198,12 +219,24 @@ impl Store {
             .into_tuple()
             .one(&self.reader)
             .await
-            .map_err(|error| tell(&error))?;
+            .or_tell()?;
         Ok(number.map(PhoneNumber::from_stored))
     }
 }
 
-/// Whether a text can be a part of an id.
-fn is_of_id(text: &str) -> bool {
+/// The first and the last id that may begin with some digits.
+fn ids_with_prefix(digits: &str) -> (Uuid, Uuid) {
+    let digits = &digits[..digits.len().min(32)];
+    let id = |fill: u128| {
+        let given = u128::from_str_radix(digits, 16).unwrap_or_default();
+        let bits = 128 - 4 * u32::try_from(digits.len()).unwrap_or(32);
+        let low = u128::MAX.checked_shr(128 - bits).unwrap_or_default();
+        Uuid::from_u128(given.checked_shl(bits).unwrap_or_default() | (fill & low))
+    };
+    (id(0), id(u128::MAX))
+}
+
+/// Whether a text can be part of an id.
+fn is_id_part(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
 }

@@ -1,48 +1,43 @@
-//! Bringing the schema up to date, and knowing whether it is.
+//! Migrating the schema, and checking its version.
 //!
-//! While servers are renewed one after the other, old ones work beside new ones on a schema that
-//! is newer than they know. Migrations only add, so that is well, unless one of them says in the
-//! database that programs without it do not understand what they find.
+//! During a rolling upgrade, old servers work beside new ones, on a newer schema than their own.
+//! Migrations only add, so they can, unless a migration sets the `needs` key in the database: then
+//! programs that do not know that migration refuse to work.
 
 use std::collections::{HashMap, HashSet};
 
-use migration::{Migrator, MigratorTrait};
-use sea_orm::sea_query::OnConflict;
+use migration::{Migrator, MigratorTrait, UNRELEASED};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, Statement};
 
-use super::connect::{Mode, Store};
-use super::copy::marks;
-use super::entity::meta;
-use super::failure::tell;
-use super::link::Link;
+use super::hold;
+use super::open_error::cannot_open;
+use super::pool::Pool;
+use super::{Location, Mode};
+use super::{entity, meta};
 use crate::error::{Code, Error};
 
-/// The advisory lock that servers starting together take in turn. Any number will do, as long as
-/// every release uses the same: these are the letters "convo".
+/// The advisory lock that serializes migrations of servers that start together. Any number will do if
+/// every release uses the same; this one spells "convo".
 const LOCK: i64 = 0x63_6f_6e_76_6f;
 
-/// `real` or `sandbox`.
-const MODE: &str = "mode";
-/// The name of the last migration without which a program does not understand the database.
-const NEEDS: &str = "needs";
-/// Where the simulated Telnyx last answered.
-pub(super) const SANDBOX: &str = "sandbox_base_url";
-
-/// What a database tells about itself.
+/// What a database reveals about itself.
 #[derive(Debug)]
-pub(super) struct State {
-    /// How many migrations of this program it lacks.
+pub(super) struct SchemaState {
+    /// The number of this program's migrations that are not applied.
     pub(super) pending: usize,
-    /// Whether it has migrations that this program does not know.
+    /// Whether migrations are applied that this program does not know.
     pub(super) is_newer: bool,
-    /// Whether it is a file that another program keeps its tables in.
-    is_foreign: bool,
-    /// Its facts.
+    /// Whether it was made before the first release, with another schema.
+    is_unreleased: bool,
+    /// Whether it is a file with another program's tables.
+    pub(super) is_foreign: bool,
+    /// The encoding of a PostgreSQL database that cannot store every text.
+    unfit_encoding: Option<String>,
+    /// The contents of the `meta` table.
     pub(super) meta: HashMap<String, String>,
 }
 
-impl State {
-    /// Looks at a database.
+impl SchemaState {
     pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
         let ours: HashSet<String> =
             Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
@@ -51,59 +46,75 @@ impl State {
         let applied = applied.unwrap_or_default();
         let pending = ours.difference(&applied).count();
         let is_newer = applied.iter().any(|name| !ours.contains(name));
-        let meta = match applied.is_empty() {
-            true => HashMap::new(),
-            false => {
-                let rows = meta::Entity::find().all(db).await?;
-                rows.into_iter().map(|row| (row.key, row.value)).collect()
-            }
+        let meta = if applied.is_empty() {
+            HashMap::new()
+        } else {
+            let rows = entity::meta::Entity::find().all(db).await?;
+            rows.into_iter().map(|row| (row.key, row.value)).collect()
         };
-        Ok(Self { pending, is_newer, is_foreign, meta })
+        let is_unreleased = applied.iter().any(|name| UNRELEASED.contains(&name.as_str()));
+        let unfit_encoding = encoding(db).await?.filter(|encoding| encoding != "UTF8");
+        Ok(Self { pending, is_newer, is_unreleased, is_foreign, unfit_encoding, meta })
     }
 
-    /// Whether this program understands it: nothing is missing, and nothing needs to be known
-    /// that it does not know.
-    fn is_understood(&self) -> bool {
+    /// Refuses a database that cannot store every text.
+    pub(super) fn check_encoding(&self) -> Result<(), Error> {
+        let Some(encoding) = &self.unfit_encoding else { return Ok(()) };
+        Err(refuse(
+            &format!("the database's encoding is {encoding}, which cannot store every text"),
+            "create one with CREATE DATABASE convo ENCODING 'UTF8' TEMPLATE template0, and use it in \
+             DATABASE_URL",
+        ))
+    }
+
+    /// Whether this program can work on it: no migration is pending, and it knows the one that the
+    /// database requires.
+    pub(super) fn is_understood(&self) -> bool {
         let is_known = |needed: &String| {
             Migrator::migrations().iter().any(|migration| migration.name() == needed)
         };
-        self.pending == 0 && (!self.is_newer || self.meta.get(NEEDS).is_none_or(is_known))
+        self.pending == 0 && (!self.is_newer || self.meta.get(meta::NEEDS).is_none_or(is_known))
     }
 
-    /// Refuses a database that this program cannot work on, or that is of the other mode.
-    fn check(&self, mode: Mode) -> Result<(), Error> {
+    /// Refuses a database that this program cannot work on, or that has the other mode.
+    pub(super) fn check(&self, mode: Mode) -> Result<(), Error> {
+        self.check_encoding()?;
         if self.is_foreign {
             return Err(refuse(
-                "this is a database of another program, not of convo",
+                "this database belongs to another program",
                 "set DATABASE_URL to another file",
             ));
         }
-        if !self.is_understood() {
-            return Err(match self.is_newer {
-                true => refuse(
-                    "the database was made by a newer convo",
-                    "upgrade this convo to the version that made it",
-                ),
-                false => refuse("the database's schema is out of date", "run `convo migrate`"),
-            });
-        }
-        if let Some(found) = self.meta.get(MODE).filter(|found| *found != mode.as_str()) {
+        if self.is_unreleased {
             return Err(refuse(
-                &format!("this is a {found} database"),
-                match mode {
-                    Mode::Real => {
-                        "it was made with --sandbox: use that flag, or another DATABASE_URL"
-                    }
-                    Mode::Sandbox => "it holds real threads: --sandbox will not touch it",
-                },
+                "this database has the schema of a development version of convo",
+                "there is no migration from it: set DATABASE_URL to a new database",
             ));
         }
-        marks::refuse_unfinished(&self.meta)
+        if !self.is_understood() {
+            return Err(if self.is_newer {
+                refuse(
+                    "the database requires a newer version of convo",
+                    "upgrade convo to the version that the other servers run",
+                )
+            } else {
+                refuse("the database's schema is out of date", "run `convo migrate`")
+            });
+        }
+        if let Some(found) = self.meta.get(meta::MODE).filter(|found| *found != mode.as_str()) {
+            let hint = match mode {
+                Mode::Real => {
+                    "it was created with --sandbox: use that flag, or another DATABASE_URL"
+                }
+                Mode::Sandbox => "it contains real conversations: --sandbox will not touch it",
+            };
+            return Err(refuse(&format!("this is a {found} database"), hint));
+        }
+        hold::refuse_unfinished(&self.meta)
     }
 
-    /// The mode it was made for.
     pub(super) fn mode(&self) -> Mode {
-        match self.meta.get(MODE).map(String::as_str) {
+        match self.meta.get(meta::MODE).map(String::as_str) {
             Some("sandbox") => Mode::Sandbox,
             _ => Mode::Real,
         }
@@ -114,7 +125,18 @@ fn refuse(what: &str, hint: &str) -> Error {
     Error::new(Code::DatabaseNotReady, what).hint(hint)
 }
 
-/// The names of the migrations that a database has; `None` where none was ever noted.
+/// The encoding of a PostgreSQL database.
+async fn encoding(db: &impl ConnectionTrait) -> Result<Option<String>, DbErr> {
+    let backend = db.get_database_backend();
+    if backend != DatabaseBackend::Postgres {
+        return Ok(None);
+    }
+    let encoding = Statement::from_string(backend, "SHOW server_encoding");
+    let row = db.query_one_raw(encoding).await?;
+    row.map(|row| row.try_get_by_index(0)).transpose()
+}
+
+/// The names of the applied migrations; `None` if that table does not exist.
 async fn applied(db: &impl ConnectionTrait) -> Result<Option<HashSet<String>>, DbErr> {
     let backend = db.get_database_backend();
     let exists = match backend {
@@ -129,39 +151,31 @@ async fn applied(db: &impl ConnectionTrait) -> Result<Option<HashSet<String>>, D
     names.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>().map(Some)
 }
 
-/// Applies what is missing and marks a new database with its mode. Safe when several processes
-/// start at once: the others wait, then find nothing to do. Returns how many migrations ran. A
-/// database that [`check`] would refuse is left as it is.
-pub(super) async fn migrate(link: &Link, mode: Mode) -> Result<usize, DbErr> {
-    let txn = link.begin().await?;
+/// Applies the pending migrations, sets the mode of a new database, and returns how many migrations
+/// ran. Of processes that start together, one does so while the others wait. A database that
+/// [`check`] would refuse is left unchanged.
+pub(super) async fn migrate(pool: &Pool, mode: Mode) -> Result<usize, DbErr> {
+    let txn = pool.begin().await?;
     if txn.get_database_backend() == DatabaseBackend::Postgres {
         txn.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     }
-    let state = State::read(&txn).await?;
-    let is_ours = !state.is_newer && !state.is_foreign && !marks::is_held(&state.meta);
+    let state = SchemaState::read(&txn).await?;
+    let is_ours = !state.is_newer
+        && !state.is_foreign
+        && state.unfit_encoding.is_none()
+        && !hold::is_held(&state.meta);
     if state.pending > 0 && is_ours {
         Migrator::up(&txn, None).await?;
     }
-    if is_ours && !state.meta.contains_key(MODE) {
-        set(&txn, MODE, mode.as_str()).await?;
+    if is_ours && !state.meta.contains_key(meta::MODE) {
+        meta::set(&txn, meta::MODE, mode.as_str()).await?;
     }
     txn.commit().await?;
     Ok(if is_ours { state.pending } else { 0 })
 }
 
-/// Notes a fact about the database.
-pub(super) async fn set(db: &impl ConnectionTrait, key: &str, value: &str) -> Result<(), DbErr> {
-    let row = meta::ActiveModel {
-        key: sea_orm::Set(key.to_owned()),
-        value: sea_orm::Set(value.to_owned()),
-    };
-    let newest =
-        OnConflict::column(meta::Column::Key).update_column(meta::Column::Value).to_owned();
-    meta::Entity::insert(row).on_conflict(newest).exec_without_returning(db).await.map(drop)
-}
-
-/// Whether nobody keeps anything in a database. One of a PostgreSQL server may be shared with other
-/// programs; a file is not.
+/// Whether a file has no tables. A PostgreSQL database always counts as blank: it may be shared with
+/// other programs, a file is not.
 pub(super) async fn is_blank(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
     let backend = db.get_database_backend();
     if backend != DatabaseBackend::Sqlite {
@@ -171,39 +185,13 @@ pub(super) async fn is_blank(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
     Ok(db.query_one_raw(statement).await?.is_none())
 }
 
-/// Refuses a database that is not up to date, too new for this program, of the other mode, or
-/// half copied.
-pub(super) async fn check(db: &impl ConnectionTrait, mode: Mode) -> Result<State, Error> {
-    let state = State::read(db).await.map_err(|error| tell(&error))?;
+/// Reads the state, and refuses a database that is out of date, too new, of the other mode, or an
+/// unfinished copy.
+pub(super) async fn check(
+    db: &impl ConnectionTrait,
+    location: &Location,
+    mode: Mode,
+) -> Result<SchemaState, Error> {
+    let state = SchemaState::read(db).await.map_err(|error| cannot_open(location, &error))?;
     state.check(mode).map(|()| state)
-}
-
-impl Store {
-    /// Why this program cannot work on the database as it is now; `None` when it can.
-    pub async fn schema_objection(&self) -> Option<&'static str> {
-        match State::read(&self.reader).await {
-            Ok(state) if state.check(self.mode).is_ok() => None,
-            Ok(state) if state.is_understood() => Some("it is another database than at the start"),
-            Ok(state) if state.is_newer => Some("the schema is of a newer convo"),
-            Ok(_) => Some("the schema is out of date"),
-            Err(_) => Some("it cannot be read"),
-        }
-    }
-
-    /// Leaves the address of the simulated Telnyx for commands that open the database directly.
-    ///
-    /// # Errors
-    /// `database_unavailable`.
-    pub async fn note_sandbox(&self, base_url: &str) -> Result<(), Error> {
-        set(&self.reader, SANDBOX, base_url).await.map_err(|error| tell(&error))
-    }
-
-    /// The address of the simulated Telnyx that last served this database.
-    ///
-    /// # Errors
-    /// `database_unavailable`.
-    pub async fn sandbox(&self) -> Result<Option<String>, Error> {
-        let found = meta::Entity::find_by_id(SANDBOX).one(&self.reader).await;
-        Ok(found.map_err(|error| tell(&error))?.map(|row| row.value))
-    }
 }

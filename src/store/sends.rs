@@ -1,69 +1,63 @@
-//! The two ends of a send: the row before the offer, the outcome after it.
+//! Sends: the row before the offer to Telnyx, the outcome after it, and the idempotency keys.
 
-use sea_orm::sea_query::{Expr, LockType, OnConflict, Query, SimpleExpr};
+use sea_orm::sea_query::{Expr, OnConflict, Query, SimpleExpr};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait,
-    QueryFilter, QuerySelect, Set,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Set,
 };
 use uuid::Uuid;
 
-use super::entity::{conversation, id, idempotency_key, message, micros, to_json};
-use super::row::{Closing, NewSend, Opened, Outcome};
-use super::{Facts, messages, reports};
-use crate::domain::{Message, MessageError, PhoneNumber, Status, Timestamp};
+use super::db_error::OrTell;
+use super::entity::{conversation, from_json, idempotency_key, message, micros, to_json};
+use super::model::{Closing, NewSend, Opened, OptOutChange, Outcome, StoredSend};
+use super::{Facts, Store, messages, opt_outs, reports};
+use crate::domain::{IdempotencyKey, MessageError, PhoneNumber, Status, Timestamp, verdict};
+use crate::error::{Error, ErrorBody};
 
-/// How long a caller's key binds.
+/// How long a key is kept.
 const KEY_SECONDS: i64 = 30 * 24 * 3_600;
-/// How often a key is looked at that other servers take and free at the same moment.
+/// How often a key is read that other servers take and free at the same time.
 const KEY_TRIES: u32 = 5;
 
-/// Stores a message that is about to be offered, unless its key or its contact forbid it.
+/// Stores a message before it is offered, unless its key is bound or its contact has opted out.
 pub(super) async fn open(db: &impl ConnectionTrait, send: &NewSend) -> Result<Opened, DbErr> {
     let now = send.message.created_at;
     for _ in 0..KEY_TRIES {
-        if let Some((key, hash)) = &send.key
-            && let Some(earlier) = earlier(db, key, hash, now).await?
-        {
-            return Ok(earlier);
+        if let Some(opened) = earlier_send(db, &send.key, &send.request_hash, now).await? {
+            return Ok(opened);
         }
         if send.only_repeat {
             return Ok(Opened::NoRepeat);
         }
-        if let Some(refusal) = opted_out(db, send).await? {
-            return Ok(refusal);
+        if let Some(opened) = opted_out(db, send).await? {
+            return Ok(opened);
         }
-        if let Some((key, hash)) = &send.key
-            && !take_key(db, key, hash, send.message.id, now).await?
-        {
-            // Another server took the key between the look and the insert, and has committed.
-            // What it stands for is to be looked at, unless it is free again by now.
+        if !take_key(db, &send.key, &send.request_hash, send.message.id, now).await? {
+            // Another server took the key after it was read, and has committed: read it again.
             continue;
         }
         messages::insert(db, &[&send.message]).await?;
         return Ok(Opened::Stored);
     }
-    Err(DbErr::Custom("an idempotency key that changes hands all the time".to_owned()))
+    Err(DbErr::Custom(
+        "other servers took and released the idempotency key at every attempt".to_owned(),
+    ))
 }
 
-/// What a key stands for already.
-async fn earlier(
+/// The earlier send under a key. If it is refused at the same time, its refusal is the answer: a repeat
+/// that finds the key bound does not take it when it becomes free.
+async fn earlier_send(
     db: &impl ConnectionTrait,
-    key: &str,
+    key: &IdempotencyKey,
     hash: &[u8],
     now: Timestamp,
 ) -> Result<Option<Opened>, DbErr> {
-    let mut look = idempotency_key::Entity::find_by_id(key);
-    if db.get_database_backend() == DatabaseBackend::Postgres {
-        // While it is looked at, nobody frees it: its message stays what it stands for.
-        look = look.lock(LockType::KeyShare);
-    }
-    let Some(bound) = look.one(db).await? else {
+    let Some(bound) = idempotency_key::Entity::find_by_id(key.as_str()).one(db).await? else {
         return Ok(None);
     };
     let expired = micros(now.plus_seconds(-KEY_SECONDS));
     if bound.created_at < expired {
-        // Only the expired one: another server may have renewed it in this moment.
-        idempotency_key::Entity::delete_by_id(key)
+        // Only an expired row: another server may just have bound the key again.
+        idempotency_key::Entity::delete_by_id(key.as_str())
             .filter(idempotency_key::Column::CreatedAt.lt(expired))
             .exec(db)
             .await?;
@@ -72,36 +66,33 @@ async fn earlier(
     if bound.request_hash != hash {
         return Ok(Some(Opened::KeyReused));
     }
-    Ok(Some(Opened::Replay(Box::new(read(db, bound.message_id.0).await?))))
+    Ok(Some(Opened::Replay(Box::new(read(db, bound.message_id).await?))))
 }
 
 async fn opted_out(db: &impl ConnectionTrait, send: &NewSend) -> Result<Option<Opened>, DbErr> {
     if send.despite_opt_out {
         return Ok(None);
     }
-    let thread = conversation::Entity::find()
-        .filter(conversation::Column::ContactNumber.eq(send.message.contact().as_str()))
-        .one(db)
-        .await?;
-    Ok(thread.and_then(|thread| {
+    let found = opt_outs::find(db, send.message.contact().as_str()).await?;
+    Ok(found.and_then(|opt_out| {
         Some(Opened::OptedOut {
-            since: Timestamp::from_micros(thread.opted_out_at?),
-            number: thread.opted_out_number.map(PhoneNumber::from_stored),
+            since: Timestamp::from_micros(opt_out.opted_out_at?),
+            number: opt_out.opted_out_number.map(PhoneNumber::from_stored),
         })
     }))
 }
 
-/// Binds a key to a message; whether it was free.
+/// Binds a key to a message; returns whether the key was free.
 pub(super) async fn take_key(
     db: &impl ConnectionTrait,
-    key: &str,
+    key: &IdempotencyKey,
     hash: &[u8],
     message: Uuid,
     now: Timestamp,
 ) -> Result<bool, DbErr> {
     use idempotency_key::Column as C;
     let row: [SimpleExpr; 4] =
-        [key.into(), hash.to_vec().into(), id(message).into(), micros(now).into()];
+        [key.as_str().into(), hash.to_vec().into(), message.into(), micros(now).into()];
     let mut insert = Query::insert();
     insert
         .into_table(idempotency_key::Entity)
@@ -112,48 +103,61 @@ pub(super) async fn take_key(
     Ok(db.execute(&insert).await?.rows_affected() > 0)
 }
 
-/// Records how an offer ended and returns the message as it stands: a report may have told more
-/// than the answer did.
-pub(super) async fn close(db: &impl ConnectionTrait, closing: &Closing) -> Result<Message, DbErr> {
+/// Records the outcome of an offer and returns the send as it stands: a report may have raised its status
+/// further.
+pub(super) async fn close(
+    db: &impl ConnectionTrait,
+    closing: &Closing,
+) -> Result<StoredSend, DbErr> {
     match &closing.outcome {
-        Outcome::Accepted { telnyx_message_id, status, facts, lift_opt_out } => {
+        Outcome::Accepted { telnyx_message_id, status, facts, lift_opt_out, report } => {
             accept(db, closing.id, *status, facts).await?;
             reports::attach(db, closing.id, telnyx_message_id).await?;
-            if *lift_opt_out {
-                lift(db, closing.id).await?;
+            if let Some(change) = lift_opt_out {
+                decide_opt_out(db, closing.id, change).await?;
+            }
+            if let Some(report) = report {
+                reports::write(db, &[report.as_ref()], closing.at).await?;
             }
         }
-        Outcome::NotSent { error, status, opt_out } => {
-            if end(db, closing, *status, error).await? {
+        Outcome::NotSent { error, status, opt_out, refusal } => {
+            if close_unsent(db, closing, *status, error, refusal).await? {
                 free_key(db, closing.id).await?;
             }
             if let Some(change) = opt_out {
-                let contact = read(db, closing.id).await?.contact().clone();
-                messages::decide_opt_out(db, contact.as_str(), change).await?;
+                decide_opt_out(db, closing.id, change).await?;
             }
         }
         Outcome::Unknown => {
             advance(db, closing.id, Status::Unknown).await?;
-            promise_repeat(db, closing.id).await?;
+            allow_repeat(db, closing.id).await?;
             end_attempt(db, closing).await?;
         }
-        // The attempt keeps its end, which is the pause before the next.
-        Outcome::StillUnknown { unspent: true } => give_back(db, closing).await?,
-        Outcome::StillUnknown { unspent: false } => end_attempt(db, closing).await?,
+        // The end of the attempt stays, as the pause before the next.
+        Outcome::StillUnknown { may_have_arrived: false } => restore_repeat(db, closing).await?,
+        Outcome::StillUnknown { may_have_arrived: true } => end_attempt(db, closing).await?,
     }
     read(db, closing.id).await
 }
 
-/// Moves a message forward; whether it moved.
-async fn advance(db: &impl ConnectionTrait, ours: Uuid, status: Status) -> Result<bool, DbErr> {
-    let moved = message::Entity::update_many()
-        .col_expr(message::Column::Status, Expr::value(status.as_str()))
+async fn decide_opt_out(
+    db: &impl ConnectionTrait,
+    ours: Uuid,
+    change: &OptOutChange,
+) -> Result<(), DbErr> {
+    let message = read(db, ours).await?.message;
+    opt_outs::decide(db, message.contact().as_str(), change).await
+}
+
+/// Raises the status of a message; a lower one changes nothing.
+async fn advance(db: &impl ConnectionTrait, ours: Uuid, status: Status) -> Result<(), DbErr> {
+    message::Entity::update_many()
         .col_expr(message::Column::StatusRank, Expr::value(status.rank()))
-        .filter(message::Column::Id.eq(id(ours)))
+        .filter(message::Column::Id.eq(ours))
         .filter(message::Column::StatusRank.lt(status.rank()))
         .exec(db)
-        .await?;
-    Ok(moved.rows_affected > 0)
+        .await
+        .map(drop)
 }
 
 async fn accept(
@@ -163,7 +167,11 @@ async fn accept(
     facts: &Facts,
 ) -> Result<(), DbErr> {
     advance(db, ours, status).await?;
-    let mut row = message::ActiveModel { id: Set(id(ours)), ..Default::default() };
+    let mut row = message::ActiveModel { id: Set(ours), ..Default::default() };
+    if let Some(from) = &facts.from {
+        messages::reset_route(db, ours, from).await?;
+        row.from_number = Set(from.as_str().to_owned());
+    }
     if let Some(encoding) = &facts.encoding {
         row.encoding = Set(Some(encoding.clone()));
     }
@@ -180,12 +188,13 @@ async fn accept(
     Ok(())
 }
 
-/// A caller who is told that nobody knows counts on the message being settled.
-async fn promise_repeat(db: &impl ConnectionTrait, ours: Uuid) -> Result<(), DbErr> {
+/// Allows settling to offer the message once more: its caller was told that the outcome is unknown and
+/// relies on it.
+async fn allow_repeat(db: &impl ConnectionTrait, ours: Uuid) -> Result<(), DbErr> {
     use message::Column as C;
     message::Entity::update_many()
         .col_expr(C::RepeatsLeft, Expr::value(1))
-        .filter(C::Id.eq(id(ours)))
+        .filter(C::Id.eq(ours))
         .filter(C::RepeatsLeft.is_null())
         .filter(C::StatusRank.lte(Status::Unknown.rank()))
         .exec(db)
@@ -193,45 +202,46 @@ async fn promise_repeat(db: &impl ConnectionTrait, ours: Uuid) -> Result<(), DbE
     Ok(())
 }
 
-/// Lets others settle the message from now on, unless they do already.
+/// Ends the attempt, so that other processes may settle the message from now on.
 async fn end_attempt(db: &impl ConnectionTrait, closing: &Closing) -> Result<(), DbErr> {
     use message::Column as C;
     message::Entity::update_many()
         .col_expr(C::AttemptUntil, Expr::value(micros(closing.at.min(closing.until))))
-        .filter(C::Id.eq(id(closing.id)))
+        .filter(C::Id.eq(closing.id))
         .filter(C::AttemptUntil.eq(micros(closing.until)))
         .exec(db)
         .await?;
     Ok(())
 }
 
-/// An attempt that reached nobody was none.
-async fn give_back(db: &impl ConnectionTrait, closing: &Closing) -> Result<(), DbErr> {
+/// Restores the repeat that an attempt used up without reaching Telnyx.
+async fn restore_repeat(db: &impl ConnectionTrait, closing: &Closing) -> Result<(), DbErr> {
     use message::Column as C;
     message::Entity::update_many()
         .col_expr(C::RepeatsLeft, Expr::value(1))
-        .filter(C::Id.eq(id(closing.id)))
+        .filter(C::Id.eq(closing.id))
         .filter(C::AttemptUntil.eq(micros(closing.until)))
         .exec(db)
         .await?;
     Ok(())
 }
 
-/// Closes a message that was surely not sent; whether it was still open. One that a report has
-/// moved was sent after all. One that was found open too long and counts as unknown may still be
-/// closed by whoever alone has offered it.
-async fn end(
+/// Closes a message that was certainly not sent; returns whether it was still open. One with a report was
+/// sent after all. One that has become unknown because its attempt took too long is closed as well, unless
+/// another process has offered it.
+async fn close_unsent(
     db: &impl ConnectionTrait,
     closing: &Closing,
     status: Status,
     error: &MessageError,
+    refusal: &ErrorBody,
 ) -> Result<bool, DbErr> {
     use message::Column as C;
     let closed = message::Entity::update_many()
-        .col_expr(message::Column::Status, Expr::value(status.as_str()))
-        .col_expr(message::Column::StatusRank, Expr::value(status.rank()))
-        .col_expr(message::Column::Error, Expr::value(to_json(error)))
-        .filter(C::Id.eq(id(closing.id)))
+        .col_expr(C::StatusRank, Expr::value(status.rank()))
+        .col_expr(C::Error, Expr::value(to_json(error)))
+        .col_expr(C::Refusal, Expr::value(to_json(refusal)))
+        .filter(C::Id.eq(closing.id))
         .filter(C::StatusRank.lte(Status::Unknown.rank()))
         .filter(C::AttemptUntil.eq(micros(closing.until)))
         .filter(C::TelnyxMessageId.is_null())
@@ -242,28 +252,41 @@ async fn end(
 
 pub(super) async fn free_key(db: &impl ConnectionTrait, ours: Uuid) -> Result<(), DbErr> {
     idempotency_key::Entity::delete_many()
-        .filter(idempotency_key::Column::MessageId.eq(id(ours)))
+        .filter(idempotency_key::Column::MessageId.eq(ours))
         .exec(db)
         .await?;
     Ok(())
 }
 
-/// Telnyx took a message to a contact that was marked: the mark is out of date.
-async fn lift(db: &impl ConnectionTrait, ours: Uuid) -> Result<(), DbErr> {
-    let message = read(db, ours).await?;
-    let change = super::row::OptOutChange {
-        opted_out: false,
-        at: message.created_at,
-        number: None,
-        profile: None,
-    };
-    messages::decide_opt_out(db, message.contact().as_str(), &change).await
+/// Reads a send that must exist.
+pub(super) async fn read(db: &impl ConnectionTrait, ours: Uuid) -> Result<StoredSend, DbErr> {
+    let missing = || DbErr::RecordNotFound("a message that was just written".to_owned());
+    find(db, ours).await?.ok_or_else(missing)
 }
 
-pub(super) async fn read(db: &impl ConnectionTrait, ours: Uuid) -> Result<Message, DbErr> {
-    message::Entity::find_by_id(id(ours))
-        .one(db)
-        .await?
-        .ok_or_else(|| DbErr::RecordNotFound("a message that was just written".to_owned()))?
-        .into_domain()
+async fn find(db: &impl ConnectionTrait, ours: Uuid) -> Result<Option<StoredSend>, DbErr> {
+    let query = message::Entity::find_by_id(ours).find_also_related(conversation::Entity);
+    let Some((row, Some(conversation))) = query.one(db).await? else { return Ok(None) };
+    stored_send(row, conversation.id).map(Some)
+}
+
+fn stored_send(mut row: message::Model, conversation: Uuid) -> Result<StoredSend, DbErr> {
+    let refusal = row.refusal.take();
+    let until = row.attempt_until.map(Timestamp::from_micros);
+    let message = row.into_domain(conversation)?;
+    // A newer version may have written an error that this one does not know.
+    let refusal = refusal.and_then(|json| {
+        from_json(Some(&json)).or_else(|| verdict(&message).err().map(|error| error.body()))
+    });
+    Ok(StoredSend { message, refusal, until })
+}
+
+impl Store {
+    /// A send as its row has it.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub(crate) async fn stored_send(&self, id: Uuid) -> Result<Option<StoredSend>, Error> {
+        find(&self.reader, id).await.or_tell()
+    }
 }

@@ -1,5 +1,5 @@
-//! The few things that SeaORM's builders do not spell alike on both engines, and statements for
-//! many rows at once, which they would spell anew for every batch.
+//! Statements for many rows at once, and the few that SeaORM's builders do not write alike for both
+//! engines.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -8,100 +8,170 @@ use sea_orm::sea_query::{
     DynIden, Expr, ExprTrait, Func, IntoIden, LockType, SelectStatement, TableRef, Value,
     ValueTuple,
 };
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, Statement};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement};
 
-/// Rows to be inserted by one statement, which selects them from `v`. Both engines name the columns
-/// of `v` `column1`, `column2`, ….
+/// One statement that inserts many rows: it selects them from a VALUES list named `v`, whose columns
+/// both engines call `column1`, `column2`, ….
 ///
-/// A statement for another number of rows is another one to prepare and to keep. So there are few
-/// numbers: rows of nulls fill up to the next, and the statement leaves them out by looking at the
-/// first column, which is never null.
-pub(super) struct Insertion {
-    head: String,
-    tail: &'static str,
-    width: usize,
-    cells: Vec<Value>,
+/// Every number of rows is a statement of its own to prepare and cache. To keep their number small,
+/// rows of NULLs pad the list to the next of a few sizes; the statement skips them by their first
+/// column, which is never NULL in a real row.
+pub(super) struct BulkInsert {
+    table: &'static str,
+    columns: &'static [&'static str],
+    lookups: Vec<(&'static str, &'static str)>,
+    on_conflict: &'static str,
+    values: Vec<Value>,
 }
 
-impl Insertion {
-    /// An insertion of what is selected by `head`, which ends before the rows, under the terms of
-    /// `tail`. The cells of one column are of one type, null or not.
+impl BulkInsert {
+    /// Inserts rows into `table`, which may carry an alias. All values of a column have one type,
+    /// NULLs included.
     pub(super) fn new<const N: usize>(
-        head: impl Into<String>,
+        table: &'static str,
+        columns: &'static [&'static str; N],
         rows: impl IntoIterator<Item = [Value; N]>,
-        tail: &'static str,
     ) -> Self {
         let rows = rows.into_iter();
-        let mut cells = Vec::with_capacity(rounded(rows.size_hint().0) * N);
-        cells.extend(rows.flatten());
-        Self { head: head.into(), tail, width: N, cells }
+        let mut values = Vec::with_capacity(padded(rows.size_hint().0) * N);
+        values.extend(rows.flatten());
+        Self { table, columns, lookups: Vec::new(), on_conflict: "", values }
     }
 
-    /// Runs it, if there are rows.
-    ///
-    /// # Errors
-    /// One that is told by [`is_known`](super::failure::is_known) when a row was there before.
-    pub(super) async fn run(self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
-        let Self { head, tail, width, cells } = self;
-        if cells.is_empty() {
-            return Ok(());
+    /// Replaces the value given for `column` by what `query`, which ends in `=`, finds for it.
+    pub(super) fn lookup(mut self, column: &'static str, query: &'static str) -> Self {
+        self.lookups.push((column, query));
+        self
+    }
+
+    /// Adds an `ON CONFLICT` clause.
+    pub(super) fn on_conflict(mut self, clause: &'static str) -> Self {
+        self.on_conflict = clause;
+        self
+    }
+
+    /// Leaves out rows that exist, unless they have an `ON CONFLICT` clause already.
+    pub(super) fn skip_existing(&mut self) {
+        if self.on_conflict.is_empty() {
+            self.on_conflict = "ON CONFLICT DO NOTHING";
         }
-        let backend = db.get_database_backend();
-        // SQLite then keeps no copies of pages to take this statement alone back: whoever cannot
-        // insert takes the whole transaction back.
+    }
+
+    /// The number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.values.len() / self.columns.len()
+    }
+
+    /// The statement, and the values for it.
+    fn into_statement(self, backend: DatabaseBackend) -> (String, Vec<Value>) {
+        let width = self.columns.len();
+        let count = padded(self.rows());
+        let sql = self.sql(backend, count);
+        (sql, pad(self.values, count * width, width))
+    }
+
+    fn sql(&self, backend: DatabaseBackend, count: usize) -> String {
+        // With FAIL, SQLite keeps no statement journal to undo this statement alone: a failed insert
+        // rolls the whole transaction back anyway.
         let verb = if backend == DatabaseBackend::Sqlite { "INSERT OR FAIL" } else { "INSERT" };
-        let mut sql = format!("{verb} INTO {head} FROM (VALUES ");
-        let count = rounded(cells.len() / width);
+        let columns = self.columns.join(", ");
+        let selected = (1..).zip(self.columns).map(|(place, column)| {
+            match self.lookups.iter().find(|(looked_up, _)| looked_up == column) {
+                Some((_, query)) => format!("({query} v.column{place})"),
+                None => format!("column{place}"),
+            }
+        });
+        let selected = selected.collect::<Vec<_>>().join(", ");
+        let mut sql =
+            format!("{verb} INTO {} ({columns}) SELECT {selected} FROM (VALUES ", self.table);
         for row in 0..count {
             sql.push_str(if row == 0 { "(" } else { "), (" });
-            placeholders(&mut sql, backend, row * width, width);
+            placeholders(&mut sql, backend, row * self.columns.len(), self.columns.len());
         }
-        // Writing to a string does not fail.
-        let _ = write!(sql, ")) AS v WHERE column1 IS NOT NULL {tail}");
-        let values = filled(cells, count * width, width);
-        let statement = Statement::from_sql_and_values(backend, sql, values);
-        db.execute_raw(statement).await.map(drop)
+        sql.push_str(")) AS v WHERE column1 IS NOT NULL ");
+        sql.push_str(self.on_conflict);
+        sql
     }
 }
 
-/// Which of some keys a column has. One text for many numbers of keys, as with an [`Insertion`].
-pub(super) async fn known(
+/// Runs inserts one after the other, and returns how many rows they have inserted or updated. SQLite runs
+/// them in one call, each of which is handed to the driver's thread and back; PostgreSQL prepares one
+/// statement at a time.
+///
+/// # Errors
+/// One that [tells of a duplicate](super::db_error::is_duplicate) when a row exists already.
+pub(super) async fn run_all(
     db: &impl ConnectionTrait,
-    (table, column): (&str, &str),
-    keys: impl Iterator<Item = &str>,
-) -> Result<HashSet<String>, DbErr> {
-    let keys: Vec<Value> = keys.map(Value::from).collect();
+    inserts: Vec<BulkInsert>,
+) -> Result<u64, DbErr> {
+    let backend = db.get_database_backend();
+    let filled = inserts.into_iter().filter(|insert| insert.rows() > 0);
+    let statements = filled.map(|insert| insert.into_statement(backend));
+    let mut affected = 0;
+    if backend == DatabaseBackend::Sqlite {
+        let (texts, values): (Vec<_>, Vec<_>) = statements.unzip();
+        let values: Vec<Value> = values.into_iter().flatten().collect();
+        if !texts.is_empty() {
+            let statement = Statement::from_sql_and_values(backend, texts.join("; "), values);
+            affected = db.execute_raw(statement).await?.rows_affected();
+        }
+    } else {
+        for (sql, values) in statements {
+            let statement = Statement::from_sql_and_values(backend, sql, values);
+            affected += db.execute_raw(statement).await?.rows_affected();
+        }
+    }
+    Ok(affected)
+}
+
+/// The places of those keys for which a condition on one table, such as
+/// `events WHERE id = v.column2`, finds a row. The values of a key are `v.column2` and so on. Padded like
+/// a [`BulkInsert`]. The condition is in a scalar subquery, which PostgreSQL runs for each key along an
+/// index; it might join the whole table otherwise.
+pub(super) async fn existing<const N: usize>(
+    db: &impl ConnectionTrait,
+    condition: &str,
+    keys: impl Iterator<Item = [Value; N]>,
+) -> Result<HashSet<usize>, DbErr> {
+    let keys: Vec<Value> = keys.flatten().collect();
     if keys.is_empty() {
         return Ok(HashSet::new());
     }
     let backend = db.get_database_backend();
-    let count = rounded(keys.len());
-    let mut sql = format!("SELECT {column} FROM {table} WHERE {column} IN (");
-    placeholders(&mut sql, backend, 0, count);
-    sql.push(')');
-    let statement = Statement::from_sql_and_values(backend, sql, filled(keys, count, 1));
-    db.query_all_raw(statement).await?.iter().map(|row| row.try_get_by_index(0)).collect()
+    let count = padded(keys.len() / N);
+    let mut sql = "SELECT v.column1 FROM (VALUES ".to_owned();
+    for place in 0..count {
+        // Writing to a string cannot fail.
+        let _ = write!(sql, "{}({place}, ", if place == 0 { "" } else { "), " });
+        placeholders(&mut sql, backend, place * N, N);
+    }
+    let _ = write!(sql, ")) AS v WHERE (SELECT 1 FROM {condition} LIMIT 1) = 1");
+    let statement = Statement::from_sql_and_values(backend, sql, pad(keys, count * N, N));
+    let found = db.query_all_raw(statement).await?;
+    let place = |row: &QueryResult| row.try_get_by_index::<i32>(0).map(|place| place as usize);
+    found.iter().map(place).collect()
 }
 
-/// Powers of two, and from 8 on the middle between two of them.
-fn rounded(count: usize) -> usize {
+/// The next size that statements are made for: a power of two or, from 8 on, the middle between
+/// two of them.
+pub(super) fn padded(count: usize) -> usize {
     let power = count.next_power_of_two();
     let middle = power / 4 * 3;
     if middle > 8 && count <= middle { middle } else { power }
 }
 
-/// Nulls after the given values, each of the type of its column.
-fn filled(mut values: Vec<Value>, length: usize, width: usize) -> Vec<Value> {
-    let types: Vec<Value> = values.iter().take(width).map(Value::as_null).collect();
+/// Appends NULLs up to a length, each of its column's type.
+fn pad(mut values: Vec<Value>, length: usize, width: usize) -> Vec<Value> {
+    let nulls: Vec<Value> = values.iter().take(width).map(Value::as_null).collect();
     let missing = length - values.len();
-    values.extend(types.into_iter().cycle().take(missing));
+    values.extend(nulls.into_iter().cycle().take(missing));
     values
 }
 
 fn placeholders(sql: &mut String, backend: DatabaseBackend, before: usize, count: usize) {
     for place in 1..=count {
         let comma = if place == 1 { "" } else { ", " };
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = match backend {
             DatabaseBackend::Postgres => write!(sql, "{comma}${}", before + place),
             _ => write!(sql, "{comma}?"),
@@ -109,47 +179,47 @@ fn placeholders(sql: &mut String, backend: DatabaseBackend, before: usize, count
     }
 }
 
-/// Locks the selected rows until the end of the transaction, in the order they are selected, so
-/// that two servers never wait for each other. SQLite has one writer and needs no such lock.
+/// Locks the selected rows until the end of the transaction, in the order of the query, so that two
+/// servers cannot deadlock. SQLite has a single writer and needs no row locks.
 pub(super) fn lock_rows(query: &mut SelectStatement, db: &impl ConnectionTrait) {
     if db.get_database_backend() == DatabaseBackend::Postgres {
         query.lock(LockType::NoKeyUpdate);
     }
 }
 
-/// Rows given in the statement itself, to update many rows to values of their own at once. Both
-/// engines name their columns `column1`, `column2`, ….
+/// A VALUES list named `v`, to update each of many rows to values of its own in one statement. Both
+/// engines call its columns `column1`, `column2`, ….
 pub(super) struct Values;
 
 impl Values {
     const ALIAS: &str = "v";
 
-    /// The rows as something to select from.
     pub(super) fn table(rows: Vec<Vec<Value>>) -> TableRef {
         let rows = rows.into_iter().map(ValueTuple::Many).collect();
         TableRef::ValuesList(rows, Self::ALIAS.into_iden())
     }
 
-    /// The column of the given place, counted from 1.
+    /// The column at a place, counted from 1.
     pub(super) fn column(place: usize) -> Expr {
         Expr::col((Self::ALIAS, DynIden::from(format!("column{place}"))))
     }
 }
 
-/// A column with its table's name before it, where a statement has several tables.
-pub(super) fn own(column: impl ColumnTrait) -> Expr {
+/// A column qualified by its table.
+pub(super) fn qualified(column: impl ColumnTrait) -> Expr {
     Expr::col(column.as_column_ref())
 }
 
-/// That a text column is null. Said like this, it does not lure SQLite to the column's own index,
-/// in which all the nulls would have to be walked.
+/// True where a column of bytes is NULL. `IS NULL` would lead SQLite to the column's own index, and
+/// through every NULL in it.
 pub(super) fn is_unset(column: impl ColumnTrait) -> Expr {
-    Expr::from(Func::coalesce([own(column), Expr::value("")])).eq("")
+    let empty = || Expr::value(Vec::<u8>::new());
+    Expr::from(Func::coalesce([qualified(column), empty()])).eq(empty())
 }
 
-/// A given value, or what the column holds where none is given.
+/// The given value, or the column's present one where the given is NULL.
 pub(super) fn or_kept(given: Expr, column: impl ColumnTrait) -> Expr {
-    Func::coalesce([given, own(column)]).into()
+    Func::coalesce([given, qualified(column)]).into()
 }
 
 #[cfg(test)]
@@ -157,19 +227,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_of_any_size_has_one_of_few_texts() {
-        let sizes: HashSet<usize> = (1..=256).map(rounded).collect();
+    fn batches_of_all_sizes_share_a_few_statements() {
+        let sizes: HashSet<usize> = (1..=256).map(padded).collect();
         assert!(sizes.len() <= 14, "{sizes:?}");
         for count in 1..=256 {
-            let size = rounded(count);
+            let size = padded(count);
             assert!(size >= count && size <= (2 * count), "{count} -> {size}");
         }
     }
 
     #[test]
-    fn rows_are_filled_up_with_nulls_of_their_types() {
-        let filled = filled(vec![Value::from("a"), Value::from(1_i64)], 6, 2);
+    fn padding_has_the_types_of_the_columns() {
+        let padded = pad(vec![Value::from("a"), Value::from(1_i64)], 6, 2);
         let (text, number) = (Value::String(None), Value::BigInt(None));
-        assert_eq!(filled[2..], [text.clone(), number.clone(), text, number]);
+        assert_eq!(padded[2..], [text.clone(), number.clone(), text, number]);
     }
 }

@@ -1,167 +1,75 @@
-//! The one task that writes, and commits in groups.
+//! The single writer, with group commit.
 //!
-//! It takes one job if one waits and up to 256 if they piled up during the last commit, writes
-//! them in one transaction, all events with a fixed number of statements, commits, and only then
-//! answers each caller. There is no timer: an idle writer answers at once, a busy one in large
-//! batches. A caller that went away is not written for.
+//! The writer takes every job that queued up during the last commit, at most 256, and writes them in
+//! one transaction, all events with a fixed number of statements. Only after the commit does it
+//! answer their callers. There is no timer: an idle writer commits at once, a busy one in large
+//! batches. Jobs whose callers have left are dropped.
 
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
 use super::batch::write;
-use super::caution::Caution;
-use super::failure::unavailable;
-use super::link::Link;
-use super::lull::Unfolded;
-use super::pulse::{self, Pulse};
-use super::row::{Closing, NewEvent, NewSend, Opened};
-use super::settle::{Settled, Step};
-use super::turn::Turn;
-use crate::domain::Message;
+use super::checkpoint::Checkpointer;
+use super::db_error::unavailable;
+use super::duplicate_check::DuplicateCheck;
+use super::events::PreparedEvent;
+use super::handoff::Handoff;
+use super::job::{Answers, Job, ProbeStep, Settlement, Task, in_doubt_about};
+use super::last_commit::{Ending, LastCommit};
+use super::liveness::{self, Liveness};
+use super::model::{Closing, NewEvent, NewSend, Opened, StoredSend};
+use super::pool::Pool;
+use crate::domain::EventOutcome;
 use crate::error::Error;
 use crate::metrics;
 
 /// The most jobs in one transaction.
 const BATCH: usize = 256;
-/// The most jobs that may wait; beyond it callers are told to come again. A server lets far fewer
-/// in at once.
+/// The length of the queue; when it is full, callers are told to retry. A server admits far fewer
+/// requests at once.
 const QUEUE: usize = 16_384;
-/// After so long of back-to-back commits the lock is left free for a moment, so that a command
-/// in another process gets its turn.
-const STRETCH: Duration = Duration::from_millis(100);
-/// That moment.
-const PAUSE: Duration = Duration::from_millis(4);
-/// How long to wait before a lost connection is asked for again, and for a broken one to close.
+/// After this long of back-to-back commits, SQLite's write lock is left free for a moment, so that
+/// another process can take it.
+const BUSY_TIME: Duration = Duration::from_millis(100);
+const LOCK_FREE_TIME: Duration = Duration::from_millis(4);
+/// The pause between attempts to reconnect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+/// How long a broken connection may take to close.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
-/// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
-    /// A message that was not known before.
-    Message,
-    /// A report.
-    Report,
-    /// Known before; nothing changed.
-    Duplicate,
-    /// Kept as it came, changing nothing else.
-    Event,
-}
-
-/// The way to the writer. Cloning is cheap; when the last one is dropped, the task ends.
+/// A handle to the writer. Cloning is cheap; when the last one is dropped, the writer stops.
 #[derive(Clone, Debug)]
 pub struct Writer {
     jobs: mpsc::Sender<Job>,
-    pulse: Pulse,
-}
-
-/// One piece of work with the one who waits for it.
-#[derive(Debug)]
-pub(super) struct Task<I, O> {
-    pub(super) input: I,
-    pub(super) output: Option<O>,
-    reply: oneshot::Sender<Result<O, Error>>,
-}
-
-/// A piece of work for the task.
-#[derive(Debug)]
-pub(super) enum Job {
-    Event(Box<Task<NewEvent, Written>>),
-    Open(Box<Task<NewSend, Opened>>, Turn),
-    Close(Box<Task<Closing, Message>>),
-    Settle(Box<Task<Step, Vec<Settled>>>),
-    /// Close the connection and end.
-    End(oneshot::Sender<()>),
-}
-
-impl<I, O> Task<I, O> {
-    fn new(input: I) -> (Box<Self>, oneshot::Receiver<Result<O, Error>>) {
-        let (reply, answer) = oneshot::channel();
-        (Box::new(Self { input, output: None, reply }), answer)
-    }
-
-    /// Answers after the commit.
-    pub(super) fn answer(self) {
-        let _ = self.reply.send(self.output.ok_or_else(Error::internal));
-    }
-}
-
-impl Job {
-    /// Whether its caller has left, and it need not be written.
-    pub(super) fn is_abandoned(&self) -> bool {
-        match self {
-            Self::Event(task) => task.reply.is_closed(),
-            // The outcome of an offer is recorded whoever still listens. Its beginning is not:
-            // without it nothing is offered.
-            Self::Open(task, _) => task.reply.is_closed(),
-            Self::Close(_) | Self::Settle(_) | Self::End(_) => false,
-        }
-    }
-
-    /// Whether it is to be written from now on: nothing is for a caller who was told to come again.
-    pub(super) fn is_wanted(&mut self) -> bool {
-        match self {
-            _ if self.is_abandoned() => false,
-            Self::Open(_, turn) => turn.take(),
-            _ => true,
-        }
-    }
-
-    pub(super) fn answer(self) {
-        match self {
-            Self::Event(task) => task.answer(),
-            Self::Open(task, _) => task.answer(),
-            Self::Close(task) => task.answer(),
-            Self::Settle(task) => task.answer(),
-            Self::End(_) => {}
-        }
-    }
-
-    pub(super) fn fail(self, error: impl Fn() -> Error) {
-        match self {
-            Self::Event(task) => drop(task.reply.send(Err(error()))),
-            Self::Open(task, _) => drop(task.reply.send(Err(error()))),
-            Self::Close(task) => drop(task.reply.send(Err(error()))),
-            Self::Settle(task) => drop(task.reply.send(Err(error()))),
-            Self::End(_) => {}
-        }
-    }
-
-    /// Tells to come again. Who is about to offer a message must know that its row may be there.
-    pub(super) fn fail_for_now(self, in_doubt: bool) {
-        match &self {
-            Self::Open(task, _) if in_doubt => {
-                let id = task.input.message.id;
-                self.fail(|| in_doubt_about(id));
-            }
-            _ => self.fail(unavailable),
-        }
-    }
+    liveness: Liveness,
+    last_commit: LastCommit,
 }
 
 impl Writer {
-    /// Starts the task on a connection and a thread of its own: among the requests of a busy
-    /// server it would wait for its turn at every statement, and everybody for it.
+    /// Starts the writer on a thread and a connection of its own. On the runtime of a busy server it
+    /// would queue behind requests at every statement, and every request waits for it.
     ///
     /// # Errors
-    /// When the connection cannot be made.
+    /// What `connect` returns.
     pub(super) async fn start(
-        connect: impl AsyncFn() -> Result<Link, Error> + Send + 'static,
+        connect: impl AsyncFn() -> Result<Pool, Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (started, ready) = oneshot::channel();
-        let (pulse, heart) = pulse::pair();
+        let (liveness, responder) = liveness::channel();
+        let last_commit = LastCommit::default();
+        let recorded = last_commit.clone();
+        let answers = Answers::here();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|_| Error::internal())?;
         let work = move || {
             runtime.block_on(async {
-                tokio::spawn(heart);
+                tokio::spawn(responder);
                 match connect().await {
-                    Ok(link) => {
+                    Ok(pool) => {
                         let _ = started.send(Ok(()));
-                        run(connect, link, queue).await;
+                        run(connect, pool, queue, recorded, answers).await;
                     }
                     Err(error) => drop(started.send(Err(error))),
                 }
@@ -170,75 +78,95 @@ impl Writer {
         let thread = std::thread::Builder::new().name("writer".to_owned());
         thread.spawn(work).map_err(|_| Error::internal())?;
         ready.await.map_err(|_| Error::internal())??;
-        Ok(Self { jobs, pulse })
+        Ok(Self { jobs, liveness, last_commit })
     }
 
-    /// Whether the task's thread still turns. One that waits for its database does; one that is
-    /// gone or stuck does not, and then this may never return.
-    pub async fn is_alive(&self) -> bool {
-        self.pulse.beats().await
+    /// Whether the writer's thread responds, which it also does while it waits for the database.
+    /// False if it has ended; if it is blocked, this does not return.
+    pub(crate) async fn is_alive(&self) -> bool {
+        self.liveness.ping().await
     }
 
-    /// Stores an event with what it changes. Returns after the commit.
+    /// Stores an event and what it changes. Returns after the commit.
     ///
     /// # Errors
-    /// `database_unavailable` when it could not be committed or the queue is full.
-    pub async fn event(&self, event: NewEvent) -> Result<Written, Error> {
-        let (task, answer) = Task::new(event);
+    /// `database_unavailable` if it cannot be committed, or the queue is full.
+    pub(crate) async fn event(&self, event: NewEvent) -> Result<EventOutcome, Error> {
+        let (task, answer) = Task::new(PreparedEvent::new(event));
         self.submit(Job::Event(task), answer).await
     }
 
-    /// Stores a message that is about to be offered, or gives up after a time.
+    /// Stores a message before it is sent to Telnyx, or gives up after a time.
     ///
     /// # Errors
-    /// As [`event`](Self::event); one that names the message leaves it open whether it is stored.
-    pub async fn open(&self, send: NewSend, within: Duration) -> Result<Opened, Error> {
+    /// As [`event`](Self::event). If the error names the message, it may be stored all the same.
+    pub(crate) async fn open(&self, send: NewSend, within: Duration) -> Result<Opened, Error> {
         let id = send.message.id;
         let (task, answer) = Task::new(send);
-        let mut turn = Turn::default();
-        let stored = self.submit(Job::Open(task, turn.other()), answer);
-        tokio::time::timeout(within, stored)
-            .await
-            .unwrap_or_else(|_| Err(if turn.take() { unavailable() } else { in_doubt_about(id) }))
+        let mut handoff = Handoff::default();
+        let stored = self.submit(Job::Open(task, handoff.other_side()), answer);
+        tokio::time::timeout(within, stored).await.unwrap_or_else(|_| {
+            Err(if handoff.take() { unavailable() } else { in_doubt_about(id) })
+        })
     }
 
-    /// Records how an offer ended.
+    /// Records the outcome of a send.
     ///
     /// # Errors
     /// As [`event`](Self::event).
-    pub async fn close(&self, closing: Closing) -> Result<Message, Error> {
+    pub(crate) async fn close(&self, closing: Closing) -> Result<StoredSend, Error> {
         let (task, answer) = Task::new(closing);
         self.submit(Job::Close(task), answer).await
     }
 
-    /// Writes one step of settling. Returns the messages it could change.
+    /// Writes a change that settling makes.
     ///
     /// # Errors
     /// As [`event`](Self::event).
-    pub async fn settle(&self, step: Step) -> Result<Vec<Settled>, Error> {
-        let (task, answer) = Task::new(step);
+    pub(super) async fn settle<S: Settlement>(&self, change: S) -> Result<S::Output, Error> {
+        let (task, answer) = Task::new(change);
         self.submit(Job::Settle(task), answer).await
     }
 
-    /// Ends the task once everything submitted before is written, and closes its connection.
-    pub async fn end(&self) {
+    /// Stops the writer once every job submitted before is written, and closes its connection.
+    pub(crate) async fn end(&self) {
         let (ended, end) = oneshot::channel();
         if self.jobs.send(Job::End(ended)).await.is_ok() {
             let _ = end.await;
         }
     }
 
-    /// How many jobs wait, and how many may.
-    #[must_use]
-    pub fn queue(&self) -> (usize, usize) {
+    /// Why commits cannot be expected to succeed; `None` if they can. If the last one failed, this
+    /// tries another, so that a database that has recovered is noticed without any traffic.
+    pub(crate) async fn commit_objection(&self, patience: Duration) -> Option<&'static str> {
+        if self.last_commit.get() == Ending::Failed {
+            let probe = async {
+                self.probe(ProbeStep::Begin).await?;
+                self.probe(ProbeStep::End).await
+            };
+            let _ = tokio::time::timeout(patience, probe).await;
+        }
+        match self.last_commit.get() {
+            Ending::Committed => None,
+            Ending::Failed => Some("the last transaction failed"),
+            Ending::Corrupt => Some("the database file is corrupt"),
+        }
+    }
+
+    /// How many jobs are queued, and the length of the queue.
+    pub(crate) fn queue(&self) -> (usize, usize) {
         let limit = self.jobs.max_capacity();
         (limit - self.jobs.capacity(), limit)
     }
 
-    /// Whether the task runs and its queue has room.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
+    /// Whether the writer runs and its queue has room.
+    pub(crate) fn is_ready(&self) -> bool {
         !self.jobs.is_closed() && self.jobs.capacity() > 0
+    }
+
+    async fn probe(&self, step: ProbeStep) -> Result<(), Error> {
+        let (task, answer) = Task::new(step);
+        self.submit(Job::Probe(task), answer).await
     }
 
     async fn submit<O>(
@@ -254,56 +182,55 @@ impl Writer {
     }
 }
 
-/// Whether the message is stored depends on a commit of which nothing was heard.
-fn in_doubt_about(id: Uuid) -> Error {
-    unavailable().with(|extra| extra.message_id = Some(id))
-}
-
 async fn run(
-    connect: impl AsyncFn() -> Result<Link, Error>,
-    mut link: Link,
+    connect: impl AsyncFn() -> Result<Pool, Error>,
+    mut pool: Pool,
     mut queue: mpsc::Receiver<Job>,
+    last_commit: LastCommit,
+    answers: Answers,
 ) {
     let mut jobs = Vec::with_capacity(BATCH);
-    let mut stretch = Instant::now();
-    let mut caution = Caution::default();
-    let mut unfolded = Unfolded::default();
-    while unfolded.next(&link, &mut queue, &mut jobs, BATCH).await > 0 {
+    let mut busy_since = Instant::now();
+    let mut duplicate_check = DuplicateCheck::default();
+    let mut checkpointer = Checkpointer::default();
+    while checkpointer.recv_many(&pool, &mut queue, &mut jobs, BATCH).await > 0 {
         let end = take_end(&mut jobs);
-        let sound = write(&link, std::mem::take(&mut jobs), &mut caution).await;
+        let batch = std::mem::take(&mut jobs);
+        let reusable = write(&pool, batch, &mut duplicate_check, &last_commit, &answers).await;
         if let Some(ended) = end {
-            close(link).await;
+            close(pool).await;
             let _ = ended.send(());
             return;
         }
-        if !sound {
+        if !reusable {
             metrics::reconnect();
-            // Beside the rest: a dead connection takes its time to close.
-            tokio::spawn(close(link));
-            match replace(&connect, &mut queue).await {
-                Some(fresh) => link = fresh,
+            // In the background: a dead connection may take a while to close.
+            tokio::spawn(close(pool));
+            match reconnect(&connect, &mut queue, &last_commit).await {
+                Some(new) => pool = new,
                 None => return,
             }
         }
         if queue.is_empty() {
-            stretch = Instant::now();
-        } else if link.is_file() && stretch.elapsed() > STRETCH {
-            tokio::time::sleep(PAUSE).await;
-            stretch = Instant::now();
+            busy_since = Instant::now();
+        } else if pool.is_sqlite() && busy_since.elapsed() > BUSY_TIME {
+            tokio::time::sleep(LOCK_FREE_TIME).await;
+            busy_since = Instant::now();
         }
     }
 }
 
-/// Makes a new connection in place of one that is not to be trusted. Whoever asks meanwhile is
-/// told to come again. `None` when the task is to end.
-async fn replace(
-    connect: &impl AsyncFn() -> Result<Link, Error>,
+/// Connects again, failing the jobs that arrive meanwhile. `None` when the writer is to stop.
+async fn reconnect(
+    connect: &impl AsyncFn() -> Result<Pool, Error>,
     queue: &mut mpsc::Receiver<Job>,
-) -> Option<Link> {
+    last_commit: &LastCommit,
+) -> Option<Pool> {
     loop {
-        if let Ok(link) = connect().await {
-            return Some(link);
+        if let Ok(pool) = connect().await {
+            return Some(pool);
         }
+        last_commit.record(Ending::Failed);
         loop {
             match queue.try_recv() {
                 Ok(Job::End(ended)) => {
@@ -319,8 +246,8 @@ async fn replace(
     }
 }
 
-async fn close(link: Link) {
-    match tokio::time::timeout(CLOSE_TIME, link.db.close()).await {
+async fn close(pool: Pool) {
+    match tokio::time::timeout(CLOSE_TIME, pool.db.close()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the database did not close"),
         Err(_) => tracing::warn!("the database did not close in time"),
@@ -328,8 +255,8 @@ async fn close(link: Link) {
 }
 
 fn take_end(jobs: &mut Vec<Job>) -> Option<oneshot::Sender<()>> {
-    let place = jobs.iter().position(|job| matches!(job, Job::End(_)))?;
-    match jobs.remove(place) {
+    let index = jobs.iter().position(|job| matches!(job, Job::End(_)))?;
+    match jobs.remove(index) {
         Job::End(ended) => Some(ended),
         _ => None,
     }

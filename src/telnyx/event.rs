@@ -1,152 +1,167 @@
-//! What a webhook body or an answer of the API says, in convo's types.
+//! Webhook events and messages of Telnyx's API in convo's types.
 
 use serde_json_borrow::Value;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::read;
-pub use super::read::Address;
+pub use super::lenient_json::Address;
+use super::{content, lenient_json};
 use crate::domain::text::repair_json;
 use crate::domain::{Cost, Media, MessageError, PhoneNumber, Timestamp};
 
-/// What begins the tag that convo puts on a message it sends; its own id follows.
+/// The prefix of the tag on each message that convo sends; convo's id follows.
 pub const TAG_PREFIX: &str = "convo:";
-/// Longest id taken from Telnyx; its real ones have 36 characters.
+/// The longest id accepted from Telnyx, whose ids have 36 characters.
 const LONGEST_ID: usize = 255;
 
 /// One webhook delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The event's id: the same for every delivery of the same event. `None` for the few kinds
-    /// that carry none, which convo does not act on.
+    /// The event's id, which is the same in every delivery of the event. `None` for the few types
+    /// without one, which convo does not act on.
     pub id: Option<String>,
-    /// Telnyx's name of what happened.
+    /// Telnyx's name of the type.
     pub event_type: String,
     /// When it happened, by Telnyx's clock.
     pub occurred_at: Option<Timestamp>,
-    /// What it says.
+    /// What convo does with it.
     pub content: Content,
 }
 
-/// What an event says, as far as convo acts on it.
+/// The content of an event, as far as convo acts on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A contact wrote.
+    /// An inbound message.
     Inbound(Payload),
-    /// Something became of a message that was sent.
+    /// A delivery report about an outbound message.
     Report(Payload),
     /// Anything else.
     Other,
 }
 
-/// A body that is well signed and yet no event of Telnyx.
+/// The error for a body that is not a Telnyx event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the body is not a Telnyx event")]
 pub struct NotAnEvent;
 
-/// A message as Telnyx describes it, in an event or an answer.
+/// A message as Telnyx describes it in an event or an API response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
     /// Telnyx's id of the message.
     pub id: String,
+    /// Telnyx's id of the group message, of which this is one recipient's part.
+    pub group_id: Option<String>,
     /// The sender.
     pub from: Option<PhoneNumber>,
     /// The recipients.
     pub to: Vec<Address>,
     /// The other participants of a group message.
     pub cc: Vec<Address>,
-    /// The text; empty when there is none.
+    /// The text; empty if the message has only media.
     pub text: String,
     /// The subject of an MMS.
     pub subject: Option<String>,
-    /// Files.
+    /// Media files.
     pub media: Vec<Media>,
-    /// The alphabet it travelled in.
+    /// The encoding it was sent in.
     pub encoding: Option<String>,
-    /// How many segments it was.
+    /// How many segments it took.
     pub segments: Option<u32>,
     /// What it cost.
     pub cost: Option<Cost>,
-    /// What went wrong.
+    /// Why it failed.
     pub errors: Vec<MessageError>,
     /// When Telnyx received it.
     pub received_at: Option<Timestamp>,
-    /// When Telnyx handed it on.
+    /// When Telnyx handed it to the carrier.
     pub sent_at: Option<Timestamp>,
-    /// When Telnyx closed it.
+    /// When Telnyx completed it.
     pub completed_at: Option<Timestamp>,
     /// convo's own id of the message, from the tag it was sent with.
     pub tag: Option<Uuid>,
-    /// `STOP`, `START` or `HELP` when Telnyx itself answered the contact.
+    /// `STOP`, `START` or `HELP` if Telnyx replied to the contact automatically.
     pub autoresponse: Option<String>,
-    /// The messaging profile it went through.
+    /// The id of its messaging profile.
     pub profile: Option<String>,
 }
 
 impl Event {
-    /// Reads a webhook body.
+    /// Parses a webhook body.
     ///
     /// # Errors
-    /// [`NotAnEvent`] when it is not a JSON object with the envelope of an event. Unknown kinds of
-    /// events are no error: they have [`Content::Other`].
+    /// [`NotAnEvent`] when it is not a JSON object with the envelope of an event. An unknown type of
+    /// event is not an error: it has [`Content::Other`].
     pub fn parse(raw: &[u8]) -> Result<Self, NotAnEvent> {
         let text = repair_json(raw);
         let body: Value = serde_json::from_str(&text).map_err(|_| NotAnEvent)?;
         let data = Some(body.get("data")).filter(|data| data.is_object()).ok_or(NotAnEvent)?;
-        let event_type = read::text(data, "event_type")
-            .or_else(|| read::text(data, "record_type"))
+        let event_type = lenient_json::text(data, "event_type")
+            .or_else(|| lenient_json::text(data, "record_type"))
             .filter(|name| name.len() <= LONGEST_ID)
             .ok_or(NotAnEvent)?;
         let payload = Payload::read(data.get("payload"));
-        let id = read::text(data, "id").or_else(|| {
-            // An event without id of its own is still one event of one message.
+        let id = lenient_json::text(data, "id").or_else(|| {
+            // An event without an id is identified by its type and message.
             payload.as_ref().map(|payload| format!("{event_type}:{}", payload.id))
         });
         if id.as_ref().is_some_and(|id| id.len() > LONGEST_ID) {
             return Err(NotAnEvent);
         }
-        let inbound = data.get("payload").get("direction").as_str() == Some("inbound");
+        let direction = data.get("payload").get("direction").as_str();
         let content = match (event_type.as_str(), payload) {
             ("message.received", Some(payload)) if payload.from.is_some() => {
                 Content::Inbound(payload)
             }
-            ("message.sent" | "message.finalized" | "message.read", Some(payload)) if !inbound => {
+            ("message.sent" | "message.finalized" | "message.read", Some(payload))
+                if direction != Some("inbound") =>
+            {
+                Content::Report(payload)
+            }
+            // Whatever its type, an event about an outbound message with statuses is a report, and so
+            // is the echo of a message that was sent with the WhatsApp app.
+            (name, Some(payload))
+                if direction == Some("outbound")
+                    && (name == "message.echo"
+                        || payload.to.iter().any(|to| to.status.is_some())) =>
+            {
                 Content::Report(payload)
             }
             _ => Content::Other,
         };
-        Ok(Self { id, occurred_at: read::time(data, "occurred_at"), event_type, content })
+        Ok(Self { id, occurred_at: lenient_json::time(data, "occurred_at"), event_type, content })
     }
 }
 
 impl Payload {
-    /// Reads a message; `None` when it has no id to know it by.
+    /// Reads a message; `None` when it has no usable id.
     fn read(value: &Value) -> Option<Self> {
-        let id = read::text(value, "id").filter(|id| id.len() <= LONGEST_ID)?;
+        let id = lenient_json::text(value, "id").filter(|id| id.len() <= LONGEST_ID)?;
         let segments = value.get("parts").as_u64();
-        let tags = read::texts(value, "tags");
+        let tags = lenient_json::texts(value, "tags");
         Some(Self {
             id,
-            from: read::sender(value),
-            to: read::addresses(value, "to"),
-            cc: read::addresses(value, "cc"),
-            text: read::message_text(value),
-            subject: read::text(value, "subject"),
-            media: read::media(value),
-            encoding: read::text(value, "encoding"),
+            group_id: lenient_json::text(value, "group_message_id")
+                .filter(|id| id.len() <= LONGEST_ID),
+            from: lenient_json::sender(value),
+            to: lenient_json::addresses(value, "to"),
+            cc: lenient_json::addresses(value, "cc"),
+            text: content::message_text(value),
+            subject: lenient_json::text(value, "subject"),
+            media: content::message_media(value),
+            encoding: lenient_json::text(value, "encoding"),
             segments: segments.and_then(|parts| u32::try_from(parts).ok()),
-            cost: read::cost(value),
-            errors: read::errors(value),
-            received_at: read::time(value, "received_at"),
-            sent_at: read::time(value, "sent_at"),
-            completed_at: read::time(value, "completed_at"),
+            cost: lenient_json::cost(value),
+            errors: lenient_json::errors(value),
+            received_at: lenient_json::time(value, "received_at"),
+            sent_at: lenient_json::time(value, "sent_at"),
+            completed_at: lenient_json::time(value, "completed_at"),
             tag: tags.iter().find_map(|tag| tag.strip_prefix(TAG_PREFIX)?.parse().ok()),
-            autoresponse: read::text(value, "autoresponse_type"),
-            profile: read::text(value, "messaging_profile_id"),
+            autoresponse: lenient_json::text(value, "autoresponse_type"),
+            profile: lenient_json::text(value, "messaging_profile_id"),
         })
     }
 
-    /// Reads the `{"data": …}` of an answer of the API.
+    /// Reads the `{"data": …}` of an API response.
     #[must_use]
     pub fn from_answer(body: &[u8]) -> Option<Self> {
         let text = repair_json(body);
@@ -181,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn inbound_messages_of_every_shape_are_read() {
+    fn inbound_messages_of_every_type_are_read() {
         let sms = inbound("inbound_sms");
         assert_eq!((sms.text.as_str(), sms.segments), ("Hello!", Some(1)));
         assert_eq!(sms.from.as_ref().map(PhoneNumber::as_str), Some("+13125550001"));
@@ -197,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_carry_their_statuses_and_errors() {
+    fn reports_have_their_statuses_and_errors() {
         for (name, status) in [
             ("message_sent", "sent"),
             ("finalized_delivered", "delivered"),
@@ -212,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn other_shapes_from_the_documents_are_read_too() {
+    fn documented_variants_of_fields_are_read() {
         let raw = br#"{"data":{"event_type":"message.finalized","id":"e","occurred_at":null,"payload":{
             "id":"m","direction":"outbound","from":"+17735550002","cc":[{"phone_number":"+13125550003","status":"sent"}],
             "to":[{"phone_number":"+13125550001","status":"new_word"}],"cost":{"amount":0.005,"currency":"USD"},
@@ -249,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_kinds_are_events_and_other_json_is_not() {
+    fn unknown_types_are_events_and_other_json_is_not() {
         let link = br#"{"data":{"record_type":"link_clicked","message_id":"m","to":"+1","url":"https://x"}}"#;
         let event = Event::parse(link).expect("an event");
         assert_eq!((event.content, event.id), (Content::Other, None));
@@ -272,12 +287,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_panics(raw in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn no_body_causes_a_panic(raw in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = Event::parse(&raw);
         }
 
         #[test]
-        fn a_damaged_event_never_panics(at in any::<proptest::sample::Index>(), byte: u8, cut in any::<proptest::sample::Index>()) {
+        fn no_damaged_event_causes_a_panic(at in any::<proptest::sample::Index>(), byte: u8, cut in any::<proptest::sample::Index>()) {
             let mut raw = include_bytes!("../../tests/telnyx/events/finalized_failed.json").to_vec();
             let place = at.index(raw.len());
             raw[place] = byte;

@@ -1,7 +1,12 @@
-//! Telnyx's side of the wire. Its JSON stops here: past this module there are only convo's types.
+//! Telnyx's API and webhooks. Telnyx's JSON is confined to this module; others see convo's types.
 
+pub mod answer;
+mod base_url;
+mod batch_verify;
 pub mod client;
+mod content;
 pub mod event;
-mod read;
+mod lenient_json;
 pub mod signature;
-mod together;
+
+pub use base_url::BaseUrl;

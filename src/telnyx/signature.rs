@@ -1,7 +1,7 @@
-//! Is this webhook from Telnyx, and from now?
+//! Verifying that a webhook is from Telnyx, and recent.
 //!
-//! Telnyx signs `<timestamp header>|<raw body>` with Ed25519 and sends the signature as standard
-//! base64, the public key being the raw 32 bytes in base64 (Telnyx: receiving webhooks).
+//! Telnyx signs `<timestamp header>|<raw body>` with Ed25519 and sends the signature in standard
+//! base64; its public key is the raw 32 bytes in base64 (Telnyx's guide on receiving webhooks).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,54 +12,64 @@ use bytes::Bytes;
 use ed25519_dalek::{Signature, VerifyingKey};
 use thiserror::Error;
 
-use super::together::Crowd;
+use super::batch_verify::BatchVerifier;
 use crate::error::{Code, Error};
 
-/// How far a webhook's clock may be from ours, both ways, as in Telnyx's own SDKs.
+/// The header with the time of the signature, in Unix seconds.
+pub const TIMESTAMP_HEADER: &str = "telnyx-timestamp";
+/// The header with the signature.
+pub const SIGNATURE_HEADER: &str = "telnyx-signature-ed25519";
+
+/// How far a webhook's timestamp may be from our clock in either direction, as in Telnyx's SDKs.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
 
-/// Why a webhook is not believed.
+/// Why a webhook's signature is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SignatureError {
-    /// No public key is configured, so nothing can be believed.
+    /// No public key is configured, so nothing can be verified.
     #[error("no public key is configured")]
     NoKey,
     /// One of the two headers is missing.
     #[error("a signature header is missing")]
     MissingHeader,
     /// The timestamp is not a number of seconds.
-    #[error("the timestamp is no number of seconds")]
+    #[error("the timestamp is not a number of seconds")]
     BadTimestamp,
-    /// The signature is good, but the two clocks disagree by more than [`TOLERANCE`].
-    #[error("the signature is good, but {skew_seconds} s away from this machine's clock")]
+    /// The signature is valid, but its timestamp differs from our clock by more than [`TOLERANCE`].
+    #[error(
+        "the signature is valid, but its timestamp is {skew_seconds} s off this machine's clock"
+    )]
     Stale {
         /// This machine's time minus the webhook's.
         skew_seconds: i64,
     },
-    /// The signature is not that of any configured key over these bytes.
-    #[error("the signature does not fit the body")]
+    /// The timestamp is as far off, and the body did not arrive soon enough to verify the signature.
+    #[error("the timestamp is too far from this machine's clock, and the body did not arrive")]
+    StaleWithoutBody,
+    /// The signature is not one of a configured key over these bytes.
+    #[error("the signature does not match the body")]
     BadSignature,
 }
 
-/// The public keys whose signatures count. Several, so that a key can be rotated.
+/// Verifies webhooks against the configured public keys. Several keys allow for rotation.
 #[derive(Clone, Debug, Default)]
 pub struct Verifier {
     keys: Vec<VerifyingKey>,
-    /// Those who wait for the only key; while keys are rotated nobody does.
-    crowd: Option<Arc<Crowd>>,
+    /// Batch verification, which needs a single key.
+    batch: Option<Arc<BatchVerifier>>,
 }
 
-/// What the headers of a webhook claim.
-struct Claim {
+/// The signature and timestamp in the headers of a webhook.
+struct SignedHeaders {
     signature: Signature,
     sent_at: i64,
 }
 
 impl Verifier {
-    /// Reads the configured keys: base64 of 32 bytes each.
+    /// Parses the configured keys, each 32 bytes in base64.
     ///
     /// # Errors
-    /// `not_configured` when one of them is no such key.
+    /// `not_configured` when one of them is not an Ed25519 public key.
     pub fn new(keys: &[String]) -> Result<Self, Error> {
         let keys = keys.iter().map(|key| read_key(key.trim())).collect::<Option<Vec<_>>>();
         let keys = keys.ok_or_else(|| {
@@ -68,24 +78,38 @@ impl Verifier {
                  of base64",
             )
         })?;
-        let crowd = match keys.as_slice() {
-            [only] => Some(Arc::new(Crowd::new(*only))),
+        let batch = match keys.as_slice() {
+            [only] => Some(Arc::new(BatchVerifier::new(*only))),
             _ => None,
         };
-        Ok(Self { keys, crowd })
+        Ok(Self { keys, batch })
     }
 
-    /// Whether there is no key, in which case every webhook is refused.
+    /// Whether no key is configured, in which case every webhook is rejected.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Believes a webhook or says why not. The body counts byte for byte; `now` is in seconds
-    /// since the Unix epoch.
+    /// Checks what the headers decide without the body.
     ///
     /// # Errors
-    /// [`SignatureError`]; every one of them means that nothing of the body may be trusted.
+    /// [`SignatureError`]; of [`Stale`](SignatureError::Stale), only the time is certain, not that the
+    /// signature is valid.
+    pub fn check_headers(
+        &self,
+        timestamp: Option<&[u8]>,
+        signature: Option<&[u8]>,
+        now: i64,
+    ) -> Result<(), SignatureError> {
+        self.read_headers(timestamp, signature).and_then(|headers| check_time(&headers, now))
+    }
+
+    /// Verifies a webhook, whose body must be exactly as it was received. `now` is in seconds since
+    /// the Unix epoch.
+    ///
+    /// # Errors
+    /// [`SignatureError`]; with any of them, the body must not be trusted.
     pub fn verify(
         &self,
         timestamp: Option<&[u8]>,
@@ -93,31 +117,32 @@ impl Verifier {
         body: &[u8],
         now: i64,
     ) -> Result<(), SignatureError> {
-        let (claim, signed) = self.read(timestamp, signature, body)?;
-        self.judge(&claim, &signed)?;
-        check_time(&claim, now)
+        let (headers, signed) = self.read(timestamp, signature, body)?;
+        self.verify_alone(&headers, &signed)?;
+        check_time(&headers, now)
     }
 
-    /// As [`verify`](Self::verify), at a fraction of the cost where many webhooks come at once.
+    /// Like [`verify`](Self::verify), but together with other webhooks that arrive at the same time,
+    /// which costs less.
     ///
     /// # Errors
-    /// As [`verify`](Self::verify).
-    pub async fn verify_among_others(
+    /// See [`verify`](Self::verify).
+    pub async fn verify_in_batch(
         &self,
         timestamp: Option<&[u8]>,
         signature: Option<&[u8]>,
         body: &[u8],
         now: i64,
     ) -> Result<(), SignatureError> {
-        let (claim, signed) = self.read(timestamp, signature, body)?;
-        let good = match &self.crowd {
-            Some(crowd) => crowd.agrees(claim.signature, signed.clone()).await,
+        let (headers, signed) = self.read(timestamp, signature, body)?;
+        let is_proven = match &self.batch {
+            Some(batch) => batch.is_proven(headers.signature, signed.clone()).await,
             None => false,
         };
-        if !good {
-            self.judge(&claim, &signed)?;
+        if !is_proven {
+            self.verify_alone(&headers, &signed)?;
         }
-        check_time(&claim, now)
+        check_time(&headers, now)
     }
 
     fn read(
@@ -125,7 +150,16 @@ impl Verifier {
         timestamp: Option<&[u8]>,
         signature: Option<&[u8]>,
         body: &[u8],
-    ) -> Result<(Claim, Bytes), SignatureError> {
+    ) -> Result<(SignedHeaders, Bytes), SignatureError> {
+        let headers = self.read_headers(timestamp, signature)?;
+        Ok((headers, signed_bytes(timestamp.unwrap_or_default(), body).into()))
+    }
+
+    fn read_headers(
+        &self,
+        timestamp: Option<&[u8]>,
+        signature: Option<&[u8]>,
+    ) -> Result<SignedHeaders, SignatureError> {
         if self.keys.is_empty() {
             return Err(SignatureError::NoKey);
         }
@@ -133,12 +167,11 @@ impl Verifier {
         let signature = signature.ok_or(SignatureError::MissingHeader)?;
         let sent_at = read_seconds(timestamp).ok_or(SignatureError::BadTimestamp)?;
         let signature = read_signature(signature).ok_or(SignatureError::BadSignature)?;
-        Ok((Claim { signature, sent_at }, signed_bytes(timestamp, body).into()))
+        Ok(SignedHeaders { signature, sent_at })
     }
 
-    /// What the keys say, one signature by itself.
-    fn judge(&self, claim: &Claim, signed: &[u8]) -> Result<(), SignatureError> {
-        if self.keys.iter().any(|key| key.verify_strict(signed, &claim.signature).is_ok()) {
+    fn verify_alone(&self, headers: &SignedHeaders, signed: &[u8]) -> Result<(), SignatureError> {
+        if self.keys.iter().any(|key| key.verify_strict(signed, &headers.signature).is_ok()) {
             Ok(())
         } else {
             Err(SignatureError::BadSignature)
@@ -146,8 +179,8 @@ impl Verifier {
     }
 }
 
-fn check_time(claim: &Claim, now: i64) -> Result<(), SignatureError> {
-    let skew_seconds = now.saturating_sub(claim.sent_at);
+fn check_time(headers: &SignedHeaders, now: i64) -> Result<(), SignatureError> {
+    let skew_seconds = now.saturating_sub(headers.sent_at);
     if skew_seconds.unsigned_abs() > TOLERANCE.as_secs() {
         return Err(SignatureError::Stale { skew_seconds });
     }
@@ -170,219 +203,11 @@ fn read_signature(header: &[u8]) -> Option<Signature> {
     Some(Signature::from_bytes(&bytes))
 }
 
-/// Digits only: no sign, no space, no fraction.
+/// Reads a timestamp of digits only: no sign, space or fraction.
 fn read_seconds(header: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(header).ok()?;
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ed25519_dalek::{Signer, SigningKey};
-
-    const NOW: i64 = 1_700_000_000;
-    const BODY: &[u8] = br#"{"data":{"event_type":"message.received"}}"#;
-
-    fn key() -> SigningKey {
-        SigningKey::from_bytes(&[7; 32])
-    }
-
-    fn verifier() -> Verifier {
-        Verifier::new(&[STANDARD.encode(key().verifying_key().as_bytes())]).expect("a good key")
-    }
-
-    fn sign(timestamp: &str, body: &[u8]) -> String {
-        STANDARD.encode(key().sign(&signed_bytes(timestamp.as_bytes(), body)).to_bytes())
-    }
-
-    fn verify(timestamp: &str, signature: &str, body: &[u8]) -> Result<(), SignatureError> {
-        verifier().verify(Some(timestamp.as_bytes()), Some(signature.as_bytes()), body, NOW)
-    }
-
-    /// A timestamp `offset` seconds from now, well signed.
-    fn at(offset: i64) -> Result<(), SignatureError> {
-        let timestamp = (NOW + offset).to_string();
-        verify(&timestamp, &sign(&timestamp, BODY), BODY)
-    }
-
-    #[derive(serde::Deserialize)]
-    struct Vector {
-        key: String,
-        public_key: String,
-        timestamp: String,
-        body: String,
-        signature: String,
-    }
-
-    #[test]
-    fn published_keys_and_bodies_verify() {
-        let file = include_str!("../../tests/telnyx/signature-vectors.json");
-        let vectors: Vec<Vector> = serde_json::from_str(file).expect("the vectors parse");
-        assert!(vectors.len() >= 7);
-        for case in vectors {
-            let verifier = Verifier::new(std::slice::from_ref(&case.public_key)).expect("a key");
-            let now = case.timestamp.parse::<i64>().expect("seconds") + 1;
-            let (time, signature) = (case.timestamp.as_bytes(), case.signature.as_bytes());
-            let verify = |body: &[u8]| verifier.verify(Some(time), Some(signature), body, now);
-            assert_eq!(verify(case.body.as_bytes()), Ok(()), "{}", case.key);
-            let longer = format!("{} ", case.body);
-            assert_eq!(
-                verify(longer.as_bytes()),
-                Err(SignatureError::BadSignature),
-                "{}",
-                case.key
-            );
-        }
-    }
-
-    #[test]
-    fn five_minutes_either_way_are_tolerated() {
-        for offset in [0, -120, -299, -300, 300] {
-            assert_eq!(at(offset), Ok(()), "{offset}");
-        }
-        for offset in [-301, 301, -400, 400, -600, 600] {
-            assert_eq!(at(offset), Err(SignatureError::Stale { skew_seconds: -offset }));
-        }
-    }
-
-    #[test]
-    fn a_timestamp_is_digits() {
-        for timestamp in [
-            "not-a-number",
-            "not-an-integer",
-            "invalid_timestamp",
-            "",
-            "+1700000000",
-            "-5",
-            "1700000000.0",
-            " 1700000000",
-            "99999999999999999999",
-        ] {
-            let refused = verify(timestamp, &sign(timestamp, BODY), BODY);
-            assert_eq!(refused, Err(SignatureError::BadTimestamp), "{timestamp:?}");
-        }
-        for timestamp in ["0", "5", "9999999999"] {
-            let refused = verify(timestamp, &sign(timestamp, BODY), BODY);
-            assert!(matches!(refused, Err(SignatureError::Stale { .. })), "{timestamp}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_signature_is_refused() {
-        let now = NOW.to_string();
-        let mut flipped = key().sign(&signed_bytes(now.as_bytes(), BODY)).to_bytes();
-        flipped[0] ^= 0xFF;
-        let good = sign(&now, BODY);
-        for signature in [
-            "not-valid-base64!!!".to_owned(),
-            "%%%".to_owned(),
-            "dGVzdA==".to_owned(),
-            "dGVzdHNpZ25hdHVyZQ==".to_owned(),
-            STANDARD.encode([0; 64]),
-            STANDARD.encode(flipped),
-            good.trim_end_matches('=').to_owned(),
-            format!("{good}{good}"),
-            String::new(),
-        ] {
-            let refused = verify(&now, &signature, BODY);
-            assert_eq!(refused, Err(SignatureError::BadSignature), "{signature}");
-        }
-    }
-
-    #[test]
-    fn another_body_or_key_is_refused_and_spaces_count() {
-        let now = NOW.to_string();
-        let tampered = br#"{"data":{"event_type":"message.received","tampered":true}}"#;
-        assert_eq!(verify(&now, &sign(&now, BODY), tampered), Err(SignatureError::BadSignature));
-        let spaced = [b" ", BODY, b" "].concat();
-        assert_eq!(verify(&now, &sign(&now, &spaced), &spaced), Ok(()));
-        assert_eq!(verify(&now, &sign(&now, &spaced), BODY), Err(SignatureError::BadSignature));
-        let other = Verifier::new(&[STANDARD.encode([b'A'; 32])]);
-        if let Ok(other) = other {
-            let refused =
-                other.verify(Some(now.as_bytes()), Some(sign(&now, BODY).as_bytes()), BODY, NOW);
-            assert_eq!(refused, Err(SignatureError::BadSignature));
-        }
-    }
-
-    #[tokio::test]
-    async fn among_others_the_same_is_believed() {
-        let time = |offset: i64| (NOW + offset).to_string();
-        let old = STANDARD.encode(SigningKey::from_bytes(&[1; 32]).verifying_key().as_bytes());
-        let new = STANDARD.encode(key().verifying_key().as_bytes());
-        let cases = [
-            (time(0), sign(&time(0), b"another body")),
-            (time(1), sign(&time(0), BODY)),
-            (time(301), sign(&time(301), BODY)),
-            (time(0), STANDARD.encode([0; 64])),
-            ("soon".to_owned(), sign("soon", BODY)),
-        ];
-        for keys in [vec![new.clone()], vec![old, new]] {
-            let verifier = Verifier::new(&keys).expect("good keys");
-            // A bad one comes among those that are all good without it.
-            for case in &cases {
-                let good = (0..10).map(|n| (time(n), sign(&time(n), BODY)));
-                let crowd: Vec<_> = good.chain([case.clone()]).collect();
-                let asked = crowd.iter().map(|(time, signature)| {
-                    let (time, signature) = (time.as_bytes(), signature.as_bytes());
-                    verifier.verify_among_others(Some(time), Some(signature), BODY, NOW)
-                });
-                let verdicts = futures_util::future::join_all(asked).await;
-                for ((time, signature), verdict) in crowd.iter().zip(verdicts) {
-                    let (time, signature) = (time.as_bytes(), signature.as_bytes());
-                    let alone = verifier.verify(Some(time), Some(signature), BODY, NOW);
-                    assert_eq!(verdict, alone);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn headers_and_keys_must_be_there() {
-        let now = NOW.to_string();
-        let signature = sign(&now, BODY);
-        let (time, sig) = (Some(now.as_bytes()), Some(signature.as_bytes()));
-        assert_eq!(verifier().verify(None, sig, BODY, NOW), Err(SignatureError::MissingHeader));
-        assert_eq!(verifier().verify(time, None, BODY, NOW), Err(SignatureError::MissingHeader));
-        let none = Verifier::default();
-        assert_eq!(none.verify(time, sig, BODY, NOW), Err(SignatureError::NoKey));
-    }
-
-    #[test]
-    fn a_second_key_serves_during_rotation() {
-        let old = STANDARD.encode(SigningKey::from_bytes(&[1; 32]).verifying_key().as_bytes());
-        let new = format!(" {} ", STANDARD.encode(key().verifying_key().as_bytes()));
-        let both = Verifier::new(&[old, new]).expect("two good keys");
-        let now = NOW.to_string();
-        assert_eq!(
-            both.verify(Some(now.as_bytes()), Some(sign(&now, BODY).as_bytes()), BODY, NOW),
-            Ok(())
-        );
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn whatever_a_stranger_sends_is_refused(
-            time in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
-            signature in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120),
-            body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
-        ) {
-            let encoded = STANDARD.encode(&signature);
-            for signature in [signature.as_slice(), encoded.as_bytes()] {
-                let refused = verifier().verify(Some(&time), Some(signature), &body, NOW);
-                proptest::prop_assert!(refused.is_err());
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_no_key_is_refused_at_start() {
-        let zero = STANDARD.encode([0; 32]);
-        for key in ["dGVzdA==", "not-valid-base64!!!", "invalid-key", "whsec_aaaaaaaaaa", "", &zero]
-        {
-            let refused = Verifier::new(&[key.to_owned()]).expect_err(key);
-            assert_eq!(refused.code(), Code::NotConfigured);
-        }
-    }
-}
+mod tests;

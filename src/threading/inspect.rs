@@ -1,32 +1,32 @@
-//! How the threads stand, for whoever watches the server.
+//! Statistics for `/metrics`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Threads;
+use super::Conversations;
 use crate::clock;
-use crate::metrics::{Live, Open};
+use crate::metrics::{Snapshot, UnsettledStats};
 use crate::store::writer::Writer;
 
-impl Threads {
-    /// How they stand right now. A database that does not answer within `patience` leaves its
-    /// part open.
-    pub async fn live(&self, patience: Duration) -> Live {
+impl Conversations {
+    /// The current statistics. Those from the database are missing if it does not answer within
+    /// `timeout`.
+    pub async fn snapshot(&self, timeout: Duration) -> Snapshot {
         let queue = self.store.writer().map(Writer::queue).unwrap_or_default();
         let connections = self.store.connections();
-        let open = tokio::time::timeout(patience, self.open_messages()).await;
-        Live { queue, connections, open: open.ok().flatten() }
+        let unsettled = tokio::time::timeout(timeout, self.unsettled()).await;
+        Snapshot { queue, connections, unsettled: unsettled.ok().flatten() }
     }
 
-    /// Asks once at a time, to the end: while the database hangs, whoever watches takes one of its
-    /// connections and no more.
-    async fn open_messages(&self) -> Option<Vec<Open>> {
-        let turn = Arc::clone(&self.watched).lock_owned().await;
+    /// There is one query at a time, which runs to its end: while the database hangs, scrapes occupy a
+    /// single connection.
+    async fn unsettled(&self) -> Option<Vec<UnsettledStats>> {
+        let permit = Arc::clone(&self.stats_query).lock_owned().await;
         let store = self.store.clone();
-        let asked = tokio::spawn(async move {
-            let _turn = turn;
+        let query = tokio::spawn(async move {
+            let _permit = permit;
             store.open_messages(clock::now()).await
         });
-        asked.await.ok()?.ok()
+        query.await.ok()?.ok()
     }
 }

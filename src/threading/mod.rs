@@ -1,13 +1,16 @@
-//! What a thread is. The CLI, the REST API and the webhook all call this and nothing below it.
+//! Conversations: receiving, sending, settling, reading. The command line, the REST API and the
+//! webhook call this module and nothing below it.
 
 mod inspect;
 mod offer;
 mod outcome;
 mod receive;
+mod replay;
 mod retry;
 mod send;
 mod settle;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,43 +20,43 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::domain::conversation::SHORTEST_FRAGMENT;
+use crate::domain::conversation::{self, SHORTEST_FRAGMENT};
+use crate::domain::message;
 use crate::domain::phone::NumberError;
-use crate::domain::{Conversation, Cursor, Listing, Message, Page, PhoneNumber, Selector, Window};
+use crate::domain::{
+    Conversation, Cursor, Listing, Message, MessagePage, Page, PhoneNumber, Selector, Window,
+};
 use crate::error::{Code, Error};
 use crate::store::Store;
 use crate::store::writer::Writer;
-use crate::telnyx::client::Client;
+use crate::telnyx::client::TelnyxClient;
 
-pub use receive::Received;
-pub use send::Sent;
 pub(crate) use send::no_api_key;
 pub use settle::Settled;
 
-/// Longest name that is taken for a number without its country code.
+/// The longest name for which the hint proposes a country code.
 const LONGEST_PROPOSAL: usize = 40;
 
-/// The threads of one database, and the way to Telnyx. Cloning is cheap.
+/// The conversations of one database, and the Telnyx client that sends. Cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct Threads {
+pub struct Conversations {
     store: Store,
-    telnyx: Option<Client>,
+    telnyx: Option<TelnyxClient>,
     numbers: Vec<PhoneNumber>,
     policy: Policy,
     interrupt: CancellationToken,
-    /// Held while the database is asked for whoever watches the server.
-    watched: Arc<Mutex<()>>,
+    /// Held during the query for `/metrics`, so that there is one at a time.
+    stats_query: Arc<Mutex<()>>,
 }
 
-/// How sends are made.
+/// Settings of sends.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// The longest a send may take before its outcome counts as unknown.
+    /// How long a send may take; after that, its outcome is unknown.
     pub timeout: Duration,
-    /// Whether messages are tagged with their id, so that reports name them.
+    /// Whether messages are tagged with convo's id, which delivery reports then contain.
     pub tag: bool,
-    /// How long after it was stored a message whose outcome is unknown may be offered once more
-    /// without anybody asking for it; zero for never.
+    /// The age up to which settling may offer a message of unknown outcome once more; zero for never.
     pub settle_window: Duration,
 }
 
@@ -67,53 +70,66 @@ impl Default for Policy {
     }
 }
 
-/// One thing that must hold for the program to be of use, and whether it does.
+/// The result of one readiness check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
-    /// What is checked.
+    /// The name of the check.
     pub name: &'static str,
-    /// Whether it holds.
+    /// Whether it passed.
     pub ok: bool,
-    /// What is missing, when it does not.
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
 }
 
 impl Check {
-    /// A check with what to say when it does not hold.
+    /// A result with the reason for the case that it failed.
     #[must_use]
     pub fn new(name: &'static str, ok: bool, reason: &'static str) -> Self {
         Self { name, ok, reason: (!ok).then_some(reason) }
     }
 }
 
-impl Threads {
-    /// Threads in a database. Without a way to Telnyx they can be read and received, not sent.
+impl Conversations {
+    /// The conversations in a database. Without a client, messages can be received and read, but not
+    /// sent.
     #[must_use]
     pub fn new(
         store: Store,
-        telnyx: Option<Client>,
+        telnyx: Option<TelnyxClient>,
         numbers: Vec<PhoneNumber>,
         policy: Policy,
     ) -> Self {
-        let (interrupt, watched) = (CancellationToken::new(), Arc::default());
-        Self { store, telnyx, numbers, policy, interrupt, watched }
+        Self {
+            store,
+            telnyx,
+            numbers,
+            policy,
+            interrupt: CancellationToken::new(),
+            stats_query: Arc::default(),
+        }
     }
 
-    /// The token that interrupts running sends: one that was not offered yet is cancelled, one
-    /// that was is recorded as unknown. For a person's Ctrl-C; a server lets sends end instead.
+    /// Cancelled, this token interrupts sends: one that has not been offered is cancelled, one that
+    /// has is recorded as unknown. For Ctrl-C, and for a server whose shutdown takes too long.
     #[must_use]
     pub fn interrupt(&self) -> &CancellationToken {
         &self.interrupt
     }
 
-    /// Writes what was submitted and closes the database.
+    /// The file of the database, if opening it created one.
+    #[must_use]
+    pub fn created_file(&self) -> Option<&Path> {
+        self.store.created_file()
+    }
+
+    /// Writes what has been submitted, and closes the database.
     pub async fn close(&self) {
         self.store.close().await;
     }
 
-    /// One page of the threads that a listing asks for, after a place in its order. A page may
-    /// have fewer rows than wanted, even none, and still not be the last.
+    /// One page of a list, after a position in its order. A page may have fewer rows than `limit`,
+    /// even none, without being the last.
     ///
     /// # Errors
     /// `database_unavailable`.
@@ -126,7 +142,7 @@ impl Threads {
         self.store.list(listing, after, limit).await
     }
 
-    /// Threads, most recently active first, after a place in that order.
+    /// Conversations, most recently active first, after a position in that order.
     ///
     /// # Errors
     /// `database_unavailable`.
@@ -138,8 +154,8 @@ impl Threads {
         self.list(&Listing::default(), after, limit).await.map(|page| page.rows)
     }
 
-    /// Threads whose contact or id begins with a text, or whose id ends with digits that begin so;
-    /// without a text, those active last.
+    /// Conversations whose contact, id, or last eight characters of the id begin with a text; for an
+    /// empty text, the most recently active.
     ///
     /// # Errors
     /// `database_unavailable`.
@@ -150,60 +166,68 @@ impl Threads {
         }
     }
 
-    /// The thread a person named.
+    /// The conversation that a user named.
     ///
     /// # Errors
     /// `conversation_not_found`, or `ambiguous_id` naming the candidates.
     pub async fn find(&self, selector: &Selector) -> Result<Conversation, Error> {
         let mut found = self.store.candidates(selector).await?;
         match found.len() {
-            0 if selector.is_too_short() => Err(no_conversation().hint(format!(
-                "of an id, at least {SHORTEST_FRAGMENT} digits are needed; `convo list` shows eight"
+            0 if selector.is_too_short() => Err(conversation::not_found().hint(format!(
+                "use at least {SHORTEST_FRAGMENT} hex digits of an id; `convo list` shows eight"
             ))),
             0 => Err(match PhoneNumber::parse(selector.as_str()) {
                 Err(error @ NumberError::NoCountryCode { .. })
                     if selector.as_str().len() <= LONGEST_PROPOSAL =>
                 {
-                    no_conversation().hint(error.hint())
+                    conversation::not_found().hint(error.hint())
                 }
-                _ => no_conversation(),
+                _ => conversation::not_found(),
             }),
             1 => Ok(found.remove(0)),
             _ => {
                 let list: Vec<_> = found
                     .iter()
-                    .map(|thread| format!("{} ({})", thread.id, thread.contact_number))
+                    .map(|found| format!("{} ({})", found.id, found.contact_number))
                     .collect();
                 let name = selector.as_str();
-                Err(Error::new(Code::AmbiguousId, format!("'{name}' fits several conversations"))
-                    .hint(format!("give more of the id: {}", list.join(", "))))
+                Err(Error::new(
+                    Code::AmbiguousId,
+                    format!("'{name}' matches several conversations"),
+                )
+                .hint(format!("use more digits of the id: {}", list.join(", "))))
             }
         }
     }
 
-    /// Messages of a thread, in chronological order, with or without their histories.
+    /// A page of the messages of a conversation, in chronological order, with or without their
+    /// histories. It may have fewer rows than `limit` without being the last.
     ///
     /// # Errors
-    /// `message_not_found` when the window begins at a message the thread does not have.
+    /// `message_not_found` if the window begins at a message that is not in the conversation.
     pub async fn messages(
         &self,
         conversation: Uuid,
         window: Window,
         history: bool,
-    ) -> Result<Vec<Message>, Error> {
-        let messages = self.store.messages(conversation, window).await?.ok_or_else(no_message)?;
-        if history { self.store.with_history(messages).await } else { Ok(messages) }
+    ) -> Result<MessagePage, Error> {
+        let mut page =
+            self.store.messages(conversation, window).await?.ok_or_else(message::not_found)?;
+        if history {
+            page.rows = self.store.with_history(page.rows).await?;
+        }
+        Ok(page)
     }
 
-    /// One message with its history.
+    /// A message with its history.
     ///
     /// # Errors
     /// `message_not_found`.
     pub async fn message(&self, id: Uuid) -> Result<Message, Error> {
-        self.store.message(id).await?.ok_or_else(no_message)
+        self.store.message(id).await?.ok_or_else(message::not_found)
     }
 
-    /// Whether the thread that writes still turns, whatever its database does.
+    /// Whether the writer's thread responds, which it also does while it waits for the database.
     pub async fn is_alive(&self) -> bool {
         match self.store.writer() {
             Ok(writer) => writer.is_alive().await,
@@ -211,20 +235,22 @@ impl Threads {
         }
     }
 
-    /// What must hold to take webhooks and to send. What is not known within `patience` does not
-    /// hold.
-    pub async fn ready(&self, patience: Duration) -> Vec<Check> {
-        let (answers, schema, changes, turns) = tokio::join!(
-            holds(patience, self.store.answers()),
-            objection(patience, self.store.schema_objection()),
-            objection(patience, self.store.objection()),
-            holds(patience, self.is_alive()),
+    /// The readiness checks: what is needed to receive webhooks and to send. A check that does not end
+    /// within `timeout` has failed.
+    pub async fn ready(&self, timeout: Duration) -> Vec<Check> {
+        let (answers, schema, changes, commits, is_alive) = tokio::join!(
+            passes(timeout, self.store.answers()),
+            objection(timeout, self.store.schema_objection()),
+            objection(timeout, self.store.write_objection()),
+            self.store.commit_objection(timeout),
+            passes(timeout, self.is_alive()),
         );
-        let writes = turns && self.store.writer().is_ok_and(Writer::is_ready);
+        let writes = is_alive && self.store.writer().is_ok_and(Writer::is_ready);
         vec![
-            Check::new("database", answers, "the database does not answer"),
+            Check::new("database", answers, "the database does not respond"),
             Check::new("schema", schema.is_none(), schema.unwrap_or_default()),
             Check::new("changes", changes.is_none(), changes.unwrap_or_default()),
+            Check::new("commits", commits.is_none(), commits.unwrap_or_default()),
             Check::new("writer", writes, "the writer is stuck or its queue is full"),
             Check::new("api_key", self.telnyx.is_some(), "TELNYX_API_KEY is not set"),
             Check::new("numbers", !self.numbers.is_empty(), "TELNYX_PHONE_NUMBER is not set"),
@@ -232,23 +258,14 @@ impl Threads {
     }
 }
 
-async fn holds(patience: Duration, check: impl Future<Output = bool>) -> bool {
-    tokio::time::timeout(patience, check).await.unwrap_or(false)
+async fn passes(timeout: Duration, check: impl Future<Output = bool>) -> bool {
+    tokio::time::timeout(timeout, check).await.unwrap_or(false)
 }
 
+/// Why a check fails; `None` if it passes.
 async fn objection(
-    patience: Duration,
+    timeout: Duration,
     check: impl Future<Output = Option<&'static str>>,
 ) -> Option<&'static str> {
-    tokio::time::timeout(patience, check).await.unwrap_or(Some("it cannot be read"))
-}
-
-/// There is no thread by that name.
-pub(crate) fn no_conversation() -> Error {
-    Error::new(Code::ConversationNotFound, "Conversation not found")
-        .hint("`convo list` shows every contact and id")
-}
-
-fn no_message() -> Error {
-    Error::new(Code::MessageNotFound, "Message not found")
+    tokio::time::timeout(timeout, check).await.unwrap_or(Some("the database cannot be read"))
 }

@@ -1,108 +1,161 @@
-//! Offering one message to Telnyx, repeatedly if need be, within the time of one call.
+//! Offering one message to Telnyx, with repeated requests if necessary, within the time of one call.
 
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use uuid::Uuid;
 
-use super::Threads;
+use super::Conversations;
 use crate::clock;
-use crate::domain::{PhoneNumber, Status};
-use crate::store::row::Offer;
-use crate::telnyx::client::{Answer, Client};
+use crate::domain::PhoneNumber;
+use crate::store::model::Offer;
+use crate::telnyx::answer::{Rejection, SendAnswer};
+use crate::telnyx::client::TelnyxClient;
+use crate::telnyx::event::Payload;
 
-/// The longest one attempt waits for its answer.
-const ATTEMPT: Duration = Duration::from_secs(10);
-/// What is left for recording the outcome at the end of the call.
+/// How long one request waits for its answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time at the end of a call that is reserved for recording the outcome.
 const RESERVE: Duration = Duration::from_secs(1);
-/// The most repetitions within one call.
-const REPEATS: usize = 4;
+/// The most repeated requests within one call.
+const MAX_REPEATS: usize = 4;
 
-/// How the offers of one call ended.
+/// The result of the requests of one call.
 #[derive(Clone, Debug)]
 pub(super) enum Offered {
-    /// With an answer that decides.
-    Answered(Answer),
-    /// Without one, or with a refusal after an attempt whose answer was lost.
+    /// Telnyx has accepted the message.
+    Accepted(Box<Payload>),
+    /// The message was certainly not sent.
+    NotSent(NotSent),
+    /// The message may have been sent: an answer was lost, and no later one was an acceptance.
     Unknown,
-    /// It was surely not sent: a person took it back before the first offer, or before the next.
-    Cancelled,
-    /// It was never offered: the time for it was over before it began.
-    Late,
 }
 
-/// A stored message and how it is offered in one call.
+/// Why a message was certainly not sent.
+#[derive(Clone, Debug)]
+pub(super) enum NotSent {
+    /// The last request was rejected, and so were all before it.
+    Rejected(Rejection),
+    /// The call was interrupted before the first request or between two.
+    Cancelled,
+    /// There was not enough time left for a request.
+    TooLate,
+}
+
+/// The result for a message that may have been sent by an earlier call, about whose requests a rejection
+/// proves nothing.
+#[derive(Clone, Debug)]
+pub(super) enum OfferedAgain {
+    /// Telnyx has accepted the message, now or earlier.
+    Accepted(Box<Payload>),
+    /// It is still unknown whether the message was sent.
+    StillUnknown {
+        /// Whether Telnyx may have received a request of this call.
+        may_have_arrived: bool,
+    },
+}
+
+impl From<Offered> for OfferedAgain {
+    fn from(offered: Offered) -> Self {
+        match offered {
+            Offered::Accepted(payload) => Self::Accepted(payload),
+            Offered::Unknown | Offered::NotSent(NotSent::Rejected(Rejection::Refused { .. })) => {
+                Self::StillUnknown { may_have_arrived: true }
+            }
+            Offered::NotSent(_) => Self::StillUnknown { may_have_arrived: false },
+        }
+    }
+}
+
+/// A stored message, and how one call offers it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt<'a> {
-    /// convo's id of the message, which is the key at Telnyx.
+    /// convo's id of the message, which is Telnyx's idempotency key.
     pub(super) id: Uuid,
     /// The recipient, for the log.
     pub(super) to: &'a PhoneNumber,
     /// The request, as it was stored.
     pub(super) offer: &'a Offer,
-    /// Whether it may be repeated within the call.
+    /// Whether the request may be repeated within the call.
     pub(super) repeat: bool,
 }
 
-impl Threads {
-    /// Offers a stored message until an answer decides. Every repeat is the same request under
-    /// the same key. Once one attempt was ambiguous, only an acceptance decides.
-    pub(super) async fn offer(&self, telnyx: &Client, attempt: Attempt<'_>) -> Offered {
+impl Conversations {
+    /// Offers a stored message until an answer settles it or the time has run out. All requests are
+    /// identical and have the same key. After an ambiguous answer, only an acceptance settles it.
+    pub(super) async fn offer(&self, telnyx: &TelnyxClient, attempt: Attempt<'_>) -> Offered {
         if self.interrupt.is_cancelled() {
-            return Offered::Cancelled;
+            return Offered::NotSent(NotSent::Cancelled);
         }
         let offer = attempt.offer;
         let time = Remaining::new(self.policy.timeout, offer);
         let shortest = telnyx.shortest_offer();
         if time.left() < shortest {
-            return Offered::Late;
+            return Offered::NotSent(NotSent::TooLate);
         }
         let key = attempt.id.to_string();
-        let mut pauses = pauses(if attempt.repeat { REPEATS } else { 0 });
+        let mut pauses = pauses(if attempt.repeat { MAX_REPEATS } else { 0 });
         let mut ambiguous = false;
         loop {
-            let timeout = time.left().min(ATTEMPT);
-            let asking = telnyx.offer(&offer.base_url, &key, &offer.body, timeout);
-            let Some(answer) = self.interrupt.run_until_cancelled(asking).await else {
+            let timeout = time.left().min(REQUEST_TIMEOUT);
+            let request = telnyx.offer(&offer.base_url, &key, &offer.body, timeout);
+            let Some(answer) = self.interrupt.run_until_cancelled(request).await else {
                 return Offered::Unknown;
             };
-            note(&answer, attempt);
-            match &answer {
-                Answer::Accepted(_) => return Offered::Answered(answer),
-                Answer::Refused { .. } if ambiguous => return Offered::Unknown,
-                Answer::Refused { .. } => return Offered::Answered(answer),
-                Answer::Ambiguous { .. } => ambiguous = true,
-                Answer::RateLimited { .. } | Answer::Unreachable { .. } => {}
-            }
-            let pause = pauses.next().map(|pause| asked(&answer).unwrap_or(pause));
-            if let Some(pause) = pause.filter(|pause| *pause + shortest < time.left()) {
-                let paused = tokio::time::sleep(pause);
-                if self.interrupt.run_until_cancelled(paused).await.is_none() {
-                    // Nobody is being asked, and nobody has taken it so far.
-                    return if ambiguous { Offered::Unknown } else { Offered::Cancelled };
+            log(&answer, attempt);
+            let rejection = match answer {
+                SendAnswer::Accepted(payload) => return Offered::Accepted(payload),
+                SendAnswer::Rejected(rejection) => Some(rejection),
+                SendAnswer::Ambiguous { .. } => {
+                    ambiguous = true;
+                    None
                 }
-                if ambiguous && self.is_told(attempt.id).await {
+            };
+            let pause = next_pause(rejection.as_ref(), &mut pauses);
+            if let Some(pause) = pause.filter(|pause| *pause + shortest < time.left()) {
+                let pause = tokio::time::sleep(pause);
+                if self.interrupt.run_until_cancelled(pause).await.is_none() {
+                    // No request is in progress, and none was accepted so far.
+                    return if ambiguous {
+                        Offered::Unknown
+                    } else {
+                        Offered::NotSent(NotSent::Cancelled)
+                    };
+                }
+                if ambiguous && self.is_reported(attempt.id).await {
                     return Offered::Unknown;
                 }
-                // A machine that slept longer must not send what is settled by others by now.
+                // If the machine was suspended, another process may have settled the message.
                 if time.left() >= shortest {
                     continue;
                 }
             }
-            return if ambiguous { Offered::Unknown } else { Offered::Answered(answer) };
+            return match rejection {
+                Some(rejection) if !ambiguous => Offered::NotSent(NotSent::Rejected(rejection)),
+                _ => Offered::Unknown,
+            };
         }
     }
 
-    /// Whether a report has told meanwhile what the lost answer would have: the row then says it.
-    async fn is_told(&self, id: Uuid) -> bool {
+    /// Offers a message again that may have been sent before.
+    pub(super) async fn offer_again(
+        &self,
+        telnyx: &TelnyxClient,
+        attempt: Attempt<'_>,
+    ) -> OfferedAgain {
+        self.offer(telnyx, attempt).await.into()
+    }
+
+    /// Whether a delivery report has settled the message since its answer was lost.
+    async fn is_reported(&self, id: Uuid) -> bool {
         let message = self.store.message(id).await;
-        message.is_ok_and(|found| found.is_some_and(|message| message.status > Status::Unknown))
+        message.is_ok_and(|found| found.is_some_and(|message| !message.status.is_open()))
     }
 }
 
-/// The time of one call, by two clocks: the one that measures it, and the one that others go by
-/// who find the message open. A process that was stopped, or a machine that slept, notices only
-/// by the second that its time is over.
+/// The time of one call, by two clocks: the monotonic one, and the wall clock, by which other processes
+/// decide whether the attempt is over. After a suspension of the process or the machine, only the wall
+/// clock tells that the time has run out.
 struct Remaining<'a> {
     deadline: Instant,
     offer: &'a Offer,
@@ -116,19 +169,19 @@ impl<'a> Remaining<'a> {
     }
 
     fn left(&self) -> Duration {
-        let promised = self.offer.until.as_micros().saturating_sub(clock::now().as_micros());
-        let promised = Duration::from_micros(u64::try_from(promised).unwrap_or(0));
-        let measured = self.deadline.saturating_duration_since(Instant::now());
-        promised.saturating_sub(self.reserve).min(measured)
+        let by_wall_clock = self.offer.until.as_micros().saturating_sub(clock::now().as_micros());
+        let by_wall_clock = Duration::from_micros(u64::try_from(by_wall_clock).unwrap_or(0));
+        let by_monotonic_clock = self.deadline.saturating_duration_since(Instant::now());
+        by_wall_clock.saturating_sub(self.reserve).min(by_monotonic_clock)
     }
 }
 
-/// What is left at the end of a call for telling how it ended. Of a short one it is a quarter.
+/// The time at the end of a call that is reserved for recording the outcome: at most a quarter.
 pub(super) fn reserve(timeout: Duration) -> Duration {
     RESERVE.min(timeout / 4)
 }
 
-/// Half a second, then twice as long each time, spread so that many callers do not come at once.
+/// Exponential backoff from half a second, with jitter.
 fn pauses(repeats: usize) -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))
@@ -138,29 +191,36 @@ fn pauses(repeats: usize) -> impl Iterator<Item = Duration> {
         .build()
 }
 
-fn asked(answer: &Answer) -> Option<Duration> {
-    match answer {
-        Answer::RateLimited { wait } => *wait,
-        _ => None,
+/// The pause before the next request; `None` if there must not be one.
+fn next_pause(
+    rejection: Option<&Rejection>,
+    pauses: &mut impl Iterator<Item = Duration>,
+) -> Option<Duration> {
+    match rejection {
+        Some(Rejection::Refused { .. }) => None,
+        Some(Rejection::RateLimited { wait: Some(wait) }) => pauses.next().map(|_| *wait),
+        _ => pauses.next(),
     }
 }
 
-/// One line for each attempt that did not simply succeed. No text, no full number.
-fn note(answer: &Answer, attempt: Attempt<'_>) {
+/// Logs the result of a request, without the text or a full number.
+fn log(answer: &SendAnswer, attempt: Attempt<'_>) {
     let (message_id, to) = (attempt.id, attempt.to.masked());
     match answer {
-        Answer::Accepted(payload) => {
+        SendAnswer::Accepted(payload) => {
             tracing::debug!(%message_id, telnyx_message_id = %payload.id, "accepted");
         }
-        Answer::Refused { status, error } => {
+        SendAnswer::Rejected(Rejection::Refused { status, error, .. }) => {
             tracing::warn!(%message_id, %to, status, code = error.code, "refused");
         }
-        Answer::RateLimited { .. } => tracing::warn!(%message_id, %to, "rate limited"),
-        Answer::Unreachable { why } => {
+        SendAnswer::Rejected(Rejection::RateLimited { .. }) => {
+            tracing::warn!(%message_id, %to, "rate limited");
+        }
+        SendAnswer::Rejected(Rejection::Unreachable { why }) => {
             tracing::warn!(%message_id, %to, %why, "Telnyx cannot be reached");
         }
-        Answer::Ambiguous { what } => {
-            tracing::warn!(%message_id, %to, %what, "the answer was lost");
+        SendAnswer::Ambiguous { what } => {
+            tracing::warn!(%message_id, %to, %what, "the response was lost");
         }
     }
 }

@@ -1,74 +1,70 @@
-//! Taking in what Telnyx reports.
+//! Receiving webhook events, and converting Telnyx's payloads into messages and delivery reports.
 
 use bytes::Bytes;
-use schemars::JsonSchema;
-use serde::Serialize;
 use uuid::Uuid;
 
-use super::Threads;
+use super::Conversations;
 use crate::clock;
-use crate::domain::{Direction, PhoneNumber, Status, Timestamp};
+use crate::domain::{Direction, EventOutcome, MessageError, PhoneNumber, Status, Timestamp};
 use crate::error::Error;
-use crate::store::Facts;
-use crate::store::row::{
+use crate::store::model::{
     Change, NewEvent, NewMessage, NewRecipientStatus, NewReport, OptOutChange,
 };
-use crate::store::writer::Written;
+use crate::store::{Facts, RawEvent};
 use crate::telnyx::event::{Address, Content, Event, Payload};
 
-/// What became of a webhook event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Received {
-    /// A message that was not known before.
-    Stored,
-    /// A report about a message.
-    Updated,
-    /// Seen before: nothing changed.
-    Duplicate,
-    /// Nothing convo acts on; kept as it came.
-    Ignored,
-}
-
-impl Threads {
-    /// Takes in one signed webhook body. Returns once its data is committed durably.
+impl Conversations {
+    /// Stores an authenticated webhook body. Returns after the durable commit.
     ///
     /// # Errors
-    /// `invalid_request` when the body is no Telnyx event, `database_unavailable` when it could
-    /// not be committed.
-    pub async fn receive(&self, raw: Bytes) -> Result<Received, Error> {
+    /// `invalid_request` if the body is not a Telnyx event; `database_unavailable` if it cannot be
+    /// committed.
+    pub async fn receive(&self, raw: Bytes) -> Result<EventOutcome, Error> {
         let event = Event::parse(&raw).map_err(|error| {
-            Error::invalid(error.to_string()).hint("this route takes Telnyx's messaging webhooks")
+            Error::invalid(error.to_string()).hint("this route accepts Telnyx's messaging webhooks")
         })?;
-        let written = self.store.writer()?.event(new_event(event, raw, clock::now())).await?;
-        Ok(match written {
-            Written::Message => Received::Stored,
-            Written::Report => Received::Updated,
-            Written::Duplicate => Received::Duplicate,
-            Written::Event => Received::Ignored,
-        })
+        self.store.writer()?.event(new_event(event, &raw, clock::now())).await
     }
 }
 
-/// The report that a stored event told.
-pub(super) fn report_of(event_id: &str, body: &[u8], received_at: Timestamp) -> Option<NewReport> {
+/// The report in a stored event.
+pub(super) fn report_from_event(
+    event_id: &str,
+    body: &[u8],
+    received_at: Timestamp,
+) -> Option<NewReport> {
     let event = Event::parse(body).ok()?;
     let Content::Report(payload) = event.content else { return None };
     Some(report(payload, event_id, &event.event_type, event.occurred_at, received_at))
 }
 
-/// What Telnyx told on being asked about a message, as a report. `None` when it names no status.
-pub(super) fn report_told(payload: Payload, now: Timestamp) -> Option<NewReport> {
+/// A message that was looked up at Telnyx, as a report. `None` if it has no status.
+pub(super) fn report_from_lookup(payload: Payload, now: Timestamp) -> Option<NewReport> {
     let words: Vec<_> = payload.to.iter().filter_map(|to| to.status.as_deref()).collect();
     if words.is_empty() {
         return None;
     }
     let event_id = format!("get:{}:{}", payload.id, words.join(","));
-    Some(NewReport { foreign: None, ..report(payload, &event_id, "", Some(now), now) })
+    let ended_at = payload.completed_at;
+    let report = NewReport { foreign: None, ..report(payload, &event_id, "", ended_at, now) };
+    Some(NewReport { occurred_at: now, ..report })
 }
 
-fn new_event(event: Event, body: Bytes, now: Timestamp) -> NewEvent {
-    // Without an id nothing tells a repetition from a second event; such kinds change nothing.
+/// The answer to a send, as a report, if it contains a failure or errors.
+pub(super) fn report_from_answer(payload: &Payload, now: Timestamp) -> Option<NewReport> {
+    let statuses = payload.to.iter().filter_map(|to| Status::from_report(to.status.as_deref()?));
+    if payload.errors.is_empty() && !statuses.into_iter().any(Status::is_failure) {
+        return None;
+    }
+    let words: Vec<_> = payload.to.iter().filter_map(|to| to.status.as_deref()).collect();
+    let event_id = format!("answer:{}:{}", payload.id, words.join(","));
+    let at = payload.completed_at.or(payload.received_at);
+    let report = report(payload.clone(), &event_id, "", at, now);
+    Some(NewReport { foreign: None, ..report })
+}
+
+fn new_event(event: Event, body: &[u8], now: Timestamp) -> NewEvent {
+    // Without an id, a redelivery cannot be recognised; events of such types change nothing.
     let id = event.id.unwrap_or_else(|| format!("convo:{}", Uuid::now_v7()));
     let change = match event.content {
         Content::Inbound(payload) => inbound(payload, event.occurred_at, now),
@@ -79,20 +75,27 @@ fn new_event(event: Event, body: Bytes, now: Timestamp) -> NewEvent {
         Content::Other => Change::Nothing,
     };
     let (event_type, occurred_at) = (event.event_type, event.occurred_at);
-    NewEvent { id, event_type, occurred_at, received_at: now, body, change }
+    NewEvent {
+        id,
+        event_type,
+        occurred_at,
+        received_at: now,
+        body: RawEvent::compress(body),
+        change,
+    }
 }
 
 fn inbound(payload: Payload, occurred_at: Option<Timestamp>, now: Timestamp) -> Change {
-    // A clock that runs ahead must not put a message after those that are still to come.
+    // A clock that is ahead must not order a message after later ones.
     let at = payload.received_at.or(occurred_at).unwrap_or(now).min(now);
-    let opt_out = opt_out(&payload, at);
+    let opt_out = opt_out(&payload, occurred_at, now);
     match message(payload, Direction::Inbound, Status::Received, at) {
         Some(message) => Change::Message(Box::new(message), opt_out),
         None => Change::Nothing,
     }
 }
 
-/// A message as Telnyx describes it. `None` when it does not say who sent it.
+/// The message in a payload. `None` if it names no sender.
 fn message(
     payload: Payload,
     direction: Direction,
@@ -102,6 +105,14 @@ fn message(
     let from = payload.from.clone()?;
     let facts = facts(&payload);
     let mut to = numbers(payload.to);
+    let mut cc = numbers(payload.cc);
+    if direction == Direction::Outbound {
+        cc.retain(|number| *number != from && !to.contains(number));
+        if payload.group_id.is_some() {
+            // Each of them has reports of its own.
+            to.append(&mut cc);
+        }
+    }
     if to.is_empty() {
         to.push(PhoneNumber::from_stored(String::new()));
     }
@@ -111,7 +122,7 @@ fn message(
         direction,
         from,
         to,
-        cc: numbers(payload.cc).iter().map(ToString::to_string).collect(),
+        cc: cc.iter().map(ToString::to_string).collect(),
         body: payload.text,
         subject: payload.subject,
         media: payload.media,
@@ -129,6 +140,7 @@ fn numbers(addresses: Vec<Address>) -> Vec<PhoneNumber> {
 
 pub(super) fn facts(payload: &Payload) -> Facts {
     Facts {
+        from: payload.from.clone(),
         cost: payload.cost.clone(),
         encoding: payload.encoding.clone(),
         segments: payload.segments,
@@ -137,8 +149,12 @@ pub(super) fn facts(payload: &Payload) -> Facts {
     }
 }
 
-/// Telnyx handles STOP and its kin by itself and says so; the text itself decides nothing.
-fn opt_out(payload: &Payload, at: Timestamp) -> Option<OptOutChange> {
+/// The opt-out or opt-in that Telnyx recognised in an inbound message. The text itself does not matter.
+fn opt_out(
+    payload: &Payload,
+    occurred_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<OptOutChange> {
     let opted_out = match payload.autoresponse.as_deref()? {
         "STOP" => true,
         "START" => false,
@@ -146,53 +162,65 @@ fn opt_out(payload: &Payload, at: Timestamp) -> Option<OptOutChange> {
     };
     Some(OptOutChange {
         opted_out,
-        at,
+        decided_at: payload.received_at.or(occurred_at),
+        learned_at: now,
         number: payload.to.first().map(|address| address.number.clone()),
         profile: payload.profile.clone(),
     })
 }
 
-/// Whether a word says more than another.
-fn further(word: &str, than: &str) -> bool {
+/// Whether a status word ranks above another.
+fn ranks_above(word: &str, than: &str) -> bool {
     Status::from_report(word) > Status::from_report(than)
 }
 
 fn report(
-    payload: Payload,
+    mut payload: Payload,
     event_id: &str,
     event_type: &str,
     occurred_at: Option<Timestamp>,
     now: Timestamp,
 ) -> NewReport {
+    let group_id = payload.group_id.clone().filter(|_| payload.tag.is_none());
+    let is_group = group_id.is_some();
+    payload.id = group_id.unwrap_or(payload.id);
     let mut recipients: Vec<NewRecipientStatus> = Vec::new();
-    for address in &payload.to {
+    let others = payload.cc.iter().filter(|address| Some(&address.number) != payload.from.as_ref());
+    for address in payload.to.iter().chain(others) {
         let Some(word) = address.status.clone() else { continue };
         let number = address.number.as_str().to_owned();
         match recipients.iter_mut().find(|known| known.number == number) {
-            // Named twice: the further one counts, as it does in two reports.
-            Some(known) if further(&word, &known.word) => known.word = word,
+            // The higher of two statuses of a recipient counts, as it does in two reports.
+            Some(known) if ranks_above(&word, &known.word) => known.word = word,
             Some(_) => {}
             None => recipients.push(NewRecipientStatus { number, word }),
         }
     }
     if recipients.is_empty() {
-        // The kind of the event is then all that is known: `sent`, `read`, or a word that moves
-        // nothing.
+        // Only the type of the event is known: `sent`, `read`, or a word that changes no status.
         let word = event_type.trim_start_matches("message.").to_owned();
         recipients.push(NewRecipientStatus { number: String::new(), word });
     }
     NewReport {
         event_id: event_id.to_owned(),
         telnyx_message_id: payload.id.clone(),
+        is_group,
         tag: payload.tag,
         recipients,
+        opt_out: payload.errors.iter().any(MessageError::speaks_of_stop).then(|| OptOutChange {
+            opted_out: true,
+            decided_at: occurred_at,
+            learned_at: now,
+            number: payload.from.clone(),
+            profile: payload.profile.clone(),
+        }),
         error: payload.errors.first().cloned(),
         facts: facts(&payload),
         occurred_at: occurred_at.unwrap_or(now),
-        foreign: if payload.to.is_empty() {
+        foreign: if payload.to.iter().all(|to| to.number.as_str().is_empty()) {
             None
         } else {
-            // Telnyx knows it, so it is in its queue at least; its reports say the rest.
+            // Telnyx has it, so it is at least queued; the reports tell the rest.
             message(payload, Direction::Outbound, Status::Queued, now)
         },
     }

@@ -2,9 +2,11 @@
 
 use convo::sandbox::Behaviour;
 
-use crate::harness::{CONTACT, Done, Home, OWN, World, inbound};
 use crate::on_both_databases;
-use crate::support::TestDatabase;
+use crate::support::{
+    CONTACT, Done, FakeServer, Home, OWN, OnTerminal, Reply, Running, TestDatabase, World,
+    closed_address, inbound,
+};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/completions/convo.bash");
 
@@ -22,7 +24,7 @@ fn tab(home: &Home, words: &[&str]) -> Vec<String> {
     offered.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-async fn contacts_ids_and_numbers_come_from_the_threads(db: TestDatabase) {
+async fn contacts_ids_and_numbers_are_completed_from_the_database(db: TestDatabase) {
     let world = World::with(db, |home| home.set("CONVO_SEND_TIMEOUT", "1")).await;
     let evil = "$(touch hacked)";
     for (n, from) in [CONTACT, "+442079460958", "72975", "ACME", evil].iter().enumerate() {
@@ -70,20 +72,18 @@ async fn contacts_ids_and_numbers_come_from_the_threads(db: TestDatabase) {
     assert!(!world.home.files().contains(&"hacked".to_owned()));
 }
 
-on_both_databases!(contacts_ids_and_numbers_come_from_the_threads);
+on_both_databases!(contacts_ids_and_numbers_are_completed_from_the_database);
 
 /// As the shells ask that have no test here.
 fn asked(home: &Home, shell: &str, words: &[&str]) -> Done {
     let mut command = home.command(&[&["--", "convo"], words].concat());
     command.env("CONVO_COMPLETE", shell).env("_CLAP_COMPLETE_INDEX", words.len().to_string());
-    crate::harness::Running::start(command, None).wait()
+    Running::start(command, None).wait()
 }
 
 #[test]
-fn whatever_is_amiss_the_tab_key_is_silent_and_changes_nothing() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let nobody = format!("http://{}", port.local_addr().expect("an address"));
-    drop(port);
+fn a_failing_completion_is_silent_and_changes_nothing() {
+    let nobody = format!("http://{}", closed_address());
     let homes = [
         Home::new(),
         Home::new().set("DATABASE_URL", "mysql://me:hunter2@h/d"),
@@ -113,6 +113,81 @@ fn whatever_is_amiss_the_tab_key_is_silent_and_changes_nothing() {
         assert_eq!(std::fs::read(&file).expect("the file"), bytes);
         assert_eq!(home.files(), ["conversations.db"]);
     }
-    let done = Home::new().set("CONVO_COMPLETE", "tcsh").run(&["list"]).exits(2);
+    let done = Home::new().set("CONVO_COMPLETE", "tcsh").run(&[] as &[&str]).exits(2);
     assert!(done.err.contains("unknown shell `tcsh`"), "{}", done.err);
+}
+
+/// What a person gets who types a line and presses TAB: bash echoes the line as it then stands.
+#[track_caller]
+fn typed(home: &Home, lines: &[&str]) -> Vec<String> {
+    let script = format!("PS1='> '; source '{SCRIPT}'; bind 'set bell-style none'\n");
+    let keys: String = lines.iter().map(|line| format!("{line}\t\u{1}echo : \n")).collect();
+    home.write("rc", script);
+    let mut command = home.shell("exec bash --noprofile --rcfile rc -i");
+    command.env("TERM", "dumb");
+    let done = OnTerminal::typed(command, 200, 24, &format!("{keys}exit\n")).wait();
+    let echoed = done.out.lines().filter_map(|line| line.strip_prefix(": "));
+    echoed.map(str::to_owned).collect()
+}
+
+#[test]
+fn words_with_colons_and_equal_signs_are_completed() {
+    let home = Home::new().set("TELNYX_PHONE_NUMBER", OWN);
+    let lines = [
+        ("convo list --format=js", "convo list --format=json"),
+        ("convo list --format=cs", "convo list --format=csv"),
+        ("convo list --status=sent,unk", "convo list --status=sent,unknown"),
+        ("convo --server http://127.0.0.1:1 lis", "convo --server http://127.0.0.1:1 list"),
+        ("convo --server=http://127.0.0.1:1 sho", "convo --server=http://127.0.0.1:1 show"),
+        (
+            "convo list --server=http://127.0.0.1:1 --direction=in",
+            "convo list --server=http://127.0.0.1:1 --direction=inbound",
+        ),
+        ("convo list --number=+1", "convo list --number=+15551234567"),
+        ("convo completion ba", "convo completion bash"),
+        ("convo help migr", "convo help migrate"),
+        ("convo list --format=j", "convo list --format=json"),
+    ];
+    let typed = typed(&home, &lines.map(|(line, _)| line));
+    let expected = lines.map(|(_, line)| line);
+    assert_eq!(typed.iter().map(|line| line.trim_end()).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_exported_by_mistake_changes_no_command() {
+    let telnyx = FakeServer::replying(&[Reply::Accept]).await;
+    let home = Home::new().sending_to(&telnyx.base_url()).set("CONVO_COMPLETE", "bash");
+    let words: [&[&str]; 3] = [
+        &["send", CONTACT, "Hi"],
+        &["send", "--", CONTACT, "-x"],
+        &["--utc", "send", CONTACT, "a"],
+    ];
+    for args in words {
+        home.run(args).exits(0).id();
+    }
+    assert_eq!(telnyx.offers().len(), 3);
+    home.run(&["--help"]).silent();
+}
+
+#[test]
+fn the_script_of_each_shell_is_printed() {
+    let home = Home::new();
+    for (shell, file) in [
+        ("bash", "convo.bash"),
+        ("zsh", "_convo"),
+        ("fish", "convo.fish"),
+        ("elvish", "convo.elv"),
+        ("powershell", "_convo.ps1"),
+    ] {
+        let path = std::path::Path::new(SCRIPT).with_file_name(file);
+        let committed = std::fs::read_to_string(path).expect("a committed script");
+        assert_eq!(home.run(&["completion", shell]).silent().out, committed, "{shell}");
+    }
+    home.run(&["completion", "tcsh"]).exits(2).reports("tcsh");
+    home.run(&["completion"]).exits(2).reports("<SHELL>");
+    let help = home.run(&["completion", "--help"]).silent().out;
+    for place in ["~/.bashrc", "fpath", ".config/fish", "rc.elv", "$PROFILE"] {
+        assert!(help.contains(place), "{place}: {help}");
+    }
+    home.script("source <(convo completion bash); complete -p convo").silent();
 }

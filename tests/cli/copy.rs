@@ -1,29 +1,29 @@
 //! `convo copy`: everything, once, and nothing that changes meanwhile.
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::Value;
 
-use crate::harness::{CONTACT, Done, Home, Running, Server, Signer, World, inbound, until};
-use crate::support::TestDatabase;
+use crate::support::{
+    CONTACT, Done, Home, Running, Server, Signer, TestDatabase, World, connect, eventually_some,
+    inbound, query_one, wait_until,
+};
 
-const TABLES: [&str; 5] =
-    ["conversations", "messages", "delivery_reports", "events", "idempotency_keys"];
-
-async fn open(url: &str) -> DatabaseConnection {
-    Database::connect(url.replace("sqlite:///", "sqlite:")).await.expect("it opens")
-}
+const TABLES: [&str; 6] =
+    ["conversations", "messages", "delivery_reports", "events", "idempotency_keys", "opt_outs"];
 
 /// A SQLite database in which there is something of everything.
 async fn full() -> (World, String) {
     let world = World::start(TestDatabase::sqlite()).await;
     let id = world.home.run(&["send", CONTACT, "Hällo 😀\n\t\\", "--idempotency-key", "k"]);
     let id = id.exits(0).id().to_owned();
-    world.message(CONTACT, &id, "delivered");
+    world.wait_for_message(CONTACT, &id, "delivered");
     world.home.run(&["send", "+12025550110", "nobody knows"]);
     let strange = "\u{0} \u{feff} \u{202e}'; DROP TABLE messages; --";
     let body = inbound("strange", "strange", "+12125550001", strange);
     assert_eq!(world.signer.post(&world.server, body).await, "stored");
-    world.is_counted();
+    world.home.run(&["send", "+12125550002", "please say STOP"]).exits(0);
+    world.wait_for_thread("+12125550002", |thread| !thread["opted_out_at"].is_null());
+    world.wait_until_counted();
     let url = world.db.url.clone();
     (world, url)
 }
@@ -32,25 +32,23 @@ async fn full() -> (World, String) {
 async fn fill(db: &DatabaseConnection, events: u32) {
     db.execute_unprepared(&format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {events}) \
-         INSERT INTO events (id, event_type, received_at, body) \
-         SELECT 'filled-' || i, 'test', i, randomblob(200) FROM n"
+         INSERT INTO events (id, event_type, occurred_at, received_at, dictionary, body) \
+         SELECT CAST('filled-' || i AS BLOB), 'test', i, i, 0, randomblob(200) FROM n"
     ))
     .await
     .expect("filled");
 }
 
 async fn one(db: &DatabaseConnection, sql: &str) -> String {
-    let statement = Statement::from_string(db.get_database_backend(), sql);
-    let row = db.query_one_raw(statement).await.expect("asked").expect("a row");
-    row.try_get_by_index::<Option<String>>(0).expect("a text").unwrap_or_default()
+    query_one::<Option<String>>(db, sql).await.unwrap_or_default()
 }
 
 fn copy(home: &Home, from: &str, to: &str) -> Done {
-    home.run(&["copy", from, to])
+    home.copy(&[from, to])
 }
 
 /// The checksums that a copy told.
-fn told(done: &Done) -> Vec<(String, u64, String)> {
+fn checksums(done: &Done) -> Vec<(String, u64, String)> {
     let fields = |line: &str| {
         let fields: Vec<_> = line.split('\t').map(str::to_owned).collect();
         let [table, rows, sha256] = fields.try_into().expect("three fields");
@@ -60,43 +58,39 @@ fn told(done: &Done) -> Vec<(String, u64, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn there_and_back_again_it_is_the_same() {
+async fn a_copy_to_postgresql_and_back_is_identical() {
     let (world, from) = full().await;
     let shown = |home: &Home, url: &str| {
-        let run = |args: &[&str]| {
-            let mut command = home.command(args);
-            command.env("DATABASE_URL", url);
-            Running::start(command, None).wait().silent().out
-        };
+        let run = |args: &[&str]| home.run_with(&[("DATABASE_URL", url)], args).silent().out;
         let list = run(&["list", "--json"]);
         list + &run(&["show", CONTACT, "--history", "--json"])
     };
     let before = shown(&world.home, &from);
     let there = TestDatabase::postgres().await;
     let done = copy(&world.home, &from, &there.url).exits(0);
-    assert!(done.err.contains("takes no more changes"), "{}", done.err);
+    assert!(done.err.contains("is now read-only"), "{}", done.err);
     assert!(!done.err.contains("password"), "no bar where nobody watches: {}", done.err);
-    let first = told(&done);
+    let first = checksums(&done);
     assert_eq!(first.iter().map(|(table, ..)| table.as_str()).collect::<Vec<_>>(), TABLES);
     assert!(first.iter().all(|(_, rows, _)| *rows > 0), "{first:?}");
     assert_eq!(shown(&world.home, &there.url), before);
     // Back again, and with the program's own word for it as JSON.
     let back = TestDatabase::sqlite();
-    let done = world.home.run(&["copy", "--json", &there.url, &back.url]).silent();
-    let told = done.json();
-    let sums = |told: &Value| {
-        let tables = told["tables"].as_array().expect("tables").clone();
+    let done = world.home.copy(&["--json", &there.url, &back.url]).silent();
+    let json = done.json();
+    let sums = |json: &Value| {
+        let tables = json["tables"].as_array().expect("tables").clone();
         tables
             .into_iter()
             .map(|table| table["sha256"].as_str().expect("a checksum").to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(sums(&told), first.iter().map(|(.., sha256)| sha256.as_str()).collect::<Vec<_>>());
+    assert_eq!(sums(&json), first.iter().map(|(.., sha256)| sha256.as_str()).collect::<Vec<_>>());
     assert_eq!(shown(&world.home, &back.url), before);
     for table in TABLES {
         let columns = "SELECT group_concat('quote(' || name || ')', ' || ') FROM \
                        pragma_table_info('TABLE')";
-        let (old, new) = (open(&from).await, open(&back.url).await);
+        let (old, new) = (connect(&from).await, connect(&back.url).await);
         let columns = one(&old, &columns.replace("TABLE", table)).await;
         let sql = format!(
             "SELECT group_concat(c, '|') FROM (SELECT {columns} c FROM {table} \
@@ -109,80 +103,78 @@ async fn there_and_back_again_it_is_the_same() {
 /// From the first moment on nobody writes to the source: not the server that runs, not a command,
 /// not a stranger. It can be read, and given back.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_source_takes_no_changes() {
+async fn the_source_is_read_only_after_a_copy() {
     for from in [TestDatabase::sqlite(), TestDatabase::postgres().await] {
         let world = World::start(from).await;
         let from = world.db.url.clone();
         let id = world.home.run(&["send", CONTACT, "Hi"]).exits(0).id().to_owned();
-        world.message(CONTACT, &id, "delivered");
+        world.wait_for_message(CONTACT, &id, "delivered");
         let to = TestDatabase::sqlite();
         copy(&world.home, &from, &to.url).exits(0);
         let body = inbound("late", "late", CONTACT, "Too late");
-        let posted = world.signer.try_post(world.server.address, body.clone().into()).await;
-        let (status, told) = posted.expect("an answer");
-        assert_eq!((status, &told["code"]), (503, &"database_unavailable".into()), "{told}");
-        world.server.logs("held for a copy");
+        let posted = world.signer.try_post(world.server.address, &body).await;
+        let (status, answer) = posted.expect("an answer");
+        assert_eq!((status, &answer["code"]), (503, &"database_unavailable".into()), "{answer}");
+        world.server.wait_for_log("this database is read-only: convo copy");
         let ready = world.server.get("/health/ready").await;
         assert_eq!(ready.status, 503);
-        assert!(ready.body.contains("it is held for a copy"), "{}", ready.body);
+        assert!(
+            ready.body.contains("the database is read-only because of a copy"),
+            "{}",
+            ready.body
+        );
         let offers = world.offers();
         for args in [&["send", CONTACT, "Hi"][..], &["settle"], &["migrate"]] {
-            world.home.run(args).exits(4).tells("was copied to");
+            world.home.run(args).exits(4).reports("was copied to");
         }
-        let mut serve = world.home.command(&["serve", "--listen", "127.0.0.1:0"]);
-        serve.env("CONVO_LOG", "error");
-        Running::start(serve, None).wait().exits(4).tells("was copied to");
+        let serve = ["serve", "--listen", "127.0.0.1:0"];
+        world.home.run_with(&[("CONVO_LOG", "error")], &serve).exits(4).reports("was copied to");
         assert_eq!(world.offers(), offers, "nothing was sent");
         world.home.run(&["list"]).silent();
         assert_eq!(world.server.get("/conversations").await.status, 200);
-        let stranger = open(&from).await;
+        let stranger = connect(&from).await;
         for sql in ["UPDATE messages SET body = 'x'", "DELETE FROM events"] {
             let refused = stranger.execute_unprepared(sql).await.expect_err("it is held");
-            assert!(refused.to_string().contains("held for a copy"), "{refused}");
+            assert!(refused.to_string().contains("this database is read-only"), "{refused}");
         }
         // Saying it again changes nothing; giving it back does.
         let again = copy(&world.home, &from, &to.url).exits(0);
-        assert_eq!(told_rows(&again), told_rows(&copy(&world.home, &from, &to.url)));
+        assert_eq!(row_counts(&again), row_counts(&copy(&world.home, &from, &to.url)));
         let other = TestDatabase::sqlite();
-        copy(&world.home, &from, &other.url).exits(4).tells("was copied to");
-        let released = world.home.run(&["copy", "--release", &from]).exits(0);
-        assert!(released.err.contains("takes changes again"), "{}", released.err);
+        copy(&world.home, &from, &other.url).exits(4).reports("was copied to");
+        let released = world.home.copy(&["--release", &from]).exits(0);
+        assert!(released.err.contains("is writable again"), "{}", released.err);
         assert_eq!(world.signer.post(&world.server, body).await, "stored");
-        let released = world.home.run(&["copy", "--release", &from]).exits(0);
-        assert!(released.err.contains("was not held"), "{}", released.err);
+        let released = world.home.copy(&["--release", &from]).exits(0);
+        assert!(released.err.contains("was not read-only"), "{}", released.err);
     }
 }
 
-fn told_rows(done: &Done) -> Vec<u64> {
-    told(done).into_iter().map(|(_, rows, _)| rows).collect()
+fn row_counts(done: &Done) -> Vec<u64> {
+    checksums(done).into_iter().map(|(_, rows, _)| rows).collect()
 }
 
 /// SIGKILL at many moments: the same command goes on, and the whole is there once. Until then
 /// nobody opens the half of it, and the source stays held.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_copy_goes_on() {
+async fn a_killed_copy_resumes() {
     let from = TestDatabase::sqlite();
-    let home = Home::new().set("DATABASE_URL", &from.url);
+    let home = Home::new().with_database(&from);
     home.run(&["migrate"]).exits(0);
-    let db = open(&from.url).await;
+    let db = connect(&from.url).await;
     fill(&db, 60_000).await;
     let to = TestDatabase::postgres().await;
-    let mut made = home.command(&["migrate"]);
-    made.env("DATABASE_URL", &to.url);
-    Running::start(made, None).wait().exits(0);
-    let target = open(&to.url).await;
+    home.run_with(&[("DATABASE_URL", &to.url)], &["migrate"]).exits(0);
+    let target = connect(&to.url).await;
     let mut last = 0;
     for round in 1.. {
-        let running = home.start(&["copy", &from.url, &to.url]);
+        let running = Running::start(home.copy_command(&[&from.url, &to.url]), None);
         // Some more pages each time.
-        let grown = until("a page", || {
-            let count = "SELECT count(*)::text FROM events";
-            let count = tokio::task::block_in_place(|| {
-                tokio::runtime::Handle::current().block_on(one(&target, count))
-            });
-            let count: u32 = count.parse().expect("a number");
+        let grown = eventually_some("another page", async || {
+            let count: i64 = query_one(&target, "SELECT count(*) FROM events").await;
             (count > last).then_some(count)
-        });
+        })
+        .await;
         running.signal(rustix::process::Signal::KILL);
         running.wait();
         last = grown;
@@ -191,51 +183,84 @@ async fn a_killed_copy_goes_on() {
         }
     }
     assert!(last < 60_000, "it was over before it was killed");
-    let mut list = home.command(&["list"]);
-    list.env("DATABASE_URL", &to.url);
-    Running::start(list, None).wait().exits(4).tells("is not finished");
+    home.run_with(&[("DATABASE_URL", &to.url)], &["list"]).exits(4).reports("unfinished copy");
     let held = db.execute_unprepared("DELETE FROM events").await;
-    assert!(held.expect_err("held").to_string().contains("held for a copy"));
+    assert!(held.expect_err("held").to_string().contains("this database is read-only"));
     let done = copy(&home, &from.url, &to.url).exits(0);
-    assert_eq!(told(&done)[3].1, 60_000);
-    assert_eq!(one(&target, "SELECT count(*)::text FROM events").await, "60000");
+    assert_eq!(checksums(&done)[3].1, 60_000);
+    assert_eq!(query_one::<i64>(&target, "SELECT count(*) FROM events").await, 60_000);
+}
+
+/// The same command twice at once: the second skips what the first has written meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_may_make_one_copy() {
+    let from = TestDatabase::sqlite();
+    let home = Home::new().with_database(&from);
+    home.run(&["migrate"]).exits(0);
+    fill(&connect(&from.url).await, 30_000).await;
+    for to in [TestDatabase::sqlite(), TestDatabase::postgres().await] {
+        home.run_with(&[("DATABASE_URL", &to.url)], &["migrate"]).exits(0);
+        let target = connect(&to.url).await;
+        let first = Running::start(home.copy_command(&[&from.url, &to.url]), None);
+        eventually_some("a page", async || {
+            let count: i64 = query_one(&target, "SELECT count(*) FROM events").await;
+            (count > 0).then_some(())
+        })
+        .await;
+        let second = copy(&home, &from.url, &to.url).exits(0);
+        assert_eq!(checksums(&first.wait().exits(0)), checksums(&second));
+        assert_eq!(checksums(&second)[3].1, 30_000);
+        home.copy(&["--release", &from.url]).exits(0);
+    }
+}
+
+/// Events of a megabyte, which are copied few at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_rows_are_copied_in_small_pages() {
+    let from = TestDatabase::sqlite();
+    let home = Home::new().with_database(&from);
+    home.run(&["migrate"]).exits(0);
+    let source = connect(&from.url).await;
+    fill(&source, 3_000).await;
+    let grow = "UPDATE events SET body = randomblob(1000000) WHERE occurred_at % 200 = 1";
+    source.execute_unprepared(grow).await.expect("grown");
+    let (there, back) = (TestDatabase::postgres().await, TestDatabase::sqlite());
+    let first = copy(&home, &from.url, &there.url).exits(0);
+    assert_eq!(checksums(&first)[3].1, 3_000);
+    assert_eq!(checksums(&copy(&home, &there.url, &back.url).exits(0)), checksums(&first));
 }
 
 /// Of one source there is one copy, and none of a source that was let go meanwhile.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_has_one_copy_and_keeps_still_for_it() {
+async fn a_source_has_one_copy_at_a_time() {
     let from = TestDatabase::sqlite();
-    let home = Home::new().set("DATABASE_URL", &from.url);
+    let home = Home::new().with_database(&from);
     home.run(&["migrate"]).exits(0);
-    fill(&open(&from.url).await, 60_000).await;
+    fill(&connect(&from.url).await, 60_000).await;
     let (to, another) = (TestDatabase::sqlite(), TestDatabase::sqlite());
-    let running = home.start(&["copy", &from.url, &to.url]);
-    until("it is held", || {
-        let done = home.run(&["migrate"]);
-        done.err.contains("held for a copy").then_some(())
-    });
-    copy(&home, &from.url, &another.url).exits(4).tells("held for a copy to");
-    home.run(&["copy", "--release", &from.url]).exits(0);
-    running.wait().exits(6).tells("was given up");
-    let mut list = home.command(&["list"]);
-    list.env("DATABASE_URL", &to.url);
-    Running::start(list, None).wait().exits(4).tells("is not finished");
+    let running = Running::start(home.copy_command(&[&from.url, &to.url]), None);
+    wait_until("the hold", || home.run(&["migrate"]).err.contains("is being copied to"));
+    copy(&home, &from.url, &another.url).exits(4).reports("is being copied to");
+    home.copy(&["--release", &from.url]).exits(0);
+    running.wait().exits(6).reports("was released");
+    home.run_with(&[("DATABASE_URL", &to.url)], &["list"]).exits(4).reports("unfinished copy");
     home.run(&["migrate"]).exits(0);
 }
 
 /// What somebody else puts into the copy, takes from it or changes in it is found out.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tampered_copy_is_found_out() {
+async fn a_tampered_copy_is_detected() {
     let from = TestDatabase::sqlite();
-    let home = Home::new().set("DATABASE_URL", &from.url);
+    let home = Home::new().with_database(&from);
     home.run(&["migrate"]).exits(0);
-    let source = open(&from.url).await;
+    let source = connect(&from.url).await;
     fill(&source, 2_500).await;
-    for (sql, told) in [
-        ("UPDATE events SET body = x'00' WHERE id = 'filled-7'", "are not the same"),
-        ("DELETE FROM events WHERE id = 'filled-1'", "has 2500 rows, its copy 2499"),
+    for (sql, expected) in [
+        ("UPDATE events SET body = x'00' WHERE id = CAST('filled-7' AS BLOB)", "differ"),
+        ("DELETE FROM events WHERE occurred_at = 1", "has 2500 rows, its copy 2499"),
         (
-            "INSERT INTO events (id, event_type, received_at, body) VALUES ('zz', 't', 1, x'')",
+            "INSERT INTO events (id, event_type, occurred_at, received_at, dictionary, body) \
+             VALUES (x'7a7a', 't', 9000, 1, 0, x'')",
             "has 2500 rows, its copy 2501",
         ),
     ] {
@@ -246,78 +271,82 @@ async fn a_tampered_copy_is_found_out() {
             let unfinished = format!(
                 "UPDATE meta SET value = json_set(value, '$.done', NULL) WHERE key = '{key}'"
             );
-            open(url).await.execute_unprepared(&unfinished).await.expect("altered");
+            connect(url).await.execute_unprepared(&unfinished).await.expect("altered");
         }
-        open(&to.url).await.execute_unprepared(sql).await.expect("tampered");
-        let done = copy(&home, &from.url, &to.url).exits(6).tells(told);
+        connect(&to.url).await.execute_unprepared(sql).await.expect("tampered");
+        let done = copy(&home, &from.url, &to.url).exits(6).reports(expected);
         assert_eq!(done.out, "", "nothing is claimed");
-        let failed = home.run(&["copy", &from.url, &to.url, "--json"]).exits(6);
+        let failed = home.copy(&[&from.url, &to.url, "--json"]).exits(6);
         assert_eq!(failed.error()["code"], "copy_mismatch");
-        home.run(&["copy", "--release", &from.url]).exits(0);
+        home.copy(&["--release", &from.url]).exits(0);
     }
 }
 
 /// Nothing is overwritten, and nothing is copied that this program does not know whole.
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_fits_is_copied() {
+async fn unsuitable_sources_and_targets_are_refused() {
     let (world, from) = full().await;
     let home = &world.home;
     let other = TestDatabase::sqlite();
     let signer = Signer::new(8);
-    let used =
-        Home::new().set("DATABASE_URL", &other.url).set("TELNYX_PUBLIC_KEY", signer.public_key());
+    let used = Home::new().with_database(&other).accepting(&signer);
     let server = Server::start(&used);
     signer.post(&server, inbound("e", "m", CONTACT, "Hi")).await;
     drop(server);
-    copy(home, &from, &other.url).exits(4).tells("already holds something else");
-    copy(home, &from, &from).exits(2).tells("the same one");
+    copy(home, &from, &other.url).exits(4).reports("already contains other data");
+    copy(home, &from, &from).exits(2).reports("the same database");
     std::os::unix::fs::symlink(world.db.file(), home.file("link.db")).expect("a link");
     let link = format!("sqlite:///{}", home.file("link.db").display());
-    copy(home, &from, &link).exits(2).tells("the same one");
+    copy(home, &from, &link).exits(2).reports("the same database");
     let missing = format!("sqlite:///{}", home.file("missing.db").display());
-    copy(home, &missing, &other.url).exits(4).tells("there is no database");
-    copy(home, &from, "mysql://h/d").exits(4).tells("'mysql'");
-    copy(home, &from, "postgres://u:hunter2@127.0.0.1:1/d").exits(5).tells("cannot open");
+    copy(home, &missing, &other.url).exits(4).reports("there is no database");
+    copy(home, &from, "mysql://h/d").exits(4).reports("'mysql'");
+    copy(home, &from, "postgres://u:hunter2@127.0.0.1:1/d").exits(5).reports("cannot open");
+    for url in ["postgres://u:hunter2@127.0.0.1:1/d", "postgres://127.0.0.1:1/d?password=hunter2"] {
+        for args in [&["copy", &from, url][..], &["copy", url, &from], &["copy", "--release", url]]
+        {
+            let done = home.run(args).exits(2).reports("contains a password");
+            assert!(!done.err.contains("hunter2"), "{}", done.err);
+        }
+    }
     home.run(&["copy", &from, &other.url, "--server", "http://127.0.0.1:1"]).exits(2);
     home.run(&["--sandbox", "copy", &from, &other.url]).exits(2);
-    home.run(&["copy", "--release", &from, &other.url]).exits(2);
+    home.copy(&["--release", &from, &other.url]).exits(2);
     // Not held by any of these.
     world.home.run(&["send", CONTACT, "Hi"]).exits(0);
-    let db = open(&from).await;
+    let db = connect(&from).await;
     let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9', 1)";
     db.execute_unprepared(newer).await.expect("newer");
     let to = TestDatabase::sqlite();
-    copy(home, &from, &to.url).exits(4).tells("newer convo");
+    copy(home, &from, &to.url).exits(4).reports("newer version of convo");
     assert!(!to.file().exists(), "nothing was made");
 }
 
 /// The target is the one of DATABASE_URL when it is not named, so that no password is typed; a
 /// sandbox stays one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_need_not_be_typed() {
+async fn the_target_may_come_from_the_settings() {
     let from = TestDatabase::sqlite();
     let to = TestDatabase::postgres().await;
     let home = Home::new();
     home.write("url", &to.url);
     let home = home.set("DATABASE_URL_FILE", "url");
-    let mut made = home.command(&["migrate"]);
-    made.env("DATABASE_URL", &from.url);
-    Running::start(made, None).wait().exits(0);
+    home.run_with(&[("DATABASE_URL", &from.url)], &["migrate"]).exits(0);
     let sandbox = "UPDATE meta SET value = 'sandbox' WHERE key = 'mode'";
-    open(&from.url).await.execute_unprepared(sandbox).await.expect("altered");
+    connect(&from.url).await.execute_unprepared(sandbox).await.expect("altered");
     home.run(&["copy", &from.url]).exits(0);
-    home.run(&["list"]).exits(4).tells("this is a sandbox database");
+    home.run(&["list"]).exits(4).reports("this is a sandbox database");
 }
 
 /// Nothing is forgotten: the tables and columns that are copied are those that there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_is_copied() {
     let db = TestDatabase::sqlite();
-    Home::new().set("DATABASE_URL", &db.url).run(&["migrate"]).exits(0);
+    Home::new().with_database(&db).run(&["migrate"]).exits(0);
     let tables = "SELECT group_concat(name, ' ') FROM (SELECT name FROM sqlite_master \
                   WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name)";
     let mut known = TABLES.to_vec();
     known.extend(["meta", "seaql_migrations"]);
     known.sort_unstable();
-    assert_eq!(one(&open(&db.url).await, tables).await, known.join(" "));
+    assert_eq!(one(&connect(&db.url).await, tables).await, known.join(" "));
 }

@@ -1,6 +1,6 @@
 //! Nothing acknowledged is lost: the server is killed in mid-load, again and again.
 //!
-//! `CONVO_TEST_LONG=1` ends it twenty times instead of three.
+//! `CONVO_TEST_LONG=N` ends it N times as often.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::harness::{Home, Running, Server, Signer, StandIn, inbound, until};
 use crate::on_both_databases;
-use crate::support::TestDatabase;
+use crate::support::{
+    FakeServer, Home, Reply, Running, Server, Signer, TestDatabase, inbound, times_longer,
+    wait_until,
+};
 
 /// What was posted, and which of it was answered 200.
 #[derive(Default)]
@@ -35,7 +37,7 @@ async fn post(signer: Signer, server: std::net::SocketAddr, posted: Arc<Posted>)
     loop {
         let n = posted.next.fetch_add(1, Ordering::Relaxed);
         posted.all.lock().expect("no panic").insert(n, false);
-        match signer.try_post(server, body(n).into()).await {
+        match signer.try_post(server, body(n)).await {
             Some((200, _)) => drop(posted.all.lock().expect("no panic").insert(n, true)),
             Some((503, _)) => {}
             Some(other) => panic!("{other:?}"),
@@ -60,26 +62,20 @@ fn stored(home: &Home) -> HashMap<String, usize> {
     found
 }
 
-#[allow(clippy::disallowed_methods, reason = "how long to test is no setting of the program")]
-fn rounds() -> usize {
-    if std::env::var_os("CONVO_TEST_LONG").is_some() { 20 } else { 3 }
-}
-
-async fn what_was_acknowledged_survives_a_kill(db: TestDatabase) {
+async fn acknowledged_webhooks_survive_a_kill(db: TestDatabase) {
     let signer = Signer::new(7);
-    let home =
-        Home::new().set("DATABASE_URL", &db.url).set("TELNYX_PUBLIC_KEY", signer.public_key());
+    let home = Home::new().with_database(&db).accepting(&signer);
     let posted = Arc::new(Posted::default());
-    for round in 0..rounds() {
+    for round in 0..3 * times_longer() {
         let server = Server::start(&home);
         let posting: Vec<_> = (0..32)
             .map(|_| tokio::spawn(post(signer.clone(), server.address, Arc::clone(&posted))))
             .collect();
         let enough = posted.acknowledged() + 300 + 37 * round;
-        until("acknowledged", || (posted.acknowledged() >= enough).then_some(()));
+        wait_until("acknowledgements", || posted.acknowledged() >= enough);
         match round % 3 {
             2 => assert_eq!(server.stop(), 0, "asked to stop, it ends what is begun"),
-            _ => server.kill(),
+            _ => drop(server.kill()),
         }
         for task in posting {
             task.await.expect("no other answer than 200 and 503");
@@ -105,16 +101,12 @@ async fn what_was_acknowledged_survives_a_kill(db: TestDatabase) {
 }
 
 /// A send is a stored row before the first byte goes to Telnyx.
-async fn a_send_that_is_killed_has_left_its_row(db: TestDatabase) {
-    let telnyx = StandIn::silent().await;
-    let home = Home::new()
-        .set("DATABASE_URL", &db.url)
-        .set("TELNYX_API_KEY", "KEY")
-        .set("TELNYX_PHONE_NUMBER", crate::harness::OWN)
-        .set("TELNYX_BASE_URL", &telnyx.base_url);
+async fn a_killed_send_has_stored_its_row(db: TestDatabase) {
+    let telnyx = FakeServer::replying(&[Reply::Silence]).await;
+    let home = Home::new().with_database(&db).sending_to(&telnyx.base_url());
     home.run(&["migrate"]).exits(0);
     let running = home.start(&["send", "+12125551234", "Hi", "--idempotency-key", "k"]);
-    until("offered", || telnyx.asked().first().cloned());
+    telnyx.wait_for_offers(1).await;
     running.signal(rustix::process::Signal::KILL);
     Running::wait(running).exits(-9);
     let thread = home.run(&["show", "+12125551234", "--json"]).silent().json();
@@ -125,7 +117,7 @@ async fn a_send_that_is_killed_has_left_its_row(db: TestDatabase) {
     // The key still binds: nobody knows whether it was sent.
     let again = home.run(&["send", "+12125551234", "Hi", "--idempotency-key", "k"]).exits(9);
     assert_eq!(thread["messages"][0]["id"], again.id());
-    assert_eq!(telnyx.asked().len(), 1);
+    assert_eq!(telnyx.offers().len(), 1);
 }
 
-on_both_databases!(what_was_acknowledged_survives_a_kill, a_send_that_is_killed_has_left_its_row);
+on_both_databases!(acknowledged_webhooks_survive_a_kill, a_killed_send_has_stored_its_row);

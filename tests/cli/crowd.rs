@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::harness::{CONTACT, Home, OWN, Running, Server, StandIn, World, inbound, is_id};
-use crate::support::TestDatabase;
-
-const ACCEPTED: &str = r#"{"data":{"id":"{n}","to":[{"status":"queued"}]}}"#;
+use crate::support::{
+    CONTACT, FakeServer, Home, Reply, Running, Server, TestDatabase, World, inbound, is_id,
+};
 
 /// Webhooks without a pause, until told to stop.
 fn load(world: &World, stop: &Arc<AtomicBool>) -> Vec<tokio::task::JoinHandle<()>> {
@@ -50,19 +49,16 @@ async fn commands_and_a_server_under_load_share_one_file() {
         task.await.expect("every webhook was taken in");
     }
     assert!(!world.server.log().contains("locked"), "{}", world.server.log());
-    world.thread("+12125550007", |thread| thread["message_count"] == 24);
-    world.thread(CONTACT, |thread| thread["message_count"] == 26);
-    assert_eq!(world.is_counted(), 52);
+    world.wait_for_thread("+12125550007", |thread| thread["message_count"] == 24);
+    world.wait_for_thread(CONTACT, |thread| thread["message_count"] == 26);
+    assert_eq!(world.wait_until_counted(), 52);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_alone_share_one_file_from_the_first_on() {
+async fn concurrent_commands_share_a_new_file() {
     for round in 0..3 {
-        let telnyx = StandIn::with("200 OK", "", ACCEPTED).await;
-        let home = Home::new()
-            .set("TELNYX_API_KEY", "KEY")
-            .set("TELNYX_PHONE_NUMBER", OWN)
-            .set("TELNYX_BASE_URL", &telnyx.base_url);
+        let telnyx = FakeServer::replying(&[Reply::Accept]).await;
+        let home = Home::new().sending_to(&telnyx.base_url());
         let sends: Vec<_> = (0..12).map(|_| home.start(&["send", CONTACT, "Hi"])).collect();
         let sends: Vec<_> = sends.into_iter().map(|send| send.wait().exits(0)).collect();
         assert!(sends.iter().all(|send| is_id(send.line())), "{round}");
@@ -78,18 +74,15 @@ async fn commands_alone_share_one_file_from_the_first_on() {
             done.exits(0);
         }
         let thread = home.run(&["show", CONTACT, "--json"]).silent().json();
-        assert_eq!((&thread["message_count"], telnyx.asked().len()), (&20.into(), 20));
+        assert_eq!((&thread["message_count"], telnyx.requests().len()), (&20.into(), 20));
         assert_eq!(home.files(), ["conversations.db"], "all of it is in one file");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_come_and_go_among_commands() {
-    let telnyx = StandIn::with("200 OK", "", ACCEPTED).await;
-    let home = Home::new()
-        .set("TELNYX_API_KEY", "KEY")
-        .set("TELNYX_PHONE_NUMBER", OWN)
-        .set("TELNYX_BASE_URL", &telnyx.base_url);
+async fn servers_start_and_stop_among_commands() {
+    let telnyx = FakeServer::replying(&[Reply::Accept]).await;
+    let home = Home::new().sending_to(&telnyx.base_url());
     for _ in 0..3 {
         let sends: Vec<_> = (0..6).map(|_| home.start(&["send", CONTACT, "Hi"])).collect();
         let server = Server::start(&home);

@@ -2,31 +2,26 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseBackend};
+use sea_orm::{ConnectionTrait, DatabaseBackend};
 
-use crate::harness::{CONTACT, Done, Home, OWN, Server, Signer, StandIn, inbound, until};
 use crate::on_both_databases;
-use crate::support::TestDatabase;
+use crate::support::{
+    CONTACT, Done, FakeServer, Home, Reply, Server, Signer, TestDatabase, connect, inbound,
+    wait_until,
+};
 
 /// A home that sends to a stand-in which accepts all.
-async fn sender() -> (Home, StandIn) {
-    let accepted = r#"{"data":{"id":"{n}","to":[{"status":"queued"}]}}"#;
-    let telnyx = StandIn::with("200 OK", "", accepted).await;
-    let home = Home::new()
-        .set("TELNYX_API_KEY", "KEY")
-        .set("TELNYX_PHONE_NUMBER", OWN)
-        .set("TELNYX_BASE_URL", &telnyx.base_url);
-    (home, telnyx)
+async fn sender() -> (Home, FakeServer) {
+    let telnyx = FakeServer::replying(&[Reply::Accept]).await;
+    (Home::new().sending_to(&telnyx.base_url()), telnyx)
 }
 
 fn with_url(home: &Home, url: &str, args: &[&str]) -> Done {
-    let mut command = home.command(args);
-    command.env("DATABASE_URL", url);
-    crate::harness::Running::start(command, None).wait()
+    home.run_with(&[("DATABASE_URL", url)], args)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_form_of_a_file_is_the_same_file() {
+async fn every_form_of_a_url_names_the_same_file() {
     let (home, _telnyx) = sender().await;
     std::fs::create_dir(home.file("sub")).expect("a directory");
     let absolute = format!("sqlite:///{}", home.file("c.db").display());
@@ -44,7 +39,7 @@ async fn every_form_of_a_file_is_the_same_file() {
         ("sqlite:///new.db?mode=rw", &["send", CONTACT, "Hi"][..]),
         ("sqlite:///new.db?mode=ro", &["list"]),
     ] {
-        with_url(&home, url, args).exits(4).tells("there is no database at");
+        with_url(&home, url, args).exits(4).reports("there is no database at");
     }
     for url in ["mysql://h/d", "sqlite::memory:", "c.db", "sqlite:c.db?cache=shared", "oracle:x"] {
         let done = with_url(&home, url, &["list"]).exits(4);
@@ -54,24 +49,24 @@ async fn every_form_of_a_file_is_the_same_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_only_be_read_is_only_read() {
+async fn a_read_only_database_is_only_read() {
     let (home, telnyx) = sender().await;
     home.run(&["send", CONTACT, "Hi"]).exits(0);
     let url = "sqlite:///conversations.db?mode=ro";
     assert_eq!(with_url(&home, url, &["list"]).silent().out.lines().count(), 1);
     with_url(&home, url, &["show", CONTACT]).silent();
-    let done = with_url(&home, url, &["send", CONTACT, "Hi"]).exits(4).tells("mode=ro");
-    assert_eq!((done.out.as_str(), telnyx.asked().len()), ("", 1), "{}", done.err);
-    with_url(&home, url, &["serve", "--listen", "127.0.0.1:0"]).exits(4).tells("mode=ro");
-    with_url(&home, url, &["migrate"]).exits(4).tells("mode=ro");
+    let done = with_url(&home, url, &["send", CONTACT, "Hi"]).exits(4).reports("mode=ro");
+    assert_eq!((done.out.as_str(), telnyx.requests().len()), ("", 1), "{}", done.err);
+    with_url(&home, url, &["serve", "--listen", "127.0.0.1:0"]).exits(4).reports("mode=ro");
+    with_url(&home, url, &["migrate"]).exits(4).reports("mode=ro");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_form_of_a_server_is_the_same_server() {
+async fn every_form_of_a_url_names_the_same_server() {
     let db = TestDatabase::postgres().await;
     let (home, _telnyx) = sender().await;
     let rest = db.url.split_once("://").expect("a URL").1;
-    with_url(&home, &db.url, &["send", CONTACT, "Hi"]).exits(4).tells("convo migrate");
+    with_url(&home, &db.url, &["send", CONTACT, "Hi"]).exits(4).reports("convo migrate");
     with_url(&home, &db.url, &["migrate"]).exits(0);
     for (sent, scheme) in ["postgres", "postgresql", "postgresql+psycopg2"].iter().enumerate() {
         let url = format!("{scheme}://{rest}");
@@ -81,20 +76,20 @@ async fn every_form_of_a_server_is_the_same_server() {
     }
     assert_eq!(home.files(), [""; 0]);
     let nowhere = db.url.replace("convo_", "no_such_convo_");
-    let told = with_url(&home, &nowhere, &["list"]);
-    assert!(matches!(told.code, 4 | 5) && told.err.contains("no_such_convo_"), "{}", told.err);
+    let done = with_url(&home, &nowhere, &["list"]);
+    assert!(matches!(done.code, 4 | 5) && done.err.contains("no_such_convo_"), "{}", done.err);
     let secret = "postgres://convo:hunter2@127.0.0.1:1/convo";
-    let told = with_url(&home, secret, &["list"]).exits(5);
-    assert!(!told.err.contains("hunter2"), "{}", told.err);
+    let done = with_url(&home, secret, &["list"]).exits(5);
+    assert!(!done.err.contains("hunter2"), "{}", done.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_are_for_their_owner_alone() {
+async fn files_are_private_to_their_owner() {
     let signer = Signer::new(7);
     for umask in ["022", "000", "077"] {
-        let home = Home::new().set("TELNYX_PUBLIC_KEY", signer.public_key());
+        let home = Home::new().accepting(&signer);
         let script = format!("umask {umask}; exec convo serve --listen 127.0.0.1:0");
-        let server = Server::of(home.shell(&script));
+        let server = Server::from_command(home.shell(&script));
         signer.post(&server, inbound("e", "m", CONTACT, "Hi")).await;
         let files = home.files();
         assert!(files.iter().any(|name| name.ends_with("-wal")), "{files:?}");
@@ -114,31 +109,29 @@ fn a_file_is_in_wal_mode_from_the_beginning() {
     assert_eq!(home.files(), ["conversations.db"]);
 }
 
-/// After a stretch of webhooks SQLite's WAL goes into the file by itself, while nobody waits: what
-/// copies the file alone misses little, and no webhook has to wait for that work.
+/// After a burst of webhooks the idle server checkpoints SQLite's WAL: a copy of the file alone lacks
+/// little, and no webhook has to wait for a checkpoint.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lull_folds_the_wal_into_the_file() {
+async fn an_idle_server_checkpoints_the_wal() {
     let signer = Signer::new(7);
-    let home = Home::new().set("TELNYX_PUBLIC_KEY", signer.public_key());
+    let home = Home::new().accepting(&signer);
     let server = Server::start(&home);
     for n in 0..120 {
         let body = inbound(&format!("e{n}"), &format!("m{n}"), CONTACT, "Hi");
         assert_eq!(signer.post(&server, body).await, "stored");
     }
-    until("the file alone has most messages", || {
+    wait_until("most messages to be in the file alone", || {
         std::fs::copy(home.file("conversations.db"), home.file("copy.db")).expect("a copy");
-        // One that is taken in the middle of that work is no database.
+        // A copy taken during the checkpoint may be no valid database.
         let listed = with_url(&home, "sqlite:///copy.db", &["list", "--json"]);
-        let folded = listed.code == 0 && listed.json()[0]["message_count"].as_u64() >= Some(100);
-        folded.then_some(())
+        listed.code == 0 && listed.json()[0]["message_count"].as_u64() >= Some(100)
     });
 }
 
 /// Servers that start at the same moment on an empty database: all come up.
-async fn servers_start_at_once(db: TestDatabase) {
+async fn several_servers_start_at_once(db: TestDatabase) {
     let signer = Signer::new(7);
-    let home =
-        Home::new().set("DATABASE_URL", &db.url).set("TELNYX_PUBLIC_KEY", signer.public_key());
+    let home = Home::new().with_database(&db).accepting(&signer);
     let servers: Vec<_> = std::thread::scope(|scope| {
         let start = || scope.spawn(|| Server::start(&home));
         let starting: Vec<_> = (0..4).map(|_| start()).collect();
@@ -157,14 +150,11 @@ async fn servers_start_at_once(db: TestDatabase) {
 }
 
 /// A database that another hand holds: webhooks wait or are told to come again, none is lost.
-async fn a_lock_from_outside_delays_and_loses_nothing(db: TestDatabase) {
+async fn a_foreign_lock_delays_webhooks_and_loses_none(db: TestDatabase) {
     let signer = Signer::new(7);
-    let home =
-        Home::new().set("DATABASE_URL", &db.url).set("TELNYX_PUBLIC_KEY", signer.public_key());
+    let home = Home::new().with_database(&db).accepting(&signer);
     let server = Server::start(&home);
-    let mut options = ConnectOptions::new(db.url.replace("sqlite:///", "sqlite:"));
-    options.max_connections(1);
-    let other = Database::connect(options).await.expect("another hand");
+    let other = connect(&db.url).await;
     let lock = match other.get_database_backend() {
         DatabaseBackend::Sqlite => "BEGIN IMMEDIATE",
         _ => "BEGIN; LOCK TABLE conversations, messages, events IN ACCESS EXCLUSIVE MODE",
@@ -172,8 +162,8 @@ async fn a_lock_from_outside_delays_and_loses_nothing(db: TestDatabase) {
     other.execute_unprepared(lock).await.expect("locked");
     let body = inbound("e1", "m1", CONTACT, "Hi");
     let since = std::time::Instant::now();
-    let (status, told) = signer.try_post(server.address, body.clone().into()).await.expect("told");
-    assert_eq!((status, &told["code"]), (503, &"database_unavailable".into()));
+    let (status, answer) = signer.try_post(server.address, &body).await.expect("an answer");
+    assert_eq!((status, &answer["code"]), (503, &"database_unavailable".into()));
     assert!(since.elapsed().as_secs_f32() < 2.0, "Telnyx waits two seconds");
     assert_eq!(server.get("/health").await.status, 200);
     other.execute_unprepared("ROLLBACK").await.expect("free again");
@@ -183,4 +173,4 @@ async fn a_lock_from_outside_delays_and_loses_nothing(db: TestDatabase) {
     assert_eq!(home.run(&["list"]).silent().out.lines().count(), 1);
 }
 
-on_both_databases!(servers_start_at_once, a_lock_from_outside_delays_and_loses_nothing);
+on_both_databases!(several_servers_start_at_once, a_foreign_lock_delays_webhooks_and_loses_none);

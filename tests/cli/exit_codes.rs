@@ -4,9 +4,10 @@ use std::fs::OpenOptions;
 use std::process::Stdio;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use sea_orm::{ConnectionTrait, Database};
 
-use crate::harness::{CONTACT, Done, Home, Running, Server, StandIn};
+use crate::support::{
+    CONTACT, Done, FakeServer, Home, Reply, Running, Server, closed_address, execute,
+};
 
 /// A home that could send, if Telnyx were where it says.
 fn configured() -> Home {
@@ -18,25 +19,23 @@ fn configured() -> Home {
 
 /// Asserts that a command fails in both ways of telling it, and leaves nothing behind.
 #[track_caller]
-fn refused(home: &Home, args: &[&str], exit: i32, code: &str, told: &str) {
+fn refused(home: &Home, args: &[&str], exit: i32, code: &str, expected: &str) {
     let before = home.files();
-    let done = home.run(args).exits(exit).tells(told);
+    let done = home.run(args).exits(exit).reports(expected);
     assert_eq!((done.out.as_str(), home.files()), ("", before), "{args:?}");
     let done = home.run(&[args, &["--json"]].concat()).exits(exit);
     let error = done.error();
     assert_eq!((error["code"].as_str(), error["exit"].as_i64()), (Some(code), Some(exit.into())));
-    assert!(error["message"].as_str().is_some_and(|message| message.contains(told)), "{error}");
+    assert!(error["message"].as_str().is_some_and(|message| message.contains(expected)), "{error}");
 }
 
 async fn change(home: &Home, sql: &str) {
     let url = format!("sqlite:{}", home.file("conversations.db").display());
-    let db = Database::connect(url).await.expect("the database");
-    db.execute_unprepared(sql).await.expect(sql);
-    db.close().await.expect("closed");
+    execute(&url, sql).await;
 }
 
 #[test]
-fn nothing_to_show_is_success() {
+fn an_empty_database_exits_with_0() {
     let home = Home::new();
     home.run(&["migrate"]).exits(0);
     assert_eq!(home.run(&["list"]).silent().out, "");
@@ -47,41 +46,44 @@ fn nothing_to_show_is_success() {
 }
 
 #[test]
-fn nonsense_is_2_and_leaves_nothing_behind() {
+fn wrong_arguments_exit_with_2_and_create_nothing() {
     let home = configured();
-    for (args, code, told) in [
+    for (args, code, expected) in [
         (&["send", "2125551234", "Hi"][..], "invalid_number", "has no country code"),
         (&["send", "+1212555123x", "Hi"], "invalid_number", "not a phone number"),
         (&["send", CONTACT, ""], "invalid_request", "the message is empty"),
         (&["send", CONTACT], "invalid_request", "the message is empty"),
-        (&["send", CONTACT, &"x".repeat(1_531)], "message_too_long", "would be 11 segments"),
+        (&["send", CONTACT, &"x".repeat(1_531)], "message_too_long", "more than 10 segments"),
         (&["send", CONTACT, "Hi", "--idempotency-key", "a b"], "invalid_request", "idempotency"),
         (&["show", CONTACT, "--limit", "none"], "invalid_request", "--limit"),
         (&["show"], "invalid_request", "CONTACT|ID"),
     ] {
-        refused(&home, args, 2, code, told);
+        refused(&home, args, 2, code, expected);
     }
-    home.run(&["sned", CONTACT]).exits(2).tells("hint: ");
+    home.run(&["sned", CONTACT]).exits(2).reports("hint: ");
     home.run(&[] as &[&str]).exits(2);
-    home.run(&["serve", "--server", "http://127.0.0.1:1"]).exits(2).tells("takes no --server");
+    let server = ["--server", "http://127.0.0.1:1"];
+    for args in [[&["serve"][..], &server].concat(), [&server[..], &["migrate"]].concat()] {
+        home.run(&args).exits(2).reports("does not accept --server");
+    }
     assert_eq!(home.files(), [""; 0]);
 }
 
 #[test]
-fn what_is_no_text_on_standard_input_is_2() {
+fn an_invalid_text_on_standard_input_exits_with_2() {
     let home = configured();
     let send = ["send", CONTACT];
-    home.pipe(b"caf\xe9\n", &send).exits(2).tells("not valid UTF-8");
-    home.pipe("\n", &send).exits(2).tells("the message is empty");
-    home.pipe(vec![b'x'; 2_000_000], &send).exits(2).tells("longer than any message");
-    home.pipe("a\0b", &send).exits(2).tells("NUL");
+    home.pipe(b"caf\xe9\n", &send).exits(2).reports("not valid UTF-8");
+    home.pipe("\n", &send).exits(2).reports("the message is empty");
+    home.pipe(vec![b'x'; 2_000_000], &send).exits(2).reports("longer than any message");
+    home.pipe("a\0b", &send).exits(2).reports("NUL");
     home.script(r#"convo send +12125551234 $'caf\xe9'"#).exits(2);
-    home.script("convo send +12125551234 <&-").exits(2).tells("the message is empty");
+    home.script("convo send +12125551234 <&-").exits(2).reports("the message is empty");
     assert_eq!(home.files(), [""; 0]);
 }
 
 #[test]
-fn nobody_is_waited_for_at_a_terminal() {
+fn send_does_not_wait_for_a_text_at_a_terminal() {
     let home = configured();
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&terminal).expect("granted");
@@ -101,43 +103,43 @@ fn nobody_is_waited_for_at_a_terminal() {
 }
 
 #[test]
-fn who_is_not_there_is_3() {
+fn an_unknown_contact_exits_with_3() {
     let home = Home::new();
     home.run(&["migrate"]).exits(0);
     for contact in ["+19995550000", "0000000000", "ACME", "01a20685-7f6b-7790-99a8-f178d4040dda"] {
         refused(&home, &["show", contact], 3, "conversation_not_found", "Conversation not found");
         // Perhaps it was meant, but for its country code.
-        home.run(&["show", "1 (212) 555-1234"]).exits(3).tells("for example +12125551234");
+        home.run(&["show", "1 (212) 555-1234"]).exits(3).reports("for example +12125551234");
     }
 }
 
 #[test]
-fn a_missing_database_is_4_and_reading_makes_none() {
+fn a_missing_database_exits_with_4_and_reading_creates_none() {
     let home = Home::new();
     for args in [&["list"][..], &["show", CONTACT], &["send", CONTACT, "Hi", "--dry-run"]] {
         refused(&home, args, 4, "database_not_ready", "there is no database at");
     }
     for args in [&["list"][..], &["send", CONTACT, "Hi"]] {
         let sandbox = [&["--sandbox"], args].concat();
-        let told = if args.len() == 1 { "there is no database at" } else { "" };
-        home.run(&sandbox).exits(4).tells(told);
+        let expected = if args.len() == 1 { "there is no database at" } else { "" };
+        home.run(&sandbox).exits(4).reports(expected);
     }
     let home =
         Home::new().set("DATABASE_URL", "sqlite:///nowhere/c.db").set("TELNYX_API_KEY", "KEY");
     refused(&home, &["list"], 4, "database_not_ready", "there is no database at");
-    home.run(&["send", CONTACT, "Hi"]).exits(4).tells("cannot make a database at");
+    home.run(&["send", CONTACT, "Hi"]).exits(4).reports("cannot create a database at");
 }
 
 #[test]
-fn a_missing_setting_is_4_and_named() {
+fn a_missing_setting_exits_with_4_and_is_named() {
     let home = Home::new();
     refused(&home, &["send", CONTACT, "Hi"], 4, "not_configured", "TELNYX_API_KEY is not set");
     refused(&home, &["list"], 4, "database_not_ready", "there is no database at");
     home.run(&["migrate"]).exits(0);
     refused(&home, &["send", CONTACT, "Hi"], 4, "not_configured", "TELNYX_API_KEY is not set");
     let home = home.set("TELNYX_API_KEY", "KEY");
-    let told = "TELNYX_PHONE_NUMBER is not set";
-    refused(&home, &["send", CONTACT, "Hi"], 4, "not_configured", told);
+    let expected = "TELNYX_PHONE_NUMBER is not set";
+    refused(&home, &["send", CONTACT, "Hi"], 4, "not_configured", expected);
     for (name, value) in [
         ("TELNYX_API_KEY", "two words"),
         ("TELNYX_PHONE_NUMBER", "5551234567"),
@@ -148,17 +150,16 @@ fn a_missing_setting_is_4_and_named() {
         ("CONVO_SEND_TIMEOUT", "99"),
         ("CONVO_LOG", "=="),
         ("CONVO_LOG", "warning"),
-        ("CONVO_API_TOKEN_FILE", "nowhere"),
     ] {
         let home = configured().set(name, value);
-        let done = home.run(&["send", CONTACT, "Hi"]).exits(4).tells("");
+        let done = home.run(&["send", CONTACT, "Hi"]).exits(4).reports("");
         let named = done.err.contains(name) || name == "CONVO_SERVER" || name == "DATABASE_URL";
         assert!(named && !done.err.contains("hunter2"), "{name}: {}", done.err);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unfit_database_is_4() {
+async fn an_unsuitable_database_exits_with_4() {
     let home = configured();
     home.run(&["migrate"]).exits(0);
     let all: [&[&str]; 3] = [&["list"], &["show", CONTACT], &["send", CONTACT, "Hi"]];
@@ -166,7 +167,7 @@ async fn an_unfit_database_is_4() {
     change(&home, future).await;
     change(&home, "INSERT INTO meta VALUES ('needs', 'm20990101_000001_future')").await;
     for args in all {
-        refused(&home, args, 4, "database_not_ready", "newer convo");
+        refused(&home, args, 4, "database_not_ready", "newer version of convo");
     }
     change(&home, "DELETE FROM seaql_migrations").await;
     for args in all {
@@ -175,10 +176,10 @@ async fn an_unfit_database_is_4() {
     let home = configured();
     home.write("conversations.db", "These are my recipes.\n".repeat(500));
     for args in all {
-        refused(&home, args, 4, "database_not_ready", "no database of convo");
+        refused(&home, args, 4, "database_not_ready", "not an SQLite database");
     }
-    home.run(&["migrate"]).exits(4).tells("no database of convo");
-    home.run(&["serve", "--listen", "127.0.0.1:0"]).exits(4).tells("no database of convo");
+    home.run(&["migrate"]).exits(4).reports("not an SQLite database");
+    home.run(&["serve", "--listen", "127.0.0.1:0"]).exits(4).reports("not an SQLite database");
     let home = configured();
     home.run(&["migrate"]).exits(0);
     let mut file = std::fs::read(home.file("conversations.db")).expect("a file");
@@ -186,18 +187,16 @@ async fn an_unfit_database_is_4() {
     file[100..].fill(0x5A);
     home.write("conversations.db", file);
     for args in all {
-        home.run(args).exits(4).tells("malformed");
+        home.run(args).exits(4).reports("malformed");
     }
-    home.run(&["--sandbox", "list"]).exits(4).tells("convo serve --sandbox");
+    home.run(&["--sandbox", "list"]).exits(4).reports("convo serve --sandbox");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_another_program_is_left_as_it_is() {
+async fn a_file_of_another_program_is_not_changed() {
     let home = configured();
-    let url = format!("sqlite://{}?mode=rwc", home.file("conversations.db").display());
-    let db = Database::connect(url).await.expect("a new file");
-    db.execute_unprepared("CREATE TABLE recipes (name)").await.expect("a table");
-    db.close().await.expect("closed");
+    let url = format!("sqlite:{}?mode=rwc", home.file("conversations.db").display());
+    execute(&url, "CREATE TABLE recipes (name)").await;
     let before = std::fs::read(home.file("conversations.db")).expect("the file");
     let all: [&[&str]; 5] = [
         &["list"],
@@ -207,13 +206,13 @@ async fn a_file_of_another_program_is_left_as_it_is() {
         &["serve", "--listen", "127.0.0.1:0"],
     ];
     for args in all {
-        home.run(args).exits(4).tells("of another program");
+        home.run(args).exits(4).reports("belongs to another program");
         assert_eq!(std::fs::read(home.file("conversations.db")).expect("the file"), before);
     }
 }
 
 #[test]
-fn play_and_real_life_refuse_each_others_database() {
+fn sandbox_and_real_commands_refuse_each_others_database() {
     let home = configured();
     home.run(&["--sandbox", "migrate"]).exits(0);
     home.run(&["migrate"]).exits(0);
@@ -228,14 +227,14 @@ fn play_and_real_life_refuse_each_others_database() {
         &["serve", "--listen", "127.0.0.1:0"],
     ];
     for args in real {
-        home.run(args).exits(4).tells("this is a sandbox database");
+        home.run(args).exits(4).reports("this is a sandbox database");
         let play = [&["--sandbox"], args].concat();
-        home.run(&play).exits(4).tells("this is a real database");
+        home.run(&play).exits(4).reports("this is a real database");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_does_not_let_one_in_is_4() {
+async fn a_refused_token_exits_with_4() {
     let home = Home::new().set("CONVO_API_TOKEN", "first-token, second-token");
     let server = Server::start(&home);
     let url = server.url();
@@ -244,23 +243,21 @@ async fn a_server_that_does_not_let_one_in_is_4() {
         caller.run(args)
     };
     for args in [&["list"][..], &["show", CONTACT], &["send", CONTACT, "Hi"]] {
-        ask("", args).exits(4).tells("CONVO_API_TOKEN");
+        ask("", args).exits(4).reports("CONVO_API_TOKEN");
         let wrong = ask("wrong-token", &[args, &["--json"]].concat()).exits(4);
         assert_eq!(wrong.error()["code"], "unauthorized");
         assert!(!wrong.err.contains("wrong-token"), "{}", wrong.err);
     }
     ask("second-token", &["list"]).silent();
     ask("first-token,other", &["list"]).silent();
-    let page = StandIn::answering("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>").await;
-    let other = Home::new().set("CONVO_SERVER", page.base_url.trim_end_matches("/v2"));
-    other.run(&["list"]).exits(4).tells("is not a convo server");
+    let page = FakeServer::replying(&[Reply::Status(200, "<html>")]).await;
+    let other = Home::new().set("CONVO_SERVER", page.url());
+    other.run(&["list"]).exits(4).reports("is not a convo server");
 }
 
 #[test]
-fn a_server_that_is_down_is_5() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    drop(listener);
+fn an_unreachable_server_or_database_exits_with_5() {
+    let url = format!("http://{}", closed_address());
     let home = Home::new().set("CONVO_SERVER", &url);
     for args in [&["list"][..], &["show", CONTACT], &["send", CONTACT, "Hi"]] {
         refused(&home, args, 5, "server_unreachable", &url);
@@ -270,15 +267,16 @@ fn a_server_that_is_down_is_5() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_breaks_off_is_5_for_reading_and_9_for_a_send() {
+async fn an_incomplete_answer_exits_with_5_for_reading_and_9_for_a_send() {
     let half = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n[";
     for answer in [half, ""] {
-        let broken = StandIn::answering(answer).await;
-        let home = Home::new().set("CONVO_SERVER", broken.base_url.trim_end_matches("/v2"));
-        home.run(&["list"]).exits(5).tells("broke off");
-        let sent = home.run(&["send", CONTACT, "Hi"]).exits(9).tells("it may have been sent");
+        let broken = FakeServer::replying(&[Reply::Raw(answer.to_owned())]).await;
+        let home = Home::new().set("CONVO_SERVER", broken.url());
+        home.run(&["list"]).exits(5).reports("sent an incomplete response");
+        let sent =
+            home.run(&["send", CONTACT, "Hi"]).exits(9).reports("the message may have been sent");
         let key = sent.err.trim_end().rsplit("--idempotency-key ").next().expect("a key");
-        let (head, _) = broken.asked().pop().expect("a request");
-        assert!(head.contains(&format!("idempotency-key: {key}")), "{head}");
+        let newest = broken.requests().pop().expect("a request");
+        assert_eq!(newest.header("idempotency-key"), Some(key), "{newest:?}");
     }
 }

@@ -1,24 +1,20 @@
 //! `convo list` with its filters, here, there and over the REST API.
 
 use convo::sandbox::Behaviour;
-use sea_orm::{ConnectionTrait, Database};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::{Home, OWN, Server, World, inbound};
 use crate::on_both_databases;
 use crate::same_bytes::same;
-use crate::support::TestDatabase;
+use crate::support::{
+    Event, Home, OWN, Server, TestDatabase, World, connect, eventually, insert_numbered, query_one,
+};
 
 const OTHER_OWN: &str = "+15557654321";
 
 /// A contact's text that came when the second number says, to one of our numbers.
-fn received(n: u32, from: &str, to: &str, at: &str) -> String {
-    let mut event: Value =
-        serde_json::from_str(&inbound(&format!("e{n}"), &format!("m{n}"), from, "Hi"))
-            .expect("JSON");
-    event["data"]["payload"]["received_at"] = at.into();
-    event["data"]["payload"]["to"][0]["phone_number"] = to.into();
-    event.to_string()
+fn received(n: u32, from: &str, to: &str, at: &str) -> Event {
+    let event = Event::inbound(&format!("e{n}"), &format!("m{n}"), from, "Hi").received_at(at);
+    event.with("to", json!([{"phone_number": to}]))
 }
 
 /// Threads of every kind.
@@ -30,11 +26,10 @@ async fn filled(db: TestDatabase) -> World {
         ("+12125559003", OTHER_OWN, "2026-03-01T12:00:00.5Z"),
         ("72975", OWN, "2026-03-01T12:00:00.5Z"),
     ]) {
-        world.signer.post(&world.server, received(n, from, to, at)).await;
+        world.signer.post(&world.server, received(n, from, to, at).to_string()).await;
     }
-    let stop = received(9, "+12125559004", OWN, "2026-04-01T12:00:00Z")
-        .replace("\"type\":", "\"autoresponse_type\":\"STOP\",\"type\":");
-    world.signer.post(&world.server, stop).await;
+    let stop = received(9, "+12125559004", OWN, "2026-04-01T12:00:00Z").autoresponse("STOP");
+    world.signer.post(&world.server, stop.to_string()).await;
     for (behaviour, status) in [
         (Behaviour::Silent, "delivered"),
         (Behaviour::Refused, "sending_failed"),
@@ -43,7 +38,7 @@ async fn filled(db: TestDatabase) -> World {
     ] {
         // A report may be there before the send's own answer: the exit code is not the point here.
         let id = world.home.run(&["send", behaviour.number(), "Hi"]).id().to_owned();
-        world.message(behaviour.number(), &id, status);
+        world.wait_for_message(behaviour.number(), &id, status);
     }
     world
 }
@@ -57,7 +52,7 @@ fn contacts(world: &World, filter: &[&str]) -> Vec<String> {
     list.as_array().expect("an array").iter().map(contact).collect()
 }
 
-async fn each_filter_lists_what_it_says(db: TestDatabase) {
+async fn each_filter_selects_its_conversations(db: TestDatabase) {
     let world = filled(db).await;
     let silent = Behaviour::Silent.number();
     let (refused, lost) = (Behaviour::Refused.number(), Behaviour::Vanished.number());
@@ -72,6 +67,13 @@ async fn each_filter_lists_what_it_says(db: TestDatabase) {
         (&["--status", "unknown,sending_failed"], &[lost, refused]),
         (&["--status", "undelivered"], &[failed]),
         (&["--status", "queued"], &[]),
+        (&["--status", "failed"], &[failed, refused]),
+        (&["--status", "open"], &[lost]),
+        (&["--status", "open,delivered"], &[lost, silent]),
+        (&["--contact", "+1 (212) 555-9002"], &[two]),
+        (&["--contact", "72975", "--direction", "inbound"], &["72975"]),
+        (&["--contact", two, "--direction", "outbound"], &[]),
+        (&["--contact", "+19995550000"], &[]),
         (&["--direction", "outbound"], &sent),
         (&["--direction=inbound", "--limit=1"], &[stopped]),
         (&["--direction", "inbound", "--status", "delivered"], &[]),
@@ -86,6 +88,10 @@ async fn each_filter_lists_what_it_says(db: TestDatabase) {
         (&["--since", "2026-04-01T12:00:00Z", "--direction", "inbound"], &[stopped]),
         (&["--since", "2026-04-01T14:00:00.000001+02:00", "--direction", "inbound"], &[]),
         (&["--since", "1h"], &sent),
+        (&["--since", "2026-01-15", "--until", "2026-03-01T12:00:00.5Z"], &[two]),
+        (&["--since", "2026-01-01 12:00", "--until", "2026-02-01 12:01", "--utc"], &[two, one]),
+        (&["--until", "2026-01-02", "--reverse"], &[one]),
+        (&["--since", "2026-06-01", "--until", "1h"], &[]),
         (&["--since", "90m", "--reverse", "--status", "delivered,unknown"], &[silent, lost]),
     ] {
         assert_eq!(contacts(&world, filter), expected, "{filter:?}");
@@ -111,13 +117,12 @@ async fn walk(server: &Server, path: &str) -> Vec<Vec<String>> {
         let rows = page.json();
         let id = |row: &Value| row["id"].as_str().expect("an id").to_owned();
         pages.push(rows.as_array().expect("an array").iter().map(id).collect());
-        let link = page.header("link").and_then(|link| link.strip_prefix('<'));
-        next = link.map(|link| link.split_once('>').expect("a link").0.to_owned());
+        next = page.next(&path);
     }
     pages
 }
 
-async fn pages_keep_the_filter_and_no_thread_comes_twice(db: TestDatabase) {
+async fn pages_keep_the_filter_and_repeat_no_conversation(db: TestDatabase) {
     let world = filled(db).await;
     let at = &world.server;
     for (filter, parameters) in [
@@ -127,6 +132,11 @@ async fn pages_keep_the_filter_and_no_thread_comes_twice(db: TestDatabase) {
             &["--number", OWN, "--since", "2026-01-02"],
             "number=%2B1+555-123-4567&since=2026-01-02T00:00:00Z",
         ),
+        (
+            &["--contact", "+12125559002", "--until", "2026-02-02"],
+            "contact=%2B12125559002&until=2026-02-02T00:00:00Z",
+        ),
+        (&["--status", "failed"], "status=failed"),
         (&["--status", "received,unknown", "--reverse"], "status=received,unknown&reverse=true"),
     ] {
         let listed = world.home.run(&[&["list", "--format", "ids"], filter].concat()).silent().out;
@@ -138,27 +148,29 @@ async fn pages_keep_the_filter_and_no_thread_comes_twice(db: TestDatabase) {
     }
     // From old to new, too: whoever becomes active meanwhile moves behind the end.
     let page = at.get("/conversations?limit=3&reverse=true").await;
-    let next = page.header("link").and_then(|link| link[1..].split_once('>')).expect("a link").0;
+    let next = page.next("/conversations").expect("a link");
     let now = convo::clock::now().to_string();
-    world.signer.post(at, received(77, "+12125559001", OWN, &now)).await;
-    let rest = walk(at, next).await.concat();
+    world.signer.post(at, received(77, "+12125559001", OWN, &now).to_string()).await;
+    let rest = walk(at, &next).await.concat();
     assert_eq!(rest.len(), 6, "{rest:?}");
     let first = page.json()[0]["id"].as_str().expect("an id").to_owned();
     assert!(!rest.contains(&first));
 }
 
-async fn nonsense_is_named(db: TestDatabase) {
+async fn invalid_filters_are_named(db: TestDatabase) {
     let world = World::start(db).await;
-    for (args, told) in [
+    for (args, expected) in [
         (["--status", "deliverd"], "'deliverd'"),
         (["--direction", "sideways"], "'sideways'"),
         (["--number", "5551234567"], "no country code"),
-        (["--since", "yesterday"], "as a date like 2026-11-22"),
+        (["--since", "tomorrow"], "09:00, 2026-11-22"),
+        (["--until", "25:00"], "yesterday, 09:00"),
+        (["--limit", "0"], "give a whole number, 1 or more"),
         (["--timeout", "3s"], "--timeout"),
     ] {
         let done = same(&world, &[&["list", "--json"][..], &args].concat()).exits(2);
         let message = done.error()["message"].as_str().expect("a message").to_owned();
-        assert!(message.contains(told), "{args:?}: {message}");
+        assert!(message.contains(expected), "{args:?}: {message}");
     }
     for (query, code) in [
         ("status=deliverd", "invalid_request"),
@@ -169,51 +181,208 @@ async fn nonsense_is_named(db: TestDatabase) {
         ("since=2026-11-22T13:00:00", "invalid_request"),
         ("opted_out=yes", "invalid_request"),
         ("reverse=true&reverse=true", "invalid_request"),
-        ("contact=1", "unknown_parameter"),
+        ("contact=", "invalid_request"),
+        ("until=2h", "invalid_request"),
+        ("contakt=1", "unknown_parameter"),
     ] {
         let answer = world.server.get(&format!("/conversations?{query}")).await;
-        assert_eq!(answer.told(), (400, code.to_owned()), "{query}: {}", answer.body);
+        assert_eq!(answer.status_and_code(), (400, code.to_owned()), "{query}: {}", answer.body);
     }
 }
 
+async fn a_plus_that_became_a_space_is_understood(db: TestDatabase) {
+    let world = filled(db).await;
+    let get = async |path: &str| {
+        let answer = world.server.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.json()
+    };
+    for (given, encoded) in [
+        ("number=+15557654321", "number=%2B15557654321"),
+        ("number=%20+1+(555)+765-4321", "number=%2B15557654321"),
+        ("since=2026-04-01T14:00:00+02:00", "since=2026-04-01T12:00:00Z"),
+        ("since=2026-04-01T14:00:00.000001+02:00", "since=2026-04-01T14:00:00.000001%2B02:00"),
+    ] {
+        let rows = get(&format!("/conversations?{given}")).await;
+        assert_eq!(rows, get(&format!("/conversations?{encoded}")).await, "{given}");
+        assert!(!rows.as_array().expect("an array").is_empty(), "{given}");
+    }
+    let contact = "/conversations/+12125559003";
+    let thread = get(contact).await;
+    for path in ["/conversations/%2012125559003", "/conversations/%201%20(212)%20555-9003"] {
+        assert_eq!(get(path).await, thread, "{path}");
+    }
+    for (before, found) in [("2026-03-01T14:00:01+02:00", 1), ("2026-03-01T14:00:00.5+02:00", 0)] {
+        let page = get(&format!("{contact}?limit=5&before={before}")).await;
+        assert_eq!(page["messages"].as_array().map(Vec::len), Some(found), "{before}");
+    }
+    let dry_run = "/conversations/%2012125551234/send?dry_run=true";
+    let plan = world.server.post(dry_run, "", r#"{"message":"Hi"}"#).await;
+    assert_eq!((plan.status, &plan.json()["to"]), (200, &json!("+12125551234")));
+    for path in ["/conversations?number=17735550002", "/conversations?number=+07735550002"] {
+        let refused = world.server.get(path).await;
+        assert_eq!(refused.status_and_code(), (400, "invalid_number".into()), "{path}");
+    }
+}
+
+/// Asserts that each filter finds a conversation exactly if its last message matches.
+async fn assert_filters_follow(world: &World, statuses: &[&str]) {
+    let list = world.server.get("/conversations").await.json();
+    let mut last = Vec::new();
+    for row in list.as_array().expect("an array") {
+        let id = row["id"].as_str().expect("an id");
+        let thread = world.server.get(&format!("/conversations/{id}?limit=1")).await.json();
+        last.push((id.to_owned(), thread["messages"][0].clone()));
+    }
+    let check = async |query: String, matches: &dyn Fn(&Value) -> bool| {
+        let expected = last.iter().filter(|(_, message)| matches(message)).map(|(id, _)| id);
+        let found = walk(&world.server, &format!("/conversations?limit=2&{query}")).await.concat();
+        assert!(found.iter().eq(expected), "{query}: {found:?} {last:#?}");
+    };
+    let own = |message: &Value| match message["direction"] == "inbound" {
+        true => message["to"].clone(),
+        false => message["from"].clone(),
+    };
+    for direction in ["inbound", "outbound"] {
+        check(format!("direction={direction}"), &|message| message["direction"] == direction).await;
+        for number in [OWN, OTHER_OWN] {
+            let query = format!("direction={direction}&number={number}");
+            let matches =
+                |message: &Value| message["direction"] == direction && own(message) == number;
+            check(query, &matches).await;
+        }
+    }
+    for number in [OWN, OTHER_OWN, "+19995550000"] {
+        check(format!("number={number}"), &|message| own(message) == number).await;
+    }
+    for status in statuses {
+        check(format!("status={status}"), &|message| {
+            status.split(',').any(|status| message["status"] == status)
+        })
+        .await;
+    }
+}
+
+/// Messages come late, at once, and with one time; filters are about the last one all the same.
+async fn filters_follow_the_last_message(db: TestDatabase) {
+    let world = World::start(db).await;
+    let statuses = [
+        "received",
+        "delivered",
+        "sent",
+        "sent,delivery_failed",
+        "received,sent",
+        "read,delivered",
+    ];
+    let (early, late) = ("2026-03-01T12:00:00Z", "2026-03-02T12:00:00Z");
+    let contact = |n: u32| format!("+1212555900{n}");
+    let report = |n: u32, of: u32, status: &str, from: &str| {
+        let event = Event::report(&format!("e{n}"), &format!("m{of}"), &contact(of % 10), status);
+        event.with("from", json!({"phone_number": from})).to_string()
+    };
+    let events = [
+        received(11, &contact(1), OWN, late).to_string(),
+        received(21, &contact(1), OTHER_OWN, early).to_string(),
+        received(12, &contact(2), OWN, late).to_string(),
+        received(22, &contact(2), OTHER_OWN, late).to_string(),
+        received(13, &contact(3), OWN, early).to_string(),
+        report(33, 3, "sent", OTHER_OWN),
+        report(34, 3, "delivered", OTHER_OWN),
+        report(35, 4, "delivery_failed", OWN),
+        report(36, 5, "sent", OWN),
+        received(15, &contact(5), OWN, "2026-11-25T12:00:00Z").to_string(),
+        received(16, &contact(6), OTHER_OWN, late).to_string(),
+        report(37, 6, "sent", OWN),
+    ];
+    for event in events {
+        world.signer.post(&world.server, event).await;
+        assert_filters_follow(&world, &statuses).await;
+    }
+    // Many at once.
+    let posts = (0..40).map(|n| {
+        let at = if n % 3 == 0 { late } else { "2026-03-03T12:00:00Z" };
+        let to = if n % 2 == 0 { OWN } else { OTHER_OWN };
+        let event = received(100 + n, &contact(n % 7), to, at).to_string();
+        world.signer.post(&world.server, event)
+    });
+    futures_util::future::join_all(posts).await;
+    assert_filters_follow(&world, &statuses).await;
+}
+
 on_both_databases!(
-    each_filter_lists_what_it_says,
-    pages_keep_the_filter_and_no_thread_comes_twice,
-    nonsense_is_named,
+    filters_follow_the_last_message,
+    a_plus_that_became_a_space_is_understood,
+    each_filter_selects_its_conversations,
+    pages_keep_the_filter_and_repeat_no_conversation,
+    invalid_filters_are_named,
     a_rare_match_is_found_in_bounded_steps,
 );
 
 /// One message of ours, behind 12,000 threads whose contacts wrote last.
-async fn a_rare_match_is_found_in_bounded_steps(db: TestDatabase) {
-    let home = Home::new().set("DATABASE_URL", &db.url);
+async fn with_a_rare_match(db: &TestDatabase, route: &str) -> Home {
+    let home = Home::new().with_database(db);
     home.run(&["migrate"]).exits(0);
-    let is_sqlite = db.url.starts_with("sqlite:");
-    let url = if is_sqlite { format!("sqlite:{}", db.file().display()) } else { db.url.clone() };
-    let count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)";
-    let id = |first: &str| match is_sqlite {
-        true => format!("printf('{first}-0000-7000-8000-%012x', i)"),
-        false => format!("'{first}-0000-7000-8000-' || lpad(to_hex(i), 12, '0')"),
-    };
-    let direct = Database::connect(url).await.expect("the database");
-    for sql in [
-        format!(
-            "INSERT INTO conversations (id, contact_number, message_count, last_message_at, \
-             created_at) {count} SELECT {}, '+1' || (2000000000 + i), 1, i, i FROM n",
-            id("01a00000")
-        ),
-        format!(
-            "INSERT INTO messages (id, conversation_id, direction, from_number, to_number, body, \
-             status, status_rank, created_at) {count} SELECT {}, {}, \
-             CASE WHEN i = 5 THEN 'outbound' ELSE 'inbound' END, '+1', '+2', 'Hi', \
-             CASE WHEN i = 5 THEN 'delivery_failed' ELSE 'received' END, \
-             CASE WHEN i = 5 THEN 100 ELSE 130 END, i FROM n",
-            id("01b00000"),
-            id("01a00000")
-        ),
-    ] {
-        direct.execute_unprepared(&sql).await.expect(&sql);
-    }
+    let direct = connect(&db.url).await;
+    let conversation = [
+        ("id", "{id:01a00000}"),
+        ("contact_number", "'+1' || (2000000000 + i)"),
+        ("message_count", "1"),
+        ("last_message_at", "i"),
+        ("created_at", "i"),
+        ("last_route", route),
+    ];
+    insert_numbered(&direct, "conversations", 12_000, &conversation).await;
+    let message = [
+        ("id", "{id:01b00000}"),
+        ("conversation_key", "i"),
+        ("direction", "CASE WHEN i = 5 THEN 1 ELSE 0 END"),
+        ("from_number", "'+15551234567'"),
+        ("to_number", "'+15557654321'"),
+        ("body", "'Hi'"),
+        ("status_rank", "CASE WHEN i = 5 THEN 100 ELSE 130 END"),
+        ("created_at", "i"),
+    ];
+    insert_numbered(&direct, "messages", 12_000, &message).await;
     direct.close().await.expect("closed");
+    home
+}
+
+/// How many messages the statements on a PostgreSQL server have read so far.
+async fn messages_read(db: &TestDatabase) -> i64 {
+    let direct = connect(&db.url).await;
+    let sql = "SELECT (COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0))::bigint \
+               FROM pg_stat_user_tables WHERE relname = 'messages'";
+    let read = query_one(&direct, sql).await;
+    direct.close().await.expect("closed");
+    read
+}
+
+/// Which conversations may match is told by an index, without reading their messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_reads_few_messages() {
+    let db = TestDatabase::postgres().await;
+    let home = with_a_rare_match(
+        &db,
+        "CASE WHEN i = 5 THEN 'out:+15551234567' ELSE 'in:+15557654321' END",
+    )
+    .await;
+    assert_eq!(home.run(&["list", "--format", "ids"]).silent().out.lines().count(), 12_000);
+    // A process has reported what it read when it is gone.
+    eventually("the list to be counted", async || messages_read(&db).await >= 12_000).await;
+    let before = messages_read(&db).await;
+    for filter in [["--direction", "outbound"], ["--number", OWN], ["--status", "undelivered"]] {
+        let list = [&["list", "--format", "ids"][..], &filter].concat();
+        let found = home.run(&list).silent().out;
+        assert_eq!(found.trim(), "01a00000-0000-7000-8000-000000000005", "{filter:?}");
+    }
+    eventually("the filters to be counted", async || messages_read(&db).await > before).await;
+    let read = messages_read(&db).await - before;
+    assert!(read < 100, "{read} messages were read");
+}
+
+async fn a_rare_match_is_found_in_bounded_steps(db: TestDatabase) {
+    // Every last message must be looked at.
+    let home = with_a_rare_match(&db, "NULL").await;
     let server = Server::start(&home);
     let found = "01a00000-0000-7000-8000-000000000005";
     let pages = walk(&server, "/conversations?limit=100&direction=outbound").await;

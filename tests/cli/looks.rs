@@ -7,10 +7,8 @@ use std::path::Path;
 
 use convo::domain::{Status, Timestamp};
 use convo::sandbox::Behaviour;
-use sea_orm::{ConnectionTrait, Database};
 
-use crate::harness::{CONTACT, Done, Home, OWN, World, is_id};
-use crate::support::TestDatabase;
+use crate::support::{CONTACT, Done, Home, OWN, OnTerminal, TestDatabase, World, execute, is_id};
 
 const WIDTHS: [u16; 5] = [40, 60, 80, 120, 250];
 /// A clock two hours ahead of UTC in summer, known without a file.
@@ -28,13 +26,13 @@ fn looks(name: &str, shown: &str) {
     assert!(shown == kept, "{name} looks different:\n{shown}\n--- kept ---\n{kept}");
 }
 
-/// Runs a command on a terminal, here and against the server, which must make no difference.
+/// Runs a command on a terminal, here and against the server, which must make no other difference.
 #[track_caller]
 fn both(world: &World, columns: u16, args: &[&str]) -> Done {
     let url = world.server.url();
     let remote: Vec<_> = args.iter().copied().chain(["--server", &url]).collect();
     let here = world.home.on_terminal(columns, args);
-    let there = world.home.on_terminal(columns, &remote);
+    let there = world.home.on_terminal(columns, &remote).without_server(&url);
     assert_eq!(here.bytes(), there.bytes(), "{args:?}");
     here
 }
@@ -53,8 +51,9 @@ fn thread(n: u32, contact: &str, messages: u32, last: &str, opted_out: Option<&s
     let stop = opted_out.map(|at| format!("{}, '{OWN}'", micros(at)));
     let stop = stop.unwrap_or_else(|| "NULL, NULL".to_owned());
     format!(
-        "INSERT INTO conversations (id, contact_number, message_count, last_message_at, created_at, \
-         opted_out_at, opted_out_number) VALUES ('01890000-0000-7000-8000-0000e6f7{n:04x}', \
+        "INSERT INTO opt_outs (contact_number, opted_out_at, opted_out_number) \
+         VALUES ({contact}, {stop}); INSERT INTO conversations (key, id, contact_number, message_count, last_message_at, created_at, \
+         opted_out_at, opted_out_number) VALUES ({n}, x'018900000000700080000000e6f7{n:04x}', \
          {contact}, {messages}, {last}, {last}, {stop})"
     )
 }
@@ -80,13 +79,13 @@ impl Message<'_> {
         let values: String =
             self.more.iter().map(|(_, text)| format!(", {}", quoted(text))).collect();
         let Self { thread, id, status, .. } = self;
-        let way = if self.inbound { "inbound" } else { "outbound" };
+        let way = if self.inbound { 0 } else { 1 };
         let (rank, at, body) = (status.rank(), micros(self.at), quoted(self.body));
         format!(
-            "INSERT INTO messages (id, conversation_id, direction, from_number, to_number, body, \
-             status, status_rank, created_at{columns}) VALUES \
-             ('01890000-0000-7000-8000-{id:012x}', '01890000-0000-7000-8000-0000e6f7{thread:04x}', \
-             '{way}', {}, {}, {body}, '{status}', {rank}, {at}{values})",
+            "INSERT INTO messages (id, conversation_key, direction, from_number, to_number, body, \
+             status_rank, created_at{columns}) VALUES \
+             (x'01890000000070008000{id:012x}', {thread}, \
+             {way}, {}, {}, {body}, {rank}, {at}{values})",
             quoted(from),
             quoted(to),
         )
@@ -210,11 +209,7 @@ async fn world() -> World {
         home.set("TZ", ZONE).set("TERM", "xterm-256color").set("CONVO_SEND_TIMEOUT", "1")
     });
     let world = world.await;
-    let db = Database::connect(&world.db.url).await.expect("the database");
-    for row in rows() {
-        db.execute_unprepared(&row).await.expect("a row");
-    }
-    db.close().await.expect("closed");
+    execute(&world.db.url, &rows().join(";\n")).await;
     world
 }
 
@@ -224,7 +219,7 @@ fn is_whole(line: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_and_chats_fit_every_window_in_colour_or_without() {
+async fn tables_and_chats_fit_every_width_with_and_without_colour() {
     let world = world().await;
     for (name, args) in [("list", &["list"][..]), ("show", &["show", CONTACT])] {
         for columns in WIDTHS {
@@ -248,7 +243,7 @@ async fn tables_and_chats_fit_every_window_in_colour_or_without() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_pages_backwards_with_the_printed_command() {
+async fn the_printed_command_pages_backwards() {
     let world = world().await;
     let args = ["show", CONTACT, "--limit", "2", "--no-pager", "--color", "never"];
     let newest = both(&world, 80, &args).silent().out;
@@ -270,12 +265,16 @@ async fn a_person_pages_backwards_with_the_printed_command() {
         assert_eq!(ids, expected, "{before}");
     }
     let elsewhere = "01890000-0000-7000-8000-000000000066";
-    both(&world, 80, &["show", CONTACT, "--before", elsewhere]).exits(3).tells("Message not found");
-    both(&world, 80, &["show", CONTACT, "--before", "soon"]).exits(2).tells("invalid value 'soon'");
+    both(&world, 80, &["show", CONTACT, "--before", elsewhere])
+        .exits(3)
+        .reports("Message not found");
+    both(&world, 80, &["show", CONTACT, "--before", "soon"])
+        .exits(2)
+        .reports("invalid value 'soon'");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_terminals_and_clocks_are_served_too() {
+async fn dumb_terminals_and_utc_are_supported() {
     let world = world().await;
     looks(
         "show-80-utc",
@@ -288,7 +287,7 @@ async fn other_terminals_and_clocks_are_served_too() {
     let dumb = |args: &[&str]| {
         let mut command = world.home.command(args);
         command.env("TERM", "dumb").env("CONVO_PAGER", "false");
-        crate::harness::OnTerminal::start(command, 80, 10).wait().silent().out
+        OnTerminal::start(command, 80, 10).wait().silent().out
     };
     let (list, show) = (dumb(&["list"]), dumb(&["show", "72975"]));
     assert!(!list.contains('\x1b') && !show.contains('\x1b'));
@@ -317,7 +316,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sends_and_failures_read_the_same_everywhere() {
+async fn sends_and_failures_read_the_same_locally_and_remotely() {
     let world = world().await;
     let (refused, lost) = (Behaviour::Refused.number(), Behaviour::Vanished.number());
     let mut transcript = String::new();
@@ -330,7 +329,7 @@ async fn sends_and_failures_read_the_same_everywhere() {
         "show +12125550000",
         "show e6f7",
         "show 01890000",
-        "show +12125551234 --before yesterday",
+        "show +12125551234 --before tomorrow",
         "list --server localhost:5000",
         "send +12125551234",
         "send 2125551234 Hello",
@@ -346,11 +345,14 @@ async fn sends_and_failures_read_the_same_everywhere() {
         let here = world.home.run(&args);
         let there = match line.contains("--server") {
             true => here.clone(),
-            false => world.home.run(&[&args[..], &["--server", &url]].concat()),
+            false => {
+                let remote = world.home.run(&[&args[..], &["--server", &url]].concat());
+                remote.without_server(&url)
+            }
         };
-        let told = |done: &Done| without_ids(&format!("{}{}", done.err, done.out));
-        assert_eq!((here.code, told(&here)), (there.code, told(&there)), "{line}");
-        transcript += &format!("$ convo {line}\n{}[{}]\n\n", told(&here), here.code);
+        let shown = |done: &Done| without_ids(&format!("{}{}", done.err, done.out));
+        assert_eq!((here.code, shown(&here)), (there.code, shown(&there)), "{line}");
+        transcript += &format!("$ convo {line}\n{}[{}]\n\n", shown(&here), here.code);
     }
     for (name, missing) in [("no key", "TELNYX_API_KEY"), ("no number", "TELNYX_PHONE_NUMBER")] {
         let home = world.home.without(missing);

@@ -2,21 +2,16 @@
 
 use convo::sandbox::Behaviour;
 use rustix::process::Signal;
-use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{CONTACT, Done, Home, OWN, StandIn, World, inbound, is_id, until};
 use crate::on_both_databases;
-use crate::support::TestDatabase;
-
-const REFUSAL: &str = r#"{"errors":[{"code":"40310","title":"Invalid 'to' address"}]}"#;
+use crate::support::{
+    CONTACT, Done, FakeServer, Home, OWN, REFUSED, Reply, Running, TestDatabase, Unresponsive,
+    World, base_url, closed_address, connect, is_id, opt, wait_until,
+};
 
 /// A home that sends to a stand-in, and does not wait for long.
 fn sender(base_url: &str) -> Home {
-    Home::new()
-        .set("TELNYX_API_KEY", "KEY")
-        .set("TELNYX_PHONE_NUMBER", OWN)
-        .set("TELNYX_BASE_URL", base_url)
-        .set("CONVO_SEND_TIMEOUT", "2")
+    Home::new().sending_to(base_url).set("CONVO_SEND_TIMEOUT", "2")
 }
 
 /// The only message there is.
@@ -34,16 +29,11 @@ fn ended(home: &Home, done: &Done, status: &str) {
     assert_eq!((message["id"].as_str(), &message["status"]), (Some(done.id()), &status.into()));
 }
 
-async fn closed_port() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    format!("http://{}/v2", listener.local_addr().expect("an address"))
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_telnyx_out_of_reach_is_5_and_the_key_is_free() {
-    let home = sender(&closed_port().await);
+async fn an_unreachable_telnyx_exits_with_5_and_frees_the_key() {
+    let home = sender(&base_url(closed_address()));
     let send = ["send", CONTACT, "Hi", "--idempotency-key", "one", "--no-retry"];
-    let done = home.run(&send).exits(5).tells("Telnyx could not be reached; nothing was sent");
+    let done = home.run(&send).exits(5).reports("Telnyx could not be reached; nothing was sent");
     ended(&home, &done, "sending_failed");
     let again = home.run(&send).exits(5);
     assert_ne!(again.id(), done.id(), "nothing was sent, so the key is free");
@@ -56,16 +46,15 @@ async fn a_telnyx_out_of_reach_is_5_and_the_key_is_free() {
 /// Another program keeps SQLite's write lock for longer than a call may take. Nothing is stored,
 /// then or later, and a program finds its one JSON object.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_that_cannot_be_stored_is_5_in_time() {
-    use sea_orm::{ConnectionTrait, Database};
+async fn a_send_that_cannot_be_stored_exits_with_5_in_time() {
+    use sea_orm::ConnectionTrait;
 
-    let telnyx = StandIn::silent().await;
+    let telnyx = FakeServer::replying(&[Reply::Silence]).await;
     let db = TestDatabase::sqlite();
-    let home = sender(&telnyx.base_url).set("DATABASE_URL", &db.url);
+    let home = sender(&telnyx.base_url()).with_database(&db);
     home.run(&["migrate"]).exits(0);
     home.run(&["settle"]).exits(0);
-    let url = db.url.replace("sqlite:///", "sqlite://");
-    let other = Database::connect(url).await.expect("it opens");
+    let other = connect(&db.url).await;
     other.execute_unprepared("BEGIN IMMEDIATE").await.expect("the lock");
     let since = std::time::Instant::now();
     let done = home.run(&["send", CONTACT, "Hi", "--json"]).exits(5);
@@ -73,26 +62,15 @@ async fn a_send_that_cannot_be_stored_is_5_in_time() {
     assert_eq!((done.out.as_str(), &done.error()["code"]), ("", &"database_unavailable".into()));
     other.execute_unprepared("ROLLBACK").await.expect("the lock is free");
     home.run(&["show", CONTACT]).exits(3);
-    assert!(telnyx.asked().is_empty());
+    assert!(telnyx.requests().is_empty());
 }
 
 /// Packets that vanish: no connection ever stands, so nothing can have been sent.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_never_stands_is_5() {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
-    let address = socket.local_addr().expect("an address");
-    let _listener = socket.listen(1).expect("a queue of one");
-    let mut queue = Vec::new();
-    // The kernel drops what does not fit into the queue.
-    while let Ok(Ok(stream)) =
-        tokio::time::timeout(std::time::Duration::from_millis(200), TcpStream::connect(address))
-            .await
-    {
-        queue.push(stream);
-    }
+async fn a_connection_that_is_never_established_exits_with_5() {
+    let telnyx = Unresponsive::new().await;
     for flag in ["--no-retry", "--json"] {
-        let home = sender(&format!("http://{address}/v2"));
+        let home = sender(&base_url(telnyx.address));
         let done = home.run(&["send", CONTACT, "Hi", flag]).exits(5);
         assert!(done.err.contains("Telnyx could not be reached"), "{}", done.err);
         assert_eq!(only(&home)["status"], "sending_failed");
@@ -100,108 +78,111 @@ async fn a_connection_that_never_stands_is_5() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn to_be_told_to_slow_down_for_ever_is_5() {
-    let telnyx = StandIn::with("429 Too Many Requests", "retry-after: 1\r\n", "{}").await;
-    let home = sender(&telnyx.base_url);
-    let done = home.run(&["send", CONTACT, "Hi"]).exits(5).tells("asks to slow down");
+async fn an_endless_rate_limit_exits_with_5() {
+    let telnyx = FakeServer::replying(&[Reply::RateLimit(1)]).await;
+    let home = sender(&telnyx.base_url());
+    let done = home.run(&["send", CONTACT, "Hi"]).exits(5).reports("rate limit was reached");
     ended(&home, &done, "sending_failed");
-    let asked = telnyx.asked();
-    assert!(asked[0].1.contains(&format!("\"tags\":[\"convo:{}\"]", done.id())), "{asked:?}");
-    let told = home.run(&["send", CONTACT, "Hi", "--json"]).exits(5).error();
-    assert_eq!((&told["code"], &told["retry_after"]), (&"rate_limited".into(), &1.into()));
+    let offer = &telnyx.offers()[0];
+    assert!(offer.body.contains(&format!("\"tags\":[\"convo:{}\"]", done.id())), "{offer:?}");
+    let error = home.run(&["send", CONTACT, "Hi", "--json"]).exits(5).error();
+    assert_eq!((&error["code"], &error["retry_after"]), (&"rate_limited".into(), &1.into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn telnyxs_refusals_are_final() {
-    for (status, exit) in [
-        ("400 Bad Request", 6),
-        ("401 Unauthorized", 4),
-        ("402 Payment Required", 6),
-        ("403 Forbidden", 6),
-        ("404 Not Found", 6),
-        ("422 Unprocessable Content", 6),
-    ] {
-        let telnyx = StandIn::with(status, "", REFUSAL).await;
-        let home = sender(&telnyx.base_url);
+async fn refusals_by_telnyx_are_final() {
+    for (status, exit) in [(400, 6), (401, 4), (402, 6), (403, 6), (404, 6), (422, 6)] {
+        let telnyx = FakeServer::replying(&[Reply::Status(status, REFUSED)]).await;
+        let home = sender(&telnyx.base_url());
         let done = home.run(&["send", CONTACT, "Hi"]).exits(exit);
         ended(&home, &done, "sending_failed");
         assert_eq!(only(&home)["error"]["code"], "40310");
-        assert_eq!(telnyx.asked().len(), 1, "{status}: a refusal is final");
+        assert_eq!(telnyx.offers().len(), 1, "{status}: a refusal is final");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outcome_that_nobody_knows_is_9_and_the_key_is_bound() {
+async fn an_unknown_outcome_exits_with_9_and_binds_the_key() {
     let html = "<html>no</html>";
     let mut runs = Vec::new();
-    for (answer, body) in [
-        ("500 Internal Server Error", REFUSAL),
-        ("503 Service Unavailable", html),
-        ("408 Request Timeout", REFUSAL),
-        ("409 Conflict", REFUSAL),
-        ("302 Found", ""),
-        ("403 Forbidden", html),
-        ("200 OK", html),
-        ("200 OK", "{\"data\":null}"),
-        ("", ""),
+    for reply in [
+        Reply::Status(500, REFUSED),
+        Reply::Status(503, html),
+        Reply::Status(408, REFUSED),
+        Reply::Status(409, REFUSED),
+        Reply::Status(302, ""),
+        Reply::Status(403, html),
+        Reply::Status(200, html),
+        Reply::Status(200, "{\"data\":null}"),
+        Reply::Raw(String::new()),
     ] {
-        let telnyx = match answer {
-            "" => StandIn::answering("").await,
-            _ => StandIn::with(answer, "", body).await,
-        };
-        let home = sender(&telnyx.base_url).set("CONVO_SEND_TIMEOUT", "3");
+        let telnyx = FakeServer::replying(std::slice::from_ref(&reply)).await;
+        let home = sender(&telnyx.base_url()).set("CONVO_SEND_TIMEOUT", "3");
         let running = home.start(&["send", CONTACT, "Hi"]);
-        runs.push((answer, telnyx, home, running));
+        runs.push((reply, telnyx, home, running));
     }
-    for (answer, telnyx, home, running) in runs {
-        let done = running.wait().exits(9).tells("nobody knows");
+    for (reply, telnyx, home, running) in runs {
+        let done = running.wait().exits(9).reports("it is not known");
         ended(&home, &done, "unknown");
         let key = done.err.trim_end().rsplit("--idempotency-key ").next().expect("a key");
-        let asked = telnyx.asked();
-        assert!(asked.len() >= 2, "{answer}: it is offered again: {asked:?}");
-        assert!(asked.iter().all(|(head, body)| {
-            head.contains(&format!("idempotency-key: {}\r\n", done.id())) && *body == asked[0].1
-        }));
+        let offers = telnyx.offers();
+        assert!(offers.len() >= 2, "{reply:?}: it is offered again: {offers:?}");
+        assert!(offers.iter().all(|offer| offer.key == done.id() && *offer == offers[0]));
         let again = home.run(&["send", CONTACT, "Hi", "--idempotency-key", key]).exits(9);
         assert_eq!(again.id(), done.id());
-        home.run(&["send", CONTACT, "Ho", "--idempotency-key", key]).exits(2).tells("another");
-        assert_eq!(telnyx.asked().len(), asked.len(), "a bound key offers nothing");
-        let told = home.run(&["send", CONTACT, "Hi", "--idempotency-key", key, "--json"]).exits(9);
-        assert_eq!(told.error()["idempotency_key"], key);
-        assert_eq!(told.json()["status"], "unknown");
+        home.run(&["send", CONTACT, "Ho", "--idempotency-key", key]).exits(2).reports("another");
+        assert_eq!(telnyx.offers().len(), offers.len(), "a bound key offers nothing");
+        let repeat =
+            home.run(&["send", CONTACT, "Hi", "--idempotency-key", key, "--json"]).exits(9);
+        assert_eq!(repeat.error()["idempotency_key"], key);
+        assert_eq!(repeat.json()["status"], "unknown");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_send_is_9_once_it_was_offered() {
+async fn a_send_interrupted_after_its_offer_exits_with_9() {
     let telnyx = Behaviour::Vanished.number();
     let world = World::start(TestDatabase::sqlite()).await;
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let before = world.offers();
         let running = world.home.start(&["send", telnyx, "Hi"]);
-        until("offered", || (world.offers() > before).then_some(()));
+        wait_until("offered", || world.offers() > before);
         running.signal(signal);
         let done = running.wait().exits(9);
-        world.message(telnyx, done.id(), "unknown");
+        world.wait_for_message(telnyx, done.id(), "unknown");
         // Through a server the send belongs to the server.
         let url = world.server.url();
         let running = world.home.start(&["send", telnyx, "Hi", "--server", &url]);
-        until("offered", || (world.offers() > before + 1).then_some(()));
+        wait_until("offered", || world.offers() > before + 1);
         running.signal(signal);
-        running.wait().exits(9).tells("interrupted while the server was sending");
+        running.wait().exits(9).reports("interrupted while the server was sending");
     }
+}
+
+/// `nohup` has SIGHUP ignored, and so it stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_under_nohup_survives_its_terminal() {
+    let lost = Behaviour::Vanished.number();
+    let home = |home: Home| home.set("CONVO_SEND_TIMEOUT", "2");
+    let world = World::with(TestDatabase::sqlite(), home).await;
+    let script = format!("trap '' HUP; exec convo send {lost} Hi");
+    let running = Running::start(world.home.shell(&script), None);
+    wait_until("offered", || world.offers() > 0);
+    assert!(!running.handles(Signal::HUP));
+    running.signal(Signal::HUP);
+    running.wait().exits(9).reports("Telnyx's response was lost");
 }
 
 /// The server dies under a send: the client says that nobody knows, and under which key.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_dies_under_a_send_is_9() {
+async fn a_send_whose_server_dies_exits_with_9() {
     let lost = Behaviour::Vanished.number();
     let world = World::start(TestDatabase::sqlite()).await;
     let url = world.server.url();
     let running = world.home.start(&["send", lost, "Hi", "--server", &url]);
-    until("offered", || (world.offers() == 1).then_some(()));
+    wait_until("offered", || world.offers() == 1);
     world.server.signal(Signal::KILL);
-    let done = running.wait().exits(9).tells("it may have been sent");
+    let done = running.wait().exits(9).reports("the message may have been sent");
     assert_eq!(done.out, "", "the id is the server's to know");
     let key = done.err.trim_end().rsplit("--idempotency-key ").next().expect("a key");
     let again = world.home.run(&["send", lost, "Hi", "--idempotency-key", key]).exits(9);
@@ -210,7 +191,7 @@ async fn a_server_that_dies_under_a_send_is_9() {
 
 async fn the_magic_numbers_end_as_documented(db: TestDatabase) {
     let world = World::with(db, |home| home.set("CONVO_SEND_TIMEOUT", "4")).await;
-    for (behaviour, exit, status, told) in [
+    for (behaviour, exit, status, expected) in [
         (Behaviour::Refused, 6, "sending_failed", "Telnyx refused the message"),
         (Behaviour::OptedOut, 7, "sending_failed", "has opted out"),
         (Behaviour::Unauthorized, 4, "sending_failed", "Invalid API key"),
@@ -223,27 +204,27 @@ async fn the_magic_numbers_end_as_documented(db: TestDatabase) {
         (Behaviour::Slow, 0, "delivered", ""),
         // Its reports name it by its tag, so the lost answer does not matter.
         (Behaviour::AnswerLost, 0, "delivered", "delivered to"),
-        (Behaviour::Vanished, 9, "unknown", "nobody knows"),
+        (Behaviour::Vanished, 9, "unknown", "it is not known"),
     ] {
         let done = world.home.run(&["send", behaviour.number(), "Hi"]);
         // A failure that is reported before the send itself is answered is known at once.
         let early = done.code == 6 && status.ends_with("_failed");
         let done = if early { done } else { done.exits(exit) };
-        assert!(done.err.contains(told), "{behaviour:?}: {}", done.err);
-        world.message(behaviour.number(), done.id(), status);
+        assert!(done.err.contains(expected), "{behaviour:?}: {}", done.err);
+        world.wait_for_message(behaviour.number(), done.id(), status);
     }
-    world.is_counted();
+    world.wait_until_counted();
 }
 
-async fn who_said_stop_is_7_and_costs_no_offer(db: TestDatabase) {
+async fn a_send_to_an_opted_out_contact_exits_with_7_without_an_offer(db: TestDatabase) {
     let world = World::start(db).await;
     let stop = world.home.run(&["send", CONTACT, "please say STOP"]).exits(0);
-    world.message(CONTACT, stop.id(), "delivered");
-    world.thread(CONTACT, |thread| !thread["opted_out_at"].is_null());
+    world.wait_for_message(CONTACT, stop.id(), "delivered");
+    world.wait_for_thread(CONTACT, |thread| !thread["opted_out_at"].is_null());
     let before = world.offers();
     let url = world.server.url();
     for args in [&["send", CONTACT, "Hi"][..], &["send", CONTACT, "Hi", "--server", &url]] {
-        let done = world.home.run(args).exits(7).tells("has opted out");
+        let done = world.home.run(args).exits(7).reports("has opted out");
         assert_eq!(done.out, "", "nothing was stored");
     }
     assert_eq!(world.offers(), before);
@@ -251,16 +232,18 @@ async fn who_said_stop_is_7_and_costs_no_offer(db: TestDatabase) {
     assert!(!plan["opted_out_at"].is_null());
     let despite = ["send", CONTACT, "Hi", "--despite-opt-out"];
     let done = world.home.run(&despite).exits(7);
-    world.message(CONTACT, done.id(), "sending_failed");
+    world.wait_for_message(CONTACT, done.id(), "sending_failed");
     assert_eq!(world.offers(), before + 1, "Telnyx was asked, and refused");
     let listed = world.home.run(&["list", "--json"]).silent().json();
     assert!(!listed[0]["opted_out_at"].is_null() && listed[0]["opted_out_number"] == OWN);
-    let start = inbound("e-start", "m-start", CONTACT, "START")
-        .replace("\"type\":", "\"autoresponse_type\":\"START\",\"type\":");
+    let start = opt("e-start", "m-start", CONTACT, "START");
     assert_eq!(world.signer.post(&world.server, start).await, "stored");
     // convo lets it through again; this Telnyx has not heard of it.
     world.home.run(&["send", CONTACT, "Hi"]).exits(7);
     assert_eq!(world.offers(), before + 2);
 }
 
-on_both_databases!(the_magic_numbers_end_as_documented, who_said_stop_is_7_and_costs_no_offer);
+on_both_databases!(
+    the_magic_numbers_end_as_documented,
+    a_send_to_an_opted_out_contact_exits_with_7_without_an_offer
+);

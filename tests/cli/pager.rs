@@ -4,8 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 
-use crate::harness::{CONTACT, Done, OnTerminal, World, inbound, until};
-use crate::support::TestDatabase;
+use crate::support::{CONTACT, Done, OnTerminal, Running, TestDatabase, World, inbound, wait_for};
 
 /// A thread of `count` messages.
 async fn filled(count: u32) -> World {
@@ -40,7 +39,7 @@ fn seen(world: &World) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_outgrows_the_screen_is_paged_here_and_there() {
+async fn output_longer_than_the_screen_is_paged() {
     let world = filled(30).await;
     let pager = script(&world, "my pager", "cat > seen");
     let quoted = format!("'{pager}' --some-option");
@@ -63,7 +62,7 @@ async fn what_outgrows_the_screen_is_paged_here_and_there() {
     assert!(dumb.contains("text 29") && seen(&world).is_none());
     let mut piped = world.home.command(&["show", CONTACT, "--format", "table"]);
     piped.envs(asked);
-    let piped = crate::harness::Running::start(piped, None).wait().silent().out;
+    let piped = Running::start(piped, None).wait().silent().out;
     assert_eq!((piped.as_str(), seen(&world)), (straight.as_str(), None));
     for none in ["cat", "/bin/cat", "/nowhere/pager", "no-such-pager -x", "'unbalanced"] {
         let shown = show(&world, &[("CONVO_PAGER", none)], &[]).silent().out;
@@ -72,7 +71,7 @@ async fn what_outgrows_the_screen_is_paged_here_and_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_paged_too() {
+async fn lists_are_paged_too() {
     let world = filled(0).await;
     for n in 0..25 {
         let body = inbound(&format!("e{n}"), &format!("m{n}"), &format!("+121255512{n:02}"), "Hi");
@@ -87,19 +86,19 @@ async fn a_list_is_paged_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn less_is_told_what_it_needs() {
+async fn less_gets_the_options_it_needs() {
     let world = filled(30).await;
     let less = script(&world, "less", "cat > /dev/null; echo \"$LESS $LESSCHARSET $*\" > seen");
-    let told = |variables: &[(&str, &str)], pager: &str| {
+    let options = |variables: &[(&str, &str)], pager: &str| {
         show(&world, &[variables, &[("PAGER", pager)]].concat(), &[]).silent();
         seen(&world)
     };
-    assert_eq!(told(&[], &less).as_deref(), Some("FRX utf-8 -R +G\n"));
-    assert_eq!(told(&[("LESS", "-i")], &less).as_deref(), Some("-i utf-8 -R +G\n"));
+    assert_eq!(options(&[], &less).as_deref(), Some("FRX utf-8 -R +G\n"));
+    assert_eq!(options(&[("LESS", "-i")], &less).as_deref(), Some("-i utf-8 -R +G\n"));
     let with_option = format!("{less} -S");
-    assert_eq!(told(&[], &with_option).as_deref(), Some("FRX utf-8 -S -R +G\n"));
+    assert_eq!(options(&[], &with_option).as_deref(), Some("FRX utf-8 -S -R +G\n"));
     let more = script(&world, "more", "cat > /dev/null; echo \"$*\" > seen");
-    assert_eq!(told(&[], &more).as_deref(), Some("\n"));
+    assert_eq!(options(&[], &more).as_deref(), Some("\n"));
     // Without any wish it is less, if there is one on the path.
     let mut command = world.home.command(&["show", CONTACT]);
     command.env("PATH", world.home.path().display().to_string() + ":/usr/bin:/bin");
@@ -111,12 +110,10 @@ async fn less_is_told_what_it_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pager_may_be_left_early_and_interrupted() {
+async fn a_pager_may_quit_early_and_be_interrupted() {
     let world = filled(30).await;
     let early = show(&world, &[("CONVO_PAGER", "head -n 1")], &[]).silent().out;
     assert!(early.starts_with(CONTACT) && early.lines().count() == 1, "{early}");
-    let refuses = show(&world, &[("CONVO_PAGER", "false")], &[]).silent().out;
-    assert_eq!(refuses, "");
     // Ctrl-C is the pager's own affair: convo waits until it is left.
     let waits = "cat > seen; while [ ! -e go ]; do sleep 0.02; done; echo left";
     let waits = script(&world, "waits", waits);
@@ -124,7 +121,7 @@ async fn a_pager_may_be_left_early_and_interrupted() {
     command.env("CONVO_PAGER", &waits);
     let paging = OnTerminal::start(command, 80, 24);
     let reached = || std::fs::read_to_string(world.home.file("seen")).ok();
-    until("the pager has it all", || reached().filter(|seen| seen.contains("text 29")));
+    wait_for("the pager has it all", || reached().filter(|seen| seen.contains("text 29")));
     paging.running().signal(Signal::INT);
     paging.running().signal(Signal::INT);
     world.home.write("go", "");
@@ -132,9 +129,45 @@ async fn a_pager_may_be_left_early_and_interrupted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_is_told_after_the_pager() {
+async fn a_pager_that_fails_is_not_silence() {
+    let world = filled(30).await;
+    let straight = show(&world, &[("CONVO_PAGER", "")], &[]).silent().out;
+    for failing in
+        ["false", "sh -c 'cat > /dev/null; exit 3'", "sh -c 'head -c 1 > /dev/null; exit 2'"]
+    {
+        let shown = show(&world, &[("CONVO_PAGER", failing)], &[]);
+        assert_eq!(shown.silent().out, straight, "{failing}");
+    }
+    let missing = show(&world, &[("CONVO_PAGER", "sh -c no-such-pager")], &[]).exits(0);
+    assert_eq!(missing.out, straight);
+    // Also where there is more than the pipe to it can hold.
+    let text = "x".repeat(1_000);
+    for n in 0..100 {
+        let body = inbound(&format!("l{n}"), &format!("k{n}"), CONTACT, &text);
+        world.signer.post(&world.server, body).await;
+    }
+    let straight = show(&world, &[("CONVO_PAGER", "")], &["--all"]).silent().out;
+    assert!(straight.len() > 100_000);
+    let shown = show(&world, &[("CONVO_PAGER", "false")], &["--all"]).silent();
+    assert_eq!(shown.out, straight);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pager_that_cannot_start_at_the_end_starts_at_the_top() {
+    let world = filled(30).await;
+    let busybox = "if [ \"$1\" = --version ]; then
+            echo \"less: unrecognized option '--version'\" >&2; echo 'BusyBox v1.35.0' >&2; exit 1
+        fi
+        echo \"$*\" > seen; cat > /dev/null";
+    let less = script(&world, "less", busybox);
+    assert_eq!(show(&world, &[("CONVO_PAGER", &less)], &[]).silent().out, "");
+    assert_eq!(seen(&world).as_deref(), Some("-R\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_are_not_paged() {
     let world = filled(0).await;
     let pager = script(&world, "pager", "cat > seen");
-    let done = show(&world, &[("CONVO_PAGER", &pager)], &[]).exits(3).tells("not found");
+    let done = show(&world, &[("CONVO_PAGER", &pager)], &[]).exits(3).reports("not found");
     assert_eq!((done.out.as_str(), seen(&world)), ("", None));
 }

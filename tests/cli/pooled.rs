@@ -1,11 +1,9 @@
 //! The whole way of a message by way of PgBouncer in transaction mode.
 
-use crate::harness::{CONTACT, Server, World};
-use crate::support::TestDatabase;
-use crate::support::pooler::Pooler;
+use crate::support::{CONTACT, Pooler, Server, TestDatabase, World};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_works_through_a_pooler() {
+async fn every_command_works_through_pgbouncer() {
     let direct = TestDatabase::postgres().await;
     let pooler = Pooler::before(&direct.url, "");
     let db = TestDatabase { url: pooler.url(&direct.url), dir: direct.dir };
@@ -15,9 +13,9 @@ async fn everything_works_through_a_pooler() {
         (0..8).map(|n| world.home.start(&["send", CONTACT, &format!("Number {n}")])).collect();
     let ids: Vec<_> = sends.into_iter().map(|send| send.wait().exits(0).id().to_owned()).collect();
     for id in &ids {
-        world.message(CONTACT, id, "delivered");
+        world.wait_for_message(CONTACT, id, "delivered");
     }
-    world.is_counted();
+    world.wait_until_counted();
     let shown = world.home.run(&["show", CONTACT, "--history", "--json"]).silent().json();
     for server in [&world.server, &second] {
         let number = CONTACT.replace('+', "%2B");
@@ -29,5 +27,5 @@ async fn everything_works_through_a_pooler() {
     world.home.run(&["settle"]).exits(0);
     world.home.run(&["migrate"]).exits(0);
     let to = TestDatabase::sqlite();
-    world.home.run(&["copy", &world.db.url, &to.url]).exits(0);
+    world.home.copy(&[&world.db.url, &to.url]).exits(0);
 }

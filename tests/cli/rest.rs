@@ -4,12 +4,13 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::harness::{CONTACT, Home, OWN, Server, StandIn, World, inbound, is_id};
 use crate::on_both_databases;
-use crate::support::{TestDatabase, example};
+use crate::support::{
+    CONTACT, FakeServer, Home, OWN, Reply, Server, TestDatabase, World, example, inbound, is_id,
+};
 
 /// The five calls of the program that convo grew from, as printed there.
-async fn the_seeds_calls_work_as_printed(db: TestDatabase) {
+async fn the_first_five_calls_work_as_printed(db: TestDatabase) {
     let world = World::start(db).await;
     let script = format!(
         r#"set -e; at={url}
@@ -49,14 +50,12 @@ async fn walk(server: &Server, limit: usize) -> Vec<Value> {
         let rows = page.json().as_array().expect("an array").clone();
         assert!(rows.len() <= limit);
         all.extend(rows);
-        let Some(link) = page.header("link") else { return all };
-        let (next, rel) = link.split_once('>').expect("a link");
-        assert_eq!(rel, "; rel=\"next\"");
-        path = next.trim_start_matches('<').to_owned();
+        let Some(next) = page.next(&path) else { return all };
+        path = next;
     }
 }
 
-async fn pages_walk_all_and_a_stream_is_whole(db: TestDatabase) {
+async fn pages_and_streams_return_every_conversation(db: TestDatabase) {
     const THREADS: usize = 3_100;
     let world = World::start(db).await;
     for first in (0..THREADS).step_by(50) {
@@ -83,13 +82,12 @@ async fn pages_walk_all_and_a_stream_is_whole(db: TestDatabase) {
     let first = world.server.get("/conversations?limit=2").await;
     let last = whole[THREADS - 1]["contact_number"].as_str().expect("a number");
     world.signer.post(&world.server, inbound("e-new", "m-new", last, "Again")).await;
-    let link = first.header("link").expect("more").to_owned();
-    let next = link.trim_start_matches('<').split('>').next().expect("a link").to_owned();
+    let next = first.next("/conversations").expect("more");
     let next = world.server.get(&next).await.json();
     assert_eq!((&next[0], &next[1]), (&whole[2], &whole[3]));
 }
 
-async fn a_thread_is_found_by_any_name_and_read_in_windows(db: TestDatabase) {
+async fn a_conversation_is_found_by_any_name_and_read_in_windows(db: TestDatabase) {
     let world = World::start(db).await;
     for n in 0..9 {
         let body = inbound(&format!("e{n}"), &format!("m{n}"), CONTACT, &format!("{n}"));
@@ -116,15 +114,15 @@ async fn a_thread_is_found_by_any_name_and_read_in_windows(db: TestDatabase) {
     let nil = "00000000-0000-0000-0000-000000000000";
     assert_eq!(read(&format!("limit=2&after={nil}")).await, all[..2]);
     let stranger = server.get(&format!("/conversations/{id}?limit=2&before={nil}")).await;
-    assert_eq!(stranger.told(), (404, "message_not_found".into()));
+    assert_eq!(stranger.status_and_code(), (404, "message_not_found".into()));
     for name in ["+19995550000", "nobody", "ffffffff", nil, "%20"] {
         let answer = server.get(&format!("/conversations/{name}")).await;
-        assert_eq!(answer.told(), (404, "conversation_not_found".into()), "{name}");
+        assert_eq!(answer.status_and_code(), (404, "conversation_not_found".into()), "{name}");
         assert_eq!(answer.json()["error"], "Conversation not found");
     }
 }
 
-async fn one_message_tells_its_history(db: TestDatabase) {
+async fn a_message_shows_its_history(db: TestDatabase) {
     let world = World::start(db).await;
     for name in ["finalized_delivered", "message_sent", "finalized_failed"] {
         world.signer.post(&world.server, example(name)).await;
@@ -140,18 +138,18 @@ async fn one_message_tells_its_history(db: TestDatabase) {
     let failed = history.iter().find(|row| row["status"] == "delivery_failed").expect("a failure");
     assert_eq!(failed["error"]["code"], "40008");
     let nobody = world.server.get("/messages/01a20685-7f6b-7790-99a8-f178d4040dda").await;
-    assert_eq!(nobody.told(), (404, "message_not_found".into()));
+    assert_eq!(nobody.status_and_code(), (404, "message_not_found".into()));
 }
 
 on_both_databases!(
-    the_seeds_calls_work_as_printed,
-    pages_walk_all_and_a_stream_is_whole,
-    a_thread_is_found_by_any_name_and_read_in_windows,
-    one_message_tells_its_history,
+    the_first_five_calls_work_as_printed,
+    pages_and_streams_return_every_conversation,
+    a_conversation_is_found_by_any_name_and_read_in_windows,
+    a_message_shows_its_history,
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_refusal_has_the_same_shape() {
+async fn every_error_has_the_same_shape() {
     let world = World::start(TestDatabase::sqlite()).await;
     let server = &world.server;
     let send = format!("/conversations/{CONTACT}/send");
@@ -173,7 +171,7 @@ async fn every_refusal_has_the_same_shape() {
         ("/conversations/%ff", 400, "invalid_request"),
         ("/messages/nonsense", 404, "message_not_found"),
     ] {
-        assert_eq!(server.get(path).await.told(), (status, code.into()), "{path}");
+        assert_eq!(server.get(path).await.status_and_code(), (status, code.into()), "{path}");
     }
     let long = format!("{{\"message\":\"{}\"}}", "é漢".repeat(800));
     for (body, status, code) in [
@@ -188,22 +186,25 @@ async fn every_refusal_has_the_same_shape() {
         (&long, 400, "message_too_long"),
     ] {
         let answer = server.post(&send, "", body).await;
-        assert_eq!(answer.told(), (status, code.into()), "{body}");
+        assert_eq!(answer.status_and_code(), (status, code.into()), "{body}");
     }
     let plus = server.post("/conversations/12125551234/send", "", r#"{"message":"Hi"}"#).await;
-    assert_eq!(plus.told(), (400, "invalid_number".into()));
+    assert_eq!(plus.status_and_code(), (400, "invalid_number".into()));
     assert!(plus.json()["hint"].as_str().is_some_and(|hint| hint.contains("+12125551234")));
     let large = format!("{{\"message\":\"{}\"}}", "x".repeat(1024 * 1024));
-    assert_eq!(server.post(&send, "", &large).await.told(), (413, "payload_too_large".into()));
+    assert_eq!(
+        server.post(&send, "", &large).await.status_and_code(),
+        (413, "payload_too_large".into())
+    );
     let form = "content-type: application/x-www-form-urlencoded\r\n";
     let answer = server.post(&send, form, "{}").await;
-    assert_eq!(answer.told(), (415, "unsupported_media_type".into()));
+    assert_eq!(answer.status_and_code(), (415, "unsupported_media_type".into()));
     assert_eq!(world.offers(), 0);
     assert_eq!(server.get("/conversations").await.body, "[]");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn telnyxs_refusals_keep_their_status() {
+async fn refusals_by_telnyx_keep_their_status() {
     use convo::sandbox::Behaviour;
     let world = World::with(TestDatabase::sqlite(), |home| home.set("CONVO_SEND_TIMEOUT", "2"));
     let world = world.await;
@@ -214,7 +215,7 @@ async fn telnyxs_refusals_keep_their_status() {
     ] {
         let path = format!("/conversations/{}/send", behaviour.number());
         let answer = world.server.post(&path, "", r#"{"message":"Hi"}"#).await;
-        assert_eq!(answer.told(), (status, code.into()));
+        assert_eq!(answer.status_and_code(), (status, code.into()));
         let body = answer.json();
         assert!(body["status_code"].is_u64() && is_id(body["message_id"].as_str().expect("an id")));
     }
@@ -229,21 +230,17 @@ async fn telnyxs_refusals_keep_their_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_surely_not_sent_says_when_to_try_again() {
-    let busy = StandIn::with("429 Too Many Requests", "retry-after: 7\r\n", "{}").await;
+async fn a_send_that_certainly_failed_says_when_to_retry() {
+    let busy = FakeServer::replying(&[Reply::RateLimit(7)]).await;
     for (base_url, status, code, retry) in [
-        (busy.base_url.as_str(), 429, "rate_limited", Some("7")),
+        (busy.base_url().as_str(), 429, "rate_limited", Some("7")),
         ("http://127.0.0.1:9/v2", 503, "telnyx_unreachable", None),
     ] {
-        let home = Home::new()
-            .set("TELNYX_API_KEY", "KEY")
-            .set("TELNYX_PHONE_NUMBER", OWN)
-            .set("TELNYX_BASE_URL", base_url)
-            .set("CONVO_SEND_TIMEOUT", "2");
+        let home = Home::new().sending_to(base_url).set("CONVO_SEND_TIMEOUT", "2");
         let server = Server::start(&home);
         let path = format!("/conversations/{CONTACT}/send");
         let answer = server.post(&path, "", r#"{"message":"Hi"}"#).await;
-        assert_eq!(answer.told(), (status, code.into()));
+        assert_eq!(answer.status_and_code(), (status, code.into()));
         assert_eq!(answer.header("retry-after"), retry);
         let id = answer.json()["message_id"].as_str().expect("an id").to_owned();
         let row = server.get(&format!("/messages/{id}")).await.json();

@@ -2,16 +2,15 @@
 
 use convo::sandbox::Behaviour;
 
-use crate::harness::{CONTACT, Done, World, inbound};
 use crate::on_both_databases;
-use crate::support::{TestDatabase, example};
+use crate::support::{CONTACT, Done, TestDatabase, World, example, inbound, is_id, opt};
 
-/// Runs a command in both ways.
+/// Runs a command in both ways. They may differ only in the server that commands in hints ask.
 #[track_caller]
 pub fn both(world: &World, args: &[&str]) -> (Done, Done) {
     let url = world.server.url();
     let remote: Vec<_> = args.iter().copied().chain(["--server", &url]).collect();
-    (world.home.run(args), world.home.run(&remote))
+    (world.home.run(args), world.home.run(&remote).without_server(&url))
 }
 
 /// Asserts that a command says the same here and there. Relative times ("2 s ago") may tick
@@ -43,7 +42,7 @@ async fn filled(db: TestDatabase) -> World {
     world.signer.post(&world.server, inbound("e-w", "m-w", "ACME", "Offer")).await;
     let silent = Behaviour::Silent.number();
     let id = world.home.run(&["send", silent, "Hello"]).exits(0).id().to_owned();
-    world.message(silent, &id, "delivered");
+    world.wait_for_message(silent, &id, "delivered");
     world
 }
 
@@ -66,7 +65,7 @@ async fn list_and_show_print_the_same_bytes(db: TestDatabase) {
     same(&world, &["show", id, "--format", "table", "--color", "always"]).exits(0);
 }
 
-async fn failures_are_told_in_the_same_bytes(db: TestDatabase) {
+async fn failures_print_the_same_bytes(db: TestDatabase) {
     let world = filled(db).await;
     let ids = world.home.run(&["list", "--format", "ids"]).silent().out;
     let common = &ids[..4];
@@ -83,7 +82,7 @@ async fn failures_are_told_in_the_same_bytes(db: TestDatabase) {
         }
     }
     let ambiguous = same(&world, &["show", common]).exits(2);
-    assert!(ambiguous.err.contains("fits several conversations"), "{}", ambiguous.err);
+    assert!(ambiguous.err.contains("matches several conversations"), "{}", ambiguous.err);
     for args in [
         &["show"][..],
         &["show", ""],
@@ -102,7 +101,7 @@ fn without_ids(text: &str) -> String {
         .fold(text.to_owned(), |text, way| text.replace(way, "<on its way to>"));
     let word = |word: &str| {
         let id = word.find(|c: char| c.is_ascii_hexdigit()).and_then(|at| word.get(at..at + 36));
-        match id.filter(|id| crate::harness::is_id(id)) {
+        match id.filter(|id| is_id(id)) {
             Some(id) => word.replace(id, "<id>"),
             None => word.to_owned(),
         }
@@ -110,10 +109,9 @@ fn without_ids(text: &str) -> String {
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-async fn send_says_the_same(db: TestDatabase) {
+async fn send_prints_the_same(db: TestDatabase) {
     let world = World::with(db, |home| home.set("CONVO_SEND_TIMEOUT", "2")).await;
-    let stopped = inbound("e-stop", "m-stop", "+12125550002", "STOP")
-        .replace("\"type\":", "\"autoresponse_type\":\"STOP\",\"type\":");
+    let stopped = opt("e-stop", "m-stop", "+12125550002", "STOP");
     world.signer.post(&world.server, stopped).await;
     let refused = Behaviour::Refused.number();
     let (lost, silent) = (Behaviour::Vanished.number(), Behaviour::Silent.number());
@@ -152,7 +150,7 @@ async fn send_says_the_same(db: TestDatabase) {
     assert_eq!(codes, [0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2, 2, 6, 7, 4, 7, 7, 9, 2, 9]);
 }
 
-async fn long_threads_read_the_same(db: TestDatabase) {
+async fn long_conversations_print_the_same(db: TestDatabase) {
     let world = World::start(db).await;
     for first in (0..1_203).step_by(50) {
         let posts = (first..(first + 50).min(1_203)).map(|n| {
@@ -172,15 +170,15 @@ async fn long_threads_read_the_same(db: TestDatabase) {
 }
 
 on_both_databases!(
-    long_threads_read_the_same,
+    long_conversations_print_the_same,
     list_and_show_print_the_same_bytes,
-    failures_are_told_in_the_same_bytes,
-    send_says_the_same,
+    failures_print_the_same_bytes,
+    send_prints_the_same,
 );
 
 /// A contact that is not known yet is told in the same words, too.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_database_reads_the_same() {
+async fn an_empty_database_prints_the_same() {
     let world = World::start(TestDatabase::sqlite()).await;
     for form in ["table", "json", "jsonl", "csv", "ids"] {
         same(&world, &["list", "--format", form]).silent();

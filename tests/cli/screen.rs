@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
-use crate::harness::{CONTACT, OnTerminal, Running, StandIn, Tmux, WITNESS, World, inbound};
-use crate::support::TestDatabase;
+use crate::support::{
+    CONTACT, FakeServer, Home, OnTerminal, Reply, Running, TestDatabase, Tmux, WITNESS, World,
+    inbound, response, wait_until,
+};
 
 /// What texts may try on a terminal.
 const HOSTILE: &[(&str, &str)] = &[
@@ -41,7 +43,7 @@ const HOSTILE: &[(&str, &str)] = &[
     ),
 ];
 const COLUMNS: u16 = 78;
-/// A contact that is no number, as far as a webhook may bring one.
+/// A contact other than a number, as a webhook may name one.
 const NAME: &str = "👍🏽👍🏽\u{202e}ECNANIF";
 
 async fn world() -> World {
@@ -67,7 +69,7 @@ fn lines(command: Command) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_texts_are_shown_and_do_nothing() {
+async fn hostile_texts_are_shown_and_have_no_effect() {
     let world = world().await;
     let tmux = Tmux::start(&world.home, COLUMNS, 60);
     let before = tmux.state();
@@ -85,7 +87,7 @@ async fn hostile_texts_are_shown_and_do_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_of_hostile_texts_do_nothing_and_lose_nothing() {
+async fn records_of_hostile_texts_have_no_effect_and_are_complete() {
     let world = world().await;
     let tmux = Tmux::start(&world.home, COLUMNS, 60);
     let before = tmux.state();
@@ -111,13 +113,14 @@ async fn records_of_hostile_texts_do_nothing_and_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_with_hostile_words_do_nothing() {
+async fn failures_with_hostile_texts_have_no_effect() {
     let evil = "\\u001b]0;owned\\u0007\\u001b[2J\\u202e\\r\\n\\u009b31m";
     let errors = format!(
         r#"{{"errors":[{{"code":"40310","title":"Title {evil}","detail":"Detail {evil}"}}]}}"#
     );
-    let telnyx = StandIn::with("400 Bad Request", "", &errors).await;
-    let base_url = telnyx.base_url.clone();
+    let telnyx =
+        FakeServer::replying(&[Reply::Raw(response("400 Bad Request", "", &errors))]).await;
+    let base_url = telnyx.base_url();
     let world = World::with(TestDatabase::sqlite(), |home| {
         home.set("TELNYX_BASE_URL", base_url).set("TERM", "screen-256color")
     })
@@ -158,14 +161,13 @@ async fn failures_with_hostile_words_do_nothing() {
 
 /// The tests above would see it if a text got through.
 #[test]
-fn the_terminal_of_these_tests_is_not_immune() {
-    let home = crate::harness::Home::new();
+fn the_terminal_of_these_tests_obeys_escape_sequences() {
+    let home = Home::new();
     let tmux = Tmux::start(&home, COLUMNS, 20);
     let before = tmux.state();
     tmux.print("\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07\x1b[?25l\x1b[?1000h");
-    crate::harness::until("it obeys", || {
+    wait_until("the terminal to obey", || {
         let state = tmux.state();
-        (state != before && state.contains("owned") && tmux.clipboard().contains("owned"))
-            .then_some(())
+        state != before && state.contains("owned") && tmux.clipboard().contains("owned")
     });
 }

@@ -3,9 +3,11 @@
 use convo::sandbox::Behaviour;
 use serde_json::Value;
 
-use crate::harness::{CONTACT, Home, OWN, Server, World, inbound};
 use crate::on_both_databases;
-use crate::support::{TestDatabase, example, examples};
+use crate::support::{
+    CONTACT, Event, Home, OWN, Server, TestDatabase, World, bearer, example, examples, execute,
+    inbound,
+};
 
 const KEY: &str = "KEYsecret0123456789";
 const TOKEN: &str = "t0ken-very-secret";
@@ -40,7 +42,7 @@ fn private(event: &Value, into: &mut Vec<String>) {
     }
 }
 
-async fn a_full_run_tells_no_secret(db: TestDatabase) {
+async fn a_full_run_logs_no_secret(db: TestDatabase) {
     let world = World::with(db, |home| {
         home.set("TELNYX_API_KEY", KEY)
             .set("CONVO_API_TOKEN", TOKEN)
@@ -69,9 +71,8 @@ async fn a_full_run_tells_no_secret(db: TestDatabase) {
             said.extend(done.err.lines().filter(|line| !line.starts_with('{')).map(str::to_owned));
         }
     }
-    let stop = inbound("e-s", "m-s", CONTACT, TEXT)
-        .replace("\"type\":", "\"autoresponse_type\":\"STOP\",\"type\":");
-    world.signer.post(&world.server, stop).await;
+    let stop = Event::inbound("e-s", "m-s", CONTACT, TEXT).autoresponse("STOP");
+    world.signer.post(&world.server, stop.to_string()).await;
     for name in examples() {
         let event = example(&name);
         private(&serde_json::from_slice(&event).expect("JSON"), &mut contacts);
@@ -79,7 +80,7 @@ async fn a_full_run_tells_no_secret(db: TestDatabase) {
     }
     let odd = inbound("e-\\u0000", "m\\u0000", CONTACT, TEXT);
     world.signer.post(&world.server, odd).await;
-    let token = format!("authorization: Bearer {TOKEN}\r\n");
+    let token = bearer(TOKEN);
     let area = CONTACT.trim_start_matches("+1");
     for (path, body) in [
         (format!("/conversations/{CONTACT}/send"), format!("{{\"message\":\"{TEXT}\"}}")),
@@ -93,10 +94,9 @@ async fn a_full_run_tells_no_secret(db: TestDatabase) {
         ("/webhooks/sms".to_owned(), format!("{{\"text\":\"{TEXT}\"}}")),
     ] {
         world.server.post(&path, &token, &body).await;
-        let guess = format!("authorization: Bearer {GUESS}\r\nx-request-id: {CONTACT}\r\n");
+        let guess = format!("{}x-request-id: {CONTACT}\r\n", bearer(GUESS));
         world.server.post(&path, &guess, &body).await;
-        let read = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
-        world.server.raw(format!("{read}{token}\r\n")).await;
+        world.server.get_with(&path, &token).await;
         world.server.get(&path).await;
     }
     world.home.run(&["show", CONTACT, "--server", &url]).silent();
@@ -113,49 +113,47 @@ async fn a_full_run_tells_no_secret(db: TestDatabase) {
     assert!(log.contains("WARN"), "there was something to say");
 }
 
-on_both_databases!(a_full_run_tells_no_secret);
+on_both_databases!(a_full_run_logs_no_secret);
 
 /// Play is logged no more freely.
 #[test]
-fn the_log_of_play_tells_no_number() {
+fn the_log_of_a_sandbox_contains_no_number() {
     let home = Home::new();
-    let server = Server::with(&home, &["serve", "--sandbox", "--listen", "127.0.0.1:0"]);
+    let server = Server::start_with(&home, &["serve", "--sandbox", "--listen", "127.0.0.1:0"]);
     let url = server.url();
     for behaviour in [Behaviour::Friendly, Behaviour::Refused, Behaviour::Doubled] {
         home.run(&["send", behaviour.number(), TEXT, "--server", &url]);
     }
-    server.logs("/webhooks/sms");
+    server.wait_for_log("/webhooks/sms");
     let contacts = [Behaviour::Friendly, Behaviour::Refused, Behaviour::Doubled];
     is_discreet(&server.log(), &contacts.map(Behaviour::number));
 }
 
 /// An outcome that cannot be recorded is logged, for it is the last trace of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_of_a_failing_database_tells_no_secret() {
-    use sea_orm::{ConnectionTrait, Database};
+async fn the_log_of_a_failing_database_contains_no_secret() {
     let world = World::with(TestDatabase::sqlite(), |home| {
         home.set("TELNYX_API_KEY", KEY).set("CONVO_LOG", "info")
     })
     .await;
     let stopped = Behaviour::OptedOut.number();
     let path = format!("/conversations/{stopped}/send");
-    let db = Database::connect(world.db.url.replace("sqlite:///", "sqlite:")).await.expect("open");
     // The row can be made, its outcome cannot be written.
-    let trigger = "CREATE TRIGGER broken BEFORE UPDATE OF status ON messages \
+    let trigger = "CREATE TRIGGER broken BEFORE UPDATE OF status_rank ON messages \
                    BEGIN INSERT INTO meta VALUES ('broken', NULL); END";
-    db.execute_unprepared(trigger).await.expect("a trigger");
+    execute(&world.db.url, trigger).await;
     let body = format!("{{\"message\":\"{TEXT}\"}}");
     let answer = world.server.post(&path, "", &body).await;
-    assert_eq!(answer.told(), (500, "internal".into()), "{}", answer.body);
+    assert_eq!(answer.status_and_code(), (500, "internal".into()), "{}", answer.body);
     assert!(!answer.body.contains("meta"), "{}", answer.body);
-    world.server.logs("could not be recorded");
+    world.server.wait_for_log("could not be recorded");
     is_discreet(&world.server.log(), &[stopped, OWN]);
     let done = world.home.run(&["send", stopped, TEXT]).exits(1);
     is_discreet(&done.err, &[stopped, OWN]);
 }
 
 #[test]
-fn help_and_errors_show_no_setting() {
+fn help_and_errors_show_no_secret() {
     let home = Home::new()
         .set("TELNYX_API_KEY", KEY)
         .set("CONVO_API_TOKEN", TOKEN)

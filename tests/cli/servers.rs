@@ -9,26 +9,24 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::harness::{CONTACT, Done, Home, StandIn};
+use crate::support::{CONTACT, Done, FakeServer, Home, Reply, response};
 
 /// What answers, what its failure tells, and the exit codes of reading and of a send.
 type Case = (String, &'static str, i32, i32);
 
-fn http(status: &str, lines: &str, body: &str) -> String {
-    let length = body.len();
-    format!(
-        "HTTP/1.1 {status}\r\n{lines}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
-    )
+fn page(status: &str) -> String {
+    response(status, "", "<html><h1>Sorry</h1></html>")
 }
 
-fn page(status: &str) -> String {
-    http(status, "content-type: text/html\r\n", "<html><h1>Sorry</h1></html>")
+/// A server that answers every request with these bytes.
+async fn answering(bytes: &str) -> FakeServer {
+    FakeServer::replying(&[Reply::Raw(bytes.to_owned())]).await
 }
 
 /// Asserts that a failure is told in both ways, names the server, and says what to do.
 #[track_caller]
-fn refused(home: &Home, url: &str, args: &[&str], exit: i32, told: &str) -> Done {
-    let done = home.run(args).exits(exit).tells(told);
+fn refused(home: &Home, url: &str, args: &[&str], exit: i32, expected: &str) -> Done {
+    let done = home.run(args).exits(exit).reports(expected);
     assert!(done.err.contains(url), "{url}: {}", done.err);
     assert!(done.err.contains("\nhint: "), "{}", done.err);
     let error = home.run(&[args, &["--json"]].concat()).exits(exit).error();
@@ -39,7 +37,7 @@ fn refused(home: &Home, url: &str, args: &[&str], exit: i32, told: &str) -> Done
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_answers_is_named_with_what_to_do() {
+async fn every_kind_of_wrong_server_is_named_with_a_hint() {
     let location = "location: https://me:hunter2@convo.example:8443/login?token=hunter2\r\n";
     let newer = json!({"error": "the moon is full", "code": "full_moon"}).to_string();
     let unknown = json!({"error": "this route has no parameter 'limit'",
@@ -56,25 +54,35 @@ async fn whatever_answers_is_named_with_what_to_do() {
         (page("502 Bad Gateway"), "(HTTP 502)", 5, 9),
         (page("503 Service Unavailable"), "(HTTP 503)", 5, 9),
         (page("504 Gateway Timeout"), "(HTTP 504)", 5, 9),
-        (http("302 Found", location, ""), "redirects elsewhere (HTTP 302)", 4, 4),
-        (http("308 Permanent Redirect", "", ""), "redirects elsewhere (HTTP 308)", 4, 4),
-        (http("400 Bad Request", "", &newer), "the moon is full", 4, 4),
-        (http("400 Bad Request", "", &unknown.to_string()), "no parameter 'limit'", 4, 4),
-        (http("200 OK", "", r#"{"rows":[]}"#), "", 4, 9),
+        (response("302 Found", location, ""), "redirects to another address (HTTP 302)", 4, 4),
+        (
+            response("308 Permanent Redirect", "", ""),
+            "redirects to another address (HTTP 308)",
+            4,
+            4,
+        ),
+        (response("400 Bad Request", "", &newer), "the moon is full", 4, 4),
+        (response("400 Bad Request", "", &unknown.to_string()), "no parameter 'limit'", 4, 4),
+        (response("200 OK", "", r#"{"rows":[]}"#), "", 4, 9),
         ("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n".to_owned(), "", 4, 9),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n[".to_owned(), "broke off", 5, 9),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n[".to_owned(),
+            "sent an incomplete response",
+            5,
+            9,
+        ),
     ];
-    for (answer, told, reading, sending) in cases {
-        let server = StandIn::answering(&answer).await;
-        let url = server.base_url.trim_end_matches("/v2").to_owned();
+    for (answer, expected, reading, sending) in cases {
+        let server = answering(&answer).await;
+        let url = server.url();
         let home = Home::new().set("CONVO_SERVER", &url).set("CONVO_API_TOKEN", "s3cret");
         for args in [&["list"][..], &["show", CONTACT]] {
-            let done = refused(&home, &url, args, reading, told);
+            let done = refused(&home, &url, args, reading, expected);
             assert!(!done.err.contains("hunter2") && !done.err.contains("s3cret"), "{}", done.err);
             assert_eq!(done.out, "");
         }
-        let told = if sending == 9 { "it may have been sent" } else { told };
-        let done = refused(&home, &url, &["send", CONTACT, "Hi"], sending, told);
+        let expected = if sending == 9 { "the message may have been sent" } else { expected };
+        let done = refused(&home, &url, &["send", CONTACT, "Hi"], sending, expected);
         let named = done.err.contains("--idempotency-key ");
         assert_eq!(named, sending == 9, "a repeat needs the key: {}", done.err);
         assert_eq!(home.files(), [""; 0]);
@@ -82,17 +90,17 @@ async fn whatever_answers_is_named_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_names_where_to_and_no_secret() {
+async fn a_redirect_names_its_target_without_secrets() {
     let location = "location: https://me:hunter2@convo.example:8443/login?token=hunter2\r\n";
-    let server = StandIn::answering(&http("301 Moved Permanently", location, "")).await;
-    let home = Home::new().set("CONVO_SERVER", server.base_url.trim_end_matches("/v2"));
+    let server = answering(&response("301 Moved Permanently", location, "")).await;
+    let home = Home::new().set("CONVO_SERVER", server.url());
     let done = home.run(&["list"]).exits(4);
     assert!(done.err.contains("set CONVO_SERVER to https://convo.example:8443"), "{}", done.err);
-    assert_eq!(server.asked().len(), 1, "it is not followed");
+    assert_eq!(server.requests().len(), 1, "it is not followed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_cannot_be_reached_is_5_and_nothing_was_sent() {
+async fn an_unreachable_server_exits_with_5_and_sends_nothing() {
     // Its name cannot be found.
     let nowhere = "https://convo.invalid";
     // It speaks no TLS.
@@ -105,7 +113,8 @@ async fn who_cannot_be_reached_is_5_and_nothing_was_sent() {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         }
     });
-    for (url, hint) in [(nowhere, "check the name in CONVO_SERVER"), (&plain, "speak https")] {
+    for (url, hint) in [(nowhere, "check the host name in CONVO_SERVER"), (&plain, "speaks https")]
+    {
         let home = Home::new().set("CONVO_SERVER", url);
         for args in [&["list"][..], &["send", CONTACT, "Hi"]] {
             let done = refused(&home, url, args, 5, "cannot be reached");
@@ -138,38 +147,39 @@ fn untrusted() -> String {
 }
 
 #[test]
-fn a_certificate_that_nobody_vouches_for_is_told_in_words() {
+fn an_untrusted_certificate_is_explained() {
     let url = untrusted();
     let home = Home::new().set("CONVO_SERVER", &url);
     for args in [&["list"][..], &["show", CONTACT], &["send", CONTACT, "Hi"]] {
-        let done = refused(&home, &url, args, 5, "its certificate is signed by nobody known here");
-        assert!(done.err.contains("add its authority"), "{}", done.err);
+        let done = refused(&home, &url, args, 5, "its certificate is from an unknown issuer");
+        assert!(done.err.contains("add its issuer"), "{}", done.err);
     }
 }
 
 /// The first page is whole, the second breaks off: what was printed is no valid JSON.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listing_that_breaks_off_midway_is_5_and_not_taken_for_whole() {
+async fn an_incomplete_listing_exits_with_5_and_is_not_valid_json() {
     let thread = json!([{"id": "01a00000-0000-7000-8000-000000000005",
         "contact_number": CONTACT, "message_count": 1,
         "last_message_at": "2026-06-18T14:30:00.000000Z",
         "created_at": "2026-06-18T14:30:00.000000Z"}]);
-    let link = "link: </conversations?limit=500&after=5_01a00000000070008000000000000005>; \
+    let link = "link: <?limit=500&after=5_01a00000000070008000000000000005>; \
                 rel=\"next\"\r\n";
-    let whole = http("200 OK", link, &thread.to_string());
+    let whole = response("200 OK", link, &thread.to_string());
     let broken = "HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n[".to_owned();
     for (form, lines) in [("json", 1), ("csv", 2), ("ids", 1)] {
-        let server = StandIn::in_turn(&[&whole, &broken]).await;
-        let home = Home::new().set("CONVO_SERVER", server.base_url.trim_end_matches("/v2"));
+        let server =
+            FakeServer::replying(&[&whole, &broken].map(|it| Reply::Raw(it.clone()))).await;
+        let home = Home::new().set("CONVO_SERVER", server.url());
         let done = home.run(&["list", "--format", form]).exits(5);
         assert_eq!(done.out.lines().count(), lines, "{form}: {}", done.out);
         assert!(serde_json::from_str::<serde_json::Value>(&done.out).is_err());
-        let (head, _) = server.asked().pop().expect("a second request");
-        assert!(head.contains("after=5_01a00000000070008000000000000005"), "{head}");
+        let second = server.requests().pop().expect("a second request");
+        assert!(second.head.contains("after=5_01a00000000070008000000000000005"), "{second:?}");
     }
     // A link that leads nowhere must not end the list as if it were whole.
-    let nowhere = http("200 OK", "link: </conversations?after=here>; rel=\"next\"\r\n", "[]");
-    let server = StandIn::answering(&nowhere).await;
-    let home = Home::new().set("CONVO_SERVER", server.base_url.trim_end_matches("/v2"));
-    home.run(&["list"]).exits(4).tells("does not understand");
+    let nowhere = response("200 OK", "link: </conversations?after=here>; rel=\"next\"\r\n", "[]");
+    let server = answering(&nowhere).await;
+    let home = Home::new().set("CONVO_SERVER", server.url());
+    home.run(&["list"]).exits(4).reports("does not understand");
 }

@@ -1,33 +1,30 @@
-//! Settings: flags over environment over `.env`, and whose `.env` is believed.
+//! Settings: flags over environment over files, which secret may go where, and what a command needs.
 
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 
-use rustix::process::geteuid;
+use crate::support::{CONTACT, FakeServer, Home, OWN, Reply, Server, bearer};
 
-use crate::harness::{CONTACT, Home, OWN, Server, StandIn};
-
-async fn telnyx() -> StandIn {
-    let accepted = r#"{"data":{"id":"{n}","to":[{"status":"queued"}]}}"#;
-    StandIn::with("200 OK", "", accepted).await
+async fn telnyx() -> FakeServer {
+    FakeServer::replying(&[Reply::Accept]).await
 }
 
-/// The `Authorization` of the newest request, which the stand-in keeps in lower case.
-fn key(telnyx: &StandIn) -> String {
-    let (head, _) = telnyx.asked().pop().expect("a request");
-    let line = head.lines().find_map(|line| line.strip_prefix("authorization: bearer "));
-    line.expect("a key").to_owned()
+/// The API key of the newest request, in lower case.
+fn key(telnyx: &FakeServer) -> String {
+    let newest = telnyx.requests().pop().expect("a request");
+    let authorization = newest.header("authorization").expect("a key");
+    authorization.trim_start_matches("bearer ").to_owned()
 }
 
-fn dotenv(telnyx: &StandIn) -> String {
+fn dotenv(telnyx: &FakeServer) -> String {
     format!(
         "# ours\nTELNYX_API_KEY=from-file\nTELNYX_PHONE_NUMBER=\"{OWN}\"\n\
          export TELNYX_BASE_URL={}\nDATABASE_URL=sqlite:///data/c.db\nLD_PRELOAD=/evil.so\n",
-        telnyx.base_url
+        telnyx.base_url()
     )
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dotenv_is_found_upwards_and_paths_are_relative_to_it() {
+async fn dotenv_is_found_in_parent_directories_and_anchors_paths() {
     let telnyx = telnyx().await;
     let home = Home::new();
     home.write(".env", dotenv(&telnyx));
@@ -45,9 +42,9 @@ async fn dotenv_is_found_upwards_and_paths_are_relative_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_environment_wins_and_an_empty_variable_is_unset() {
+async fn the_environment_overrides_dotenv_and_empty_means_unset() {
     let telnyx = telnyx().await;
-    let home = Home::new();
+    let home = Home::new().set("TELNYX_BASE_URL", telnyx.base_url());
     home.write(".env", dotenv(&telnyx).replace("/data/", "/"));
     home.script(&format!("TELNYX_API_KEY=from-env convo send {CONTACT} Hi")).exits(0);
     assert_eq!(key(&telnyx), "from-env");
@@ -57,43 +54,172 @@ async fn the_environment_wins_and_an_empty_variable_is_unset() {
     home.write("secret", "from-credential\n");
     home.script(&format!("TELNYX_API_KEY_FILE=secret convo send {CONTACT} Hi")).exits(0);
     assert_eq!(key(&telnyx), "from-credential");
-    home.script("DATABASE_URL=sqlite:other.db convo list").exits(4).tells("other.db");
+    // A pipe, which can be read only once.
+    let piped = format!("TELNYX_API_KEY_FILE=<(echo from-pipe) convo send {CONTACT} Hi");
+    home.script(&piped).exits(0);
+    assert_eq!(key(&telnyx), "from-pipe");
+    home.script("DATABASE_URL=sqlite:other.db convo list").exits(4).reports("other.db");
     let server = Server::start(&home);
     let away = format!("CONVO_SERVER=http://127.0.0.1:9 convo list --server {}", server.url());
     assert_eq!(home.script(&away).silent().out.lines().count(), 1, "a flag wins");
-    // serve, migrate and sandbox are not meant by it.
-    home.script("CONVO_SERVER=http://127.0.0.1:9 convo migrate").exits(0);
+}
+
+/// The layers below `.env`: the user's file, by either way to it, and what is relative in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_user_s_file_of_settings_is_the_next_layer() {
+    let telnyx = telnyx().await;
+    let home = Home::new();
+    home.write("work/keep", "");
+    for (variable, directory) in [("", ".config"), ("XDG_CONFIG_HOME=~/xdg ", "xdg")] {
+        home.write(&format!("{directory}/convo/env"), dotenv(&telnyx).replace("/data/", "/"));
+        let send = format!("cd work && {variable}convo send {CONTACT} Hi");
+        home.script(&send).exits(0);
+        assert_eq!(key(&telnyx), "from-file");
+        assert!(home.file(&format!("{directory}/convo/c.db")).is_file());
+        home.write("work/.env", "TELNYX_API_KEY=from-dotenv\n");
+        home.script(&send).exits(0);
+        assert_eq!(key(&telnyx), "from-dotenv");
+        std::fs::remove_file(home.file("work/.env")).expect("removed");
+    }
+    assert_eq!(std::fs::read_dir(home.file("work")).expect("a directory").count(), 1);
 }
 
 #[test]
-fn a_malformed_dotenv_is_told_without_its_content() {
+fn a_layer_that_cannot_be_read_stops_all_but_those_who_do_not_need_it() {
     let home = Home::new();
-    home.write(".env", "TELNYX_API_KEY=hunter2 and more 'of it\n");
-    let done = home.run(&["list"]).exits(4).tells(".env");
+    home.run(&["migrate"]).exits(0);
+    home.write(".config/convo/env/keep", "a directory where a file should be");
+    home.run(&["list"]).exits(4).reports("it is a directory");
+    home.run(&["migrate"]).exits(4).reports(".config/convo/env");
+    home.run_with(&[("DATABASE_URL", "sqlite:///conversations.db")], &["list"]).silent();
+    home.run(&["list", "--server", "http://127.0.0.1:9"]).exits(5);
+    home.run(&["--sandbox", "list"]).exits(4).reports("there is no database");
+    home.write(".env", "DATABASE_URL=sqlite:///conversations.db\n");
+    home.run(&["list"]).silent();
+    let shown = home.run(&["config"]).exits(0);
+    assert!(shown.err.contains("convo: ignored: cannot use"), "{}", shown.err);
+    std::fs::remove_file(home.file(".env")).expect("removed");
+    let shown = home.run(&["config"]).exits(4).reports("it is a directory");
+    assert!(shown.out.contains("CONVO_DRAIN\t0\tenvironment"), "what it can: {}", shown.out);
+}
+
+#[test]
+fn a_command_of_the_database_alone_needs_local_when_a_server_is_set() {
+    let home = Home::new().set("CONVO_SERVER", "http://127.0.0.1:9");
+    home.write("old.db", "");
+    for args in [
+        &["migrate"][..],
+        &["settle"],
+        &["copy", "sqlite:///old.db", "sqlite:///new.db"],
+        &["copy", "--release", "sqlite:///old.db"],
+    ] {
+        home.run(args).exits(2).reports("CONVO_SERVER is set (environment)");
+    }
+    assert_eq!(home.files(), ["old.db"], "nothing was done");
+    home.run(&["migrate", "--local"]).exits(0);
+    home.run(&["--local", "settle"]).silent();
+    home.run(&["list", "--local"]).silent();
+    home.run(&["list"]).exits(5);
+    home.run(&["list", "--local", "--server", "http://127.0.0.1:9"]).exits(2).reports("--local");
+    let server = Server::start(&home);
+    home.run(&["list", "--server", &server.url()]).silent();
+}
+
+/// An address that came with a `.env` gets no secret from elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_not_sent_to_the_address_of_another_place() {
+    let (telnyx, server) = (telnyx().await, telnyx().await);
+    let home = Home::new().set("TELNYX_PHONE_NUMBER", OWN);
+    home.write(
+        "work/.env",
+        format!("TELNYX_BASE_URL={}\nCONVO_SERVER={}\n", telnyx.base_url(), server.url()),
+    );
+    home.write("secret", "hunter2");
+    for variable in ["TELNYX_API_KEY=hunter2", "TELNYX_API_KEY_FILE=~/secret"] {
+        let send = format!("cd work && {variable} convo --local send {CONTACT} Hi");
+        let done = home.script(&send).exits(4).reports("TELNYX_BASE_URL is from ");
+        assert!(done.err.contains("TELNYX_API_KEY is from the environment"), "{}", done.err);
+    }
+    let list = "cd work && CONVO_API_TOKEN=hunter2 convo list";
+    let done = home.script(list).exits(4).reports("CONVO_API_TOKEN is from the environment");
     assert!(!done.err.contains("hunter2"), "{}", done.err);
-    home.write(".env", b"TELNYX_API_KEY=\xff\xfe\n");
-    home.run(&["list"]).exits(4).tells(".env");
-    let home = Home::new();
-    home.write(".env/keep", "a directory of that name is none of ours");
-    home.run(&["list"]).exits(4).tells("there is no database at");
+    assert_eq!((telnyx.requests().len(), server.requests().len()), (0, 0));
+    home.write("work/own", "KEY");
+    home.script(&format!(
+        "cd work && echo TELNYX_API_KEY_FILE=own >> .env && convo send --local {CONTACT} Hi"
+    ))
+    .exits(0);
+    assert_eq!(key(&telnyx), "key");
 }
 
 #[test]
-fn another_users_dotenv_is_refused() {
-    if !geteuid().is_root() {
-        println!("not tested without root: a .env that belongs to another user");
-        return;
+fn each_setting_is_shown_with_its_source() {
+    let home = Home::new().set("TELNYX_API_KEY", "hunter2").set("CONVO_API_TOKEN_FILE", "token");
+    home.write("token", "hunter2");
+    home.write(
+        ".env",
+        "TELNYX_PHONE_NUMBER=+15551234567\nDATABASE_URL=postgresql://u:hunter2@h/d\n",
+    );
+    let shown = home.run(&["config", "--server", "http://127.0.0.1:1"]).silent();
+    let dotenv = home.path().canonicalize().expect("a path").join(".env");
+    let token = home.path().canonicalize().expect("a path").join("token");
+    for line in [
+        "TELNYX_API_KEY\t********\tenvironment\t".to_owned(),
+        format!("TELNYX_PHONE_NUMBER\t+15551234567\t{}\t", dotenv.display()),
+        format!("DATABASE_URL\tpostgresql://u:********@h/d\t{}\t", dotenv.display()),
+        format!("CONVO_API_TOKEN\t********\tenvironment\t{}", token.display()),
+        "CONVO_SERVER\thttp://127.0.0.1:1\t--server\t".to_owned(),
+        "CONVO_LISTEN\t127.0.0.1:5000\tdefault\t".to_owned(),
+        "CONVO_LOG\t\tunset\t".to_owned(),
+    ] {
+        assert!(shown.out.lines().any(|shown| shown == line), "{line} in {}", shown.out);
     }
+    let json = home.run(&["config", "--json"]).silent().json();
+    let key = json.as_array().expect("an array").iter().find(|row| row["name"] == "TELNYX_API_KEY");
+    assert_eq!(key.expect("a row")["source"], "environment");
+    let sandbox = home.run(&["--sandbox", "config"]).silent();
+    assert!(sandbox.out.contains("DATABASE_URL\tsqlite:///sandbox.db\tdefault"), "{}", sandbox.out);
+    home.run_with(&[("CONVO_DRAIN", "x")], &["config"]).exits(4).reports("CONVO_DRAIN");
+}
+
+#[test]
+fn a_wrong_setting_stops_only_what_needs_it() {
     let home = Home::new();
-    let file = home.write(".env", "CONVO_SERVER=http://127.0.0.1:9\n");
-    chown(&file, Some(65_534), None).expect("given away");
-    for args in [&["list"][..], &["send", CONTACT, "Hi"], &["serve"], &["--sandbox", "list"]] {
-        home.run(args).exits(4).tells("belongs to another user");
-    }
+    home.run(&["migrate"]).exits(0);
+    let home = home
+        .set("TELNYX_API_KEY_FILE", "nowhere")
+        .set("CONVO_API_TOKEN_FILE", "/dev/zero")
+        .set("TELNYX_PUBLIC_KEY_FILE", "fifo")
+        .set("CONVO_MAX_SENDS", "x");
+    home.script("mkfifo fifo; convo list").silent();
+    home.run(&["send", CONTACT, "Hi"]).exits(4).reports("TELNYX_API_KEY_FILE: cannot read");
+    home.run(&["list", "--server", "http://127.0.0.1:9"]).exits(4).reports("it is a device");
+    let home = home.without("TELNYX_API_KEY_FILE").without("CONVO_API_TOKEN_FILE");
+    home.script("mkfifo fifo; convo serve").exits(4).reports("it is a named pipe");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn play_ignores_the_real_settings_wherever_they_are() {
+async fn a_value_may_have_a_line_end_or_the_quotes_of_docker() {
+    let telnyx = telnyx().await;
+    for (key, number) in [
+        ("KEY\n", OWN.to_owned()),
+        ("\"KEY\"", format!("\"{OWN}\"")),
+        ("'KEY'\n", format!(" {OWN}")),
+    ] {
+        let home = Home::new().set("TELNYX_API_KEY", key).set("TELNYX_PHONE_NUMBER", number).set(
+            "TELNYX_BASE_URL",
+            format!(" \"{}\"\n", telnyx.base_url().replace("http", "HTTP")),
+        );
+        home.run(&["send", CONTACT, "Hi"]).exits(0);
+        assert_eq!(self::key(&telnyx), "key");
+    }
+    let home = Home::new().sending_to(&telnyx.base_url());
+    let broken = [("TELNYX_API_KEY", "KE\nY")];
+    home.run_with(&broken, &["send", CONTACT, "Hi"]).exits(4).reports("TELNYX_API_KEY");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_ignores_real_settings() {
     let telnyx = telnyx().await;
     let home = Home::new()
         .set("TELNYX_API_KEY", "real")
@@ -102,46 +228,30 @@ async fn play_ignores_the_real_settings_wherever_they_are() {
         .set("HTTP_PROXY", "http://127.0.0.1:9")
         .set("http_proxy", "http://127.0.0.1:9");
     home.write(".env", dotenv(&telnyx));
-    let server = Server::with(&home, &["serve", "--sandbox", "--listen", "127.0.0.1:0"]);
+    let server = Server::start_with(&home, &["serve", "--sandbox", "--listen", "127.0.0.1:0"]);
     let sent = home.run(&["--sandbox", "send", CONTACT, "Hi"]).exits(0);
     assert!(sent.err.contains("from +12025550100"), "{}", sent.err);
     let plan = home.run(&["--sandbox", "send", CONTACT, "Hi", "--dry-run", "--json"]).exits(0);
     assert_eq!(plan.json()["from"], "+12025550100");
-    assert_eq!(server.get("/conversations").await.status, 200, "no token is asked for");
+    assert_eq!(server.get("/conversations").await.status, 401, "a token protects it, too");
+    assert_eq!(server.get_with("/conversations", &bearer("token")).await.status, 200);
     assert_eq!(home.files(), [".env", "sandbox.db", "sandbox.db-shm", "sandbox.db-wal"]);
-    home.run(&["--sandbox", "list", "--server", &server.url()]).exits(2).tells("--sandbox");
-    assert_eq!(telnyx.asked().len(), 0, "nothing went to the real one");
-}
-
-/// A proxy of the environment has no place between this machine and itself.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_is_not_asked_for_what_is_here() {
-    let (telnyx, proxy) = (telnyx().await, telnyx().await);
-    let through = proxy.base_url.trim_end_matches("/v2");
-    let home = Home::new()
-        .set("TELNYX_API_KEY", "KEY")
-        .set("TELNYX_PHONE_NUMBER", OWN)
-        .set("TELNYX_BASE_URL", &telnyx.base_url)
-        .set("ALL_PROXY", through)
-        .set("http_proxy", through);
-    home.run(&["send", CONTACT, "Hi"]).exits(0);
-    let server = Server::start(&home);
-    home.run(&["list", "--server", &server.url()]).silent();
-    assert_eq!((telnyx.asked().len(), proxy.asked().len()), (1, 0));
+    home.run(&["--sandbox", "list", "--server", &server.url()]).exits(2).reports("--sandbox");
+    assert_eq!(telnyx.requests().len(), 0, "nothing went to the real one");
 }
 
 #[test]
-fn rights_of_the_secrets_files_are_the_users_own_business() {
+fn permissions_of_secret_files_are_not_checked() {
     let home = Home::new();
     let file = home.write("token", "a-token\n");
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o400)).expect("read-only");
     let home = home.set("CONVO_API_TOKEN_FILE", "token");
     let server = Server::start(&home);
     home.run(&["list", "--server", &server.url()]).silent();
-    Home::new().run(&["list", "--server", &server.url()]).exits(4).tells("CONVO_API_TOKEN");
-    for (name, told) in [("nowhere", "cannot read"), ("empty", "it is empty")] {
+    Home::new().run(&["list", "--server", &server.url()]).exits(4).reports("CONVO_API_TOKEN");
+    for (name, expected) in [("nowhere", "cannot read"), ("empty", "it is empty")] {
         let home = Home::new().set("TELNYX_API_KEY_FILE", name);
         home.write("empty", "\n");
-        home.run(&["send", CONTACT, "Hi"]).exits(4).tells(told);
+        home.run(&["send", CONTACT, "Hi"]).exits(4).reports(expected);
     }
 }

@@ -2,31 +2,25 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::harness::{CONTACT, Home, OWN, StandIn, World, inbound, is_id};
-use crate::support::TestDatabase;
+use crate::support::{
+    CONTACT, FakeServer, Home, OWN, Reply, Running, TestDatabase, World, inbound, is_id,
+};
 
 /// A home whose sends are all accepted.
-async fn sender() -> (Home, StandIn) {
-    let accepted = r#"{"data":{"id":"{n}","to":[{"status":"queued"}]}}"#;
-    let telnyx = StandIn::with("200 OK", "", accepted).await;
-    let home = Home::new()
-        .set("TELNYX_API_KEY", "KEY")
-        .set("TELNYX_PHONE_NUMBER", OWN)
-        .set("TELNYX_BASE_URL", &telnyx.base_url);
+async fn sender() -> (Home, FakeServer) {
+    let telnyx = FakeServer::replying(&[Reply::Accept]).await;
+    let home = Home::new().sending_to(&telnyx.base_url());
     (home, telnyx)
 }
 
-/// The texts that the stand-in was asked to send, in order.
-fn texts(telnyx: &StandIn) -> Vec<String> {
-    let text = |body: &str| {
-        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
-        body["text"].as_str().unwrap_or_default().to_owned()
-    };
-    telnyx.asked().iter().map(|(_, body)| text(body)).collect()
+/// The texts that Telnyx was asked to send, in order.
+fn texts(telnyx: &FakeServer) -> Vec<String> {
+    let text = |body: serde_json::Value| body["text"].as_str().unwrap_or_default().to_owned();
+    telnyx.requests().iter().map(|request| text(request.json())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_loop_around_send_keeps_its_input() {
+async fn send_in_a_loop_does_not_consume_its_input() {
     let (home, telnyx) = sender().await;
     home.write("numbers", "+12125550001\n+12125550002\n+12125550003\n");
     let read = r#"while read -r n; do convo send "$n" "to $n" 2>/dev/null; done < numbers"#;
@@ -38,7 +32,7 @@ async fn a_loop_around_send_keeps_its_input() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_from_a_pipe_loses_one_line_break() {
+async fn a_text_from_a_pipe_loses_one_newline() {
     let (home, telnyx) = sender().await;
     let pipes = [
         ("printf 'Hi'", "Hi"),
@@ -70,13 +64,15 @@ async fn a_text_may_look_like_an_option() {
         assert_eq!(texts(&telnyx).pop().as_deref(), Some(text), "{words}");
     }
     let sent = texts(&telnyx).len();
-    home.script(&format!("convo send {CONTACT} --jsn")).exits(2).tells("no option of convo send");
+    home.script(&format!("convo send {CONTACT} --jsn"))
+        .exits(2)
+        .reports("not an option of convo send");
     home.script(&format!("convo send -- -1 {CONTACT}")).exits(2);
     assert_eq!(texts(&telnyx).len(), sent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ids_go_from_command_to_command() {
+async fn ids_can_be_piped_between_commands() {
     let (home, _telnyx) = sender().await;
     let done = home.script("id=$(convo send +12125551234 Hello 2>/dev/null) && echo \"<$id>\"");
     let line = done.exits(0).line().to_owned();
@@ -114,8 +110,8 @@ async fn a_closed_pipe_is_success_and_a_full_disk_is_not() {
                 let done = world.home.script(&format!("{line} | head -1; exit ${{PIPESTATUS[0]}}"));
                 assert_eq!(done.silent().out.lines().count(), 1, "{line}");
                 let full = world.home.script(&format!("{line} > /dev/full")).exits(1);
-                let told = full.err.contains("standard output could not be written: No space left");
-                assert!(told, "{line}: {}", full.err);
+                let reported = full.err.contains("cannot write to standard output: No space left");
+                assert!(reported, "{line}: {}", full.err);
             }
         }
     }
@@ -124,17 +120,59 @@ async fn a_closed_pipe_is_success_and_a_full_disk_is_not() {
     world.home.script("convo list >&- 2>&- <&-").silent();
     world.home.script("convo show nobody 2>&-").exits(3);
     world.home.script("convo show nobody 2>/dev/full").exits(3);
-    world.home.script("convo --help > /dev/full").exits(1).tells("could not be written");
+    world
+        .home
+        .script("convo --help > /dev/full")
+        .exits(1)
+        .reports("cannot write to standard output");
     world.home.script("convo --version > /dev/full").exits(1);
     world.home.script("convo --help | true").exits(0);
-    assert_eq!(world.is_counted(), 151);
+    assert_eq!(world.wait_until_counted(), 151);
+}
+
+/// Another program may have made the terminal or the pipe that it shares with convo non-blocking.
+fn make_non_blocking(stream: &impl std::os::fd::AsFd) {
+    let flags = rustix::fs::fcntl_getfl(stream).expect("flags");
+    rustix::fs::fcntl_setfl(stream, flags | rustix::fs::OFlags::NONBLOCK).expect("set");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_that_cannot_print_its_id_tells_it() {
+async fn streams_that_are_non_blocking_are_waited_for() {
+    let world = much().await;
+    let expected = world.home.run(&["show", CONTACT]).silent().out;
+    assert!(expected.len() > 100_000, "more than a pipe holds");
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    make_non_blocking(&writer);
+    let mut command = world.home.command(&["show", CONTACT]);
+    command.stdout(writer);
+    let running = Running::start_with_output(command);
+    running.wait_until_idle();
+    let reading = std::thread::spawn(move || {
+        let mut out = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut out).expect("UTF-8");
+        out
+    });
+    running.wait().silent();
+    assert_eq!(reading.join().expect("read"), expected);
+
+    let (home, telnyx) = sender().await;
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    make_non_blocking(&reader);
+    let mut command = home.command(&["send", CONTACT]);
+    command.stdin(reader);
+    let running = Running::start(command, None);
+    running.wait_until_idle();
+    std::io::Write::write_all(&mut writer, b"Hi\n").expect("written");
+    drop(writer);
+    running.wait().exits(0);
+    assert_eq!(texts(&telnyx), ["Hi"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_cannot_print_its_id_reports_it() {
     let (home, telnyx) = sender().await;
     let done = home.script("convo send +12125551234 Hello > /dev/full").exits(1);
-    assert!(done.err.contains("the message was accepted all the same"), "{}", done.err);
+    assert!(done.err.contains("the message was accepted nevertheless"), "{}", done.err);
     let id = done.err.trim_end().rsplit(' ').next().expect("an id");
     assert!(is_id(id), "{}", done.err);
     home.script("convo send +12125551234 Hello | true").exits(0);
@@ -146,7 +184,7 @@ async fn a_send_that_cannot_print_its_id_tells_it() {
 }
 
 #[test]
-fn a_directory_without_rights_is_told() {
+fn an_unwritable_directory_is_reported() {
     let home = Home::new().set("TELNYX_API_KEY", "KEY").set("TELNYX_PHONE_NUMBER", OWN);
     let closed = home.write("closed/keep", "");
     let directory = closed.parent().expect("a directory");
@@ -156,5 +194,5 @@ fn a_directory_without_rights_is_told() {
         return;
     }
     let done = home.script("cd closed && convo send +12125551234 Hi");
-    done.exits(4).tells("cannot make a database at");
+    done.exits(4).reports("cannot create a database at");
 }

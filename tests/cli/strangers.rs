@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{Answer, CONTACT, Home, LINES, Server, World, inbound};
-use crate::support::TestDatabase;
+use crate::support::{Answer, CONTACT, Home, Server, TestDatabase, World, bearer, inbound};
 
 const TOKEN: &str = "a-token-0123456789";
 /// Words that would tell of the inside: programs, languages, files, tables.
@@ -27,11 +26,7 @@ const INSIDE: &[&str] = &[
 ];
 
 async fn ask(server: &Server, method: &str, path: &str, lines: &str) -> Answer {
-    let body = if method == "POST" { "{\"message\":\"Hi\"}" } else { "" };
-    let length = body.len();
-    let of_body = format!("content-type: application/json\r\ncontent-length: {length}\r\n");
-    let of_body = if body.is_empty() { String::new() } else { of_body };
-    server.raw(format!("{method} {path} HTTP/1.1\r\n{LINES}{lines}{of_body}\r\n{body}")).await
+    server.ask(method, path, lines, r#"{"message":"Hi"}"#).await
 }
 
 /// All of an answer but what is different every time.
@@ -42,11 +37,11 @@ fn comparable(answer: &Answer) -> (u16, BTreeSet<String>, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_exists_and_what_does_not_look_the_same() {
+async fn existing_and_missing_resources_look_the_same() {
     let world =
         World::with(TestDatabase::sqlite(), |home| home.set("CONVO_API_TOKEN", TOKEN)).await;
     world.signer.post(&world.server, inbound("e1", "m1", CONTACT, "Hello")).await;
-    let good = format!("authorization: Bearer {TOKEN}\r\n");
+    let good = bearer(TOKEN);
     let path = format!("/conversations/{CONTACT}");
     let thread = ask(&world.server, "GET", &path, &good).await.json();
     let thread_id = thread["id"].as_str().expect("an id").to_owned();
@@ -84,7 +79,7 @@ async fn what_exists_and_what_does_not_look_the_same() {
 
 /// Every kind of answer, as far as a stranger gets one; and those that only a caller gets.
 async fn answers(server: &Server) -> Vec<(String, Answer)> {
-    let good = format!("authorization: Bearer {TOKEN}\r\n");
+    let good = bearer(TOKEN);
     let mut all = Vec::new();
     for (method, path, lines) in [
         ("GET", "/health", ""),
@@ -116,7 +111,7 @@ async fn answers(server: &Server) -> Vec<(String, Answer)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_keeps_browsers_and_caches_out() {
+async fn every_answer_has_headers_against_browsers_and_caches() {
     let home = Home::new().set("CONVO_API_TOKEN", TOKEN);
     let server = Server::start(&home);
     for (what, answer) in answers(&server).await {
@@ -139,7 +134,7 @@ async fn every_answer_keeps_browsers_and_caches_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_refusal_tells_of_the_inside() {
+async fn no_error_reveals_internals() {
     let home = Home::new().set("CONVO_API_TOKEN", TOKEN);
     let server = Server::start(&home);
     let place = home.path().display().to_string();
@@ -147,16 +142,16 @@ async fn no_refusal_tells_of_the_inside() {
         if what == "GET /openapi.json (caller)" {
             continue;
         }
-        let told = format!("{}\n{}", answer.head, answer.body.to_lowercase());
+        let text = format!("{}\n{}", answer.head, answer.body.to_lowercase());
         for word in INSIDE.iter().copied().chain([place.as_str(), TOKEN]) {
             // The status line has the version of HTTP, and nothing has convo's.
-            assert!(!told.contains(word), "{what} tells '{word}': {told}");
+            assert!(!text.contains(word), "{what} tells '{word}': {text}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_page_of_another_origin_gets_in() {
+async fn pages_of_other_origins_are_refused() {
     for home in [Home::new(), Home::new().set("CONVO_API_TOKEN", TOKEN)] {
         let server = Server::start(&home);
         let preflight = "origin: https://evil.example\r\naccess-control-request-method: POST\r\n\
@@ -165,7 +160,7 @@ async fn no_page_of_another_origin_gets_in() {
         let send = format!("/conversations/{CONTACT}/send");
         for path in ["/conversations", &send, "/messages/1", "/webhooks/sms", "/health"] {
             let answer = ask(&server, "OPTIONS", path, preflight).await;
-            assert_eq!(answer.told(), (405, "method_not_allowed".into()), "{path}");
+            assert_eq!(answer.status_and_code(), (405, "method_not_allowed".into()), "{path}");
             assert!(!answer.head.contains("access-control"), "{path}: {}", answer.head);
         }
         assert_eq!(ask(&server, "OPTIONS", "*", preflight).await.status, 404);

@@ -3,10 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use sea_orm::{ConnectionTrait, Database, Statement};
+use sea_orm::ConnectionTrait;
 
-use crate::harness::{CONTACT, Done, Home, Running, Server, Signer, inbound};
-use crate::support::cluster::Cluster;
+use crate::support::{CONTACT, Cluster, Done, Home, Server, Signer, connect, inbound, query_one};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -47,13 +46,11 @@ fn encrypted(authority: &Authority) -> Cluster {
 }
 
 fn run(home: &Home, url: &str, args: &[&str]) -> Done {
-    let mut command = home.command(args);
-    command.env("DATABASE_URL", url);
-    Running::start(command, None).wait()
+    home.run_with(&[("DATABASE_URL", url)], args)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_is_the_one_that_was_meant() {
+async fn the_certificate_of_the_server_is_verified() {
     let (ours, theirs) = (authority(), authority());
     let cluster = encrypted(&ours);
     let home = Home::new();
@@ -75,31 +72,31 @@ async fn the_server_is_the_one_that_was_meant() {
     ] {
         assert_eq!(with(host, parameters).exits(0).out, "", "{host} {parameters}");
     }
-    let not_trusted = "not signed by an authority that is trusted";
-    for (host, parameters, told) in [
+    let not_trusted = "not signed by a trusted authority";
+    for (host, parameters, expected) in [
         ("localhost", "sslmode=verify-full&sslrootcert=theirs.crt", not_trusted),
         ("localhost", "sslmode=verify-full", not_trusted),
         ("127.0.0.1", "sslmode=verify-ca&sslrootcert=theirs.crt", not_trusted),
         ("127.0.0.1", "sslmode=require&sslrootcert=theirs.crt", not_trusted),
-        ("127.0.0.1", "sslmode=verify-full&sslrootcert=ours.crt", "made for another host"),
+        ("127.0.0.1", "sslmode=verify-full&sslrootcert=ours.crt", "is for another host name"),
         ("127.0.0.1", "sslmode=disable", "no encryption"),
         ("localhost", "sslmode=verify-full&sslrootcert=none.crt", "none.crt"),
     ] {
-        with(host, parameters).exits(4).tells(told);
+        with(host, parameters).exits(4).reports(expected);
     }
     let plain = Cluster::start();
     for mode in ["require", "verify-full"] {
         let url = format!("{}?sslmode={mode}", plain.url());
-        run(&home, &url, &["list"]).exits(4).tells("it does not speak TLS");
+        run(&home, &url, &["list"]).exits(4).reports("the server does not support TLS");
     }
 }
 
 /// A server whose every connection is encrypted, and that shows a certificate of its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_goes_over_tls() {
+async fn every_connection_is_encrypted() {
     let authority = authority();
     let cluster = encrypted(&authority);
-    let admin = Database::connect(cluster.url()).await.expect("it answers");
+    let admin = connect(&cluster.url()).await;
     let role = "CREATE ROLE certified LOGIN; GRANT ALL ON SCHEMA public TO certified";
     admin.execute_unprepared(role).await.expect("a role");
     let signer = Signer::new(7);
@@ -113,23 +110,22 @@ async fn everything_goes_over_tls() {
          &sslrootcert=authority.crt&sslcert=client.crt&sslkey=client.key",
         cluster.port()
     );
-    let home = home.set("DATABASE_URL", url).set("TELNYX_PUBLIC_KEY", signer.public_key());
+    let home = home.set("DATABASE_URL", url).accepting(&signer);
     let server = Server::start(&home);
     assert_eq!(signer.post(&server, inbound("e", "m", CONTACT, "Hi")).await, "stored");
     home.run(&["show", CONTACT]).silent();
-    let asked = "SELECT count(*) FILTER (WHERE ssl), count(*) FROM pg_stat_ssl \
+    let asked = "SELECT count(*) FROM pg_stat_ssl \
                  JOIN pg_stat_activity USING (pid) WHERE usename = 'certified'";
-    let asked = Statement::from_string(sea_orm::DatabaseBackend::Postgres, asked);
-    let row = admin.query_one_raw(asked).await.expect("asked").expect("a row");
-    let count = |place| row.try_get_by_index::<i64>(place).expect("a count");
-    assert!(count(1) >= 2 && count(0) == count(1), "{} of {}", count(0), count(1));
+    let encrypted = query_one::<i64>(&admin, &format!("{asked} AND ssl")).await;
+    let all = query_one::<i64>(&admin, asked).await;
+    assert!(all >= 2 && encrypted == all, "{encrypted} of {all}");
 }
 
 /// In the URL, in a file that holds the URL, in PostgreSQL's own password file; and never told.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_password_is_found_and_never_told() {
+async fn passwords_are_found_and_never_printed() {
     let cluster = encrypted(&authority());
-    let admin = Database::connect(cluster.url()).await.expect("it answers");
+    let admin = connect(&cluster.url()).await;
     let role =
         "CREATE ROLE guarded LOGIN PASSWORD 'hunter2'; GRANT ALL ON SCHEMA public TO guarded";
     admin.execute_unprepared(role).await.expect("a role");
@@ -138,18 +134,16 @@ async fn the_password_is_found_and_never_told() {
     let home = Home::new();
     run(&home, &url(":hunter2"), &["migrate"]).exits(0);
     home.write("url", url(":hunter2") + "\n");
-    let mut command = home.command(&["list"]);
-    command.env("DATABASE_URL_FILE", "url");
-    Running::start(command, None).wait().silent();
+    home.run_with(&[("DATABASE_URL_FILE", "url")], &["list"]).silent();
     let private = |name: &str, text: String| {
         let path = home.write(name, text);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("private");
     };
     private("passwords", format!("127.0.0.1:{port}:*:guarded:hunter2\n"));
-    let mut command = home.command(&["list"]);
-    command.env("DATABASE_URL", url("")).env("PGPASSFILE", "passwords");
-    Running::start(command, None).wait().silent();
-    run(&home, &url(""), &["list"]).exits(4).tells("password authentication failed");
+    let variables = [("DATABASE_URL", url("")), ("PGPASSFILE", "passwords".to_owned())];
+    home.run_with(&variables.each_ref().map(|(name, value)| (*name, value.as_str())), &["list"])
+        .silent();
+    run(&home, &url(""), &["list"]).exits(4).reports("password authentication failed");
     private(".pgpass", "*:*:*:guarded:hunter2\n".to_owned());
     run(&home, &url(""), &["list"]).silent();
     for (wrong, exit) in [
@@ -163,10 +157,9 @@ async fn the_password_is_found_and_never_told() {
         (format!("postgres://guarded:s3cret@127.0.0.1:{port}/d?ssl=true&x=s3cret"), 4),
     ] {
         for args in [&["list"][..], &["migrate"], &["serve", "--listen", "127.0.0.1:0"]] {
-            let mut command = home.command(args);
-            command.env("DATABASE_URL", &wrong).env("CONVO_LOG", "trace");
-            command.env("CONVO_START_TIMEOUT", "0");
-            let done = Running::start(command, None).wait().exits(exit);
+            let variables =
+                [("DATABASE_URL", &*wrong), ("CONVO_LOG", "trace"), ("CONVO_START_TIMEOUT", "0")];
+            let done = home.run_with(&variables, args).exits(exit);
             assert!(!done.err.contains("s3cret"), "{}", done.err);
         }
     }

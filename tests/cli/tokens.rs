@@ -4,23 +4,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sha2::Digest;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
-use crate::harness::{CONTACT, Home, LINES, Server, World, until};
-use crate::support::TestDatabase;
+use crate::support::{
+    CONTACT, Home, Server, TestDatabase, World, bearer, exchange, request, wait_until,
+};
 
 const READER: &str = "reader-0123456789";
 const SENDER: &str = "sender-0123456789";
 const BOTH: &str = "all-of-it-0123456789";
 
-fn bearer(token: &str) -> String {
-    format!("authorization: Bearer {token}\r\n")
-}
-
 async fn get(server: &Server, path: &str, token: &str) -> u16 {
-    let lines = bearer(token);
-    server.raw(format!("GET {path} HTTP/1.1\r\n{LINES}{lines}\r\n")).await.status
+    server.get_with(path, &bearer(token)).await.status
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +34,7 @@ async fn a_file_lists_tokens_with_names_scopes_and_comments() {
         (format!("{SENDER}-new"), false, true),
         (BOTH.to_owned(), true, true),
     ] {
-        for path in ["/conversations", "/health/ready", "/openapi.json"] {
+        for path in ["/conversations", "/metrics", "/openapi.json"] {
             let status = get(&server, path, &token).await;
             assert_ne!(status, 401);
             assert_eq!(status != 403, may_read, "{token} {path}: {status}");
@@ -50,14 +45,41 @@ async fn a_file_lists_tokens_with_names_scopes_and_comments() {
             assert_eq!(answer.status != 403, may_send, "{token} {path}: {}", answer.body);
         }
     }
-    // An entry is not its token, and a comment is none.
+    // An entry is not its token, and a comment is not a token.
     for guess in [format!("shop:read:{READER}"), "# the shop's page".to_owned()] {
         assert_eq!(get(&server, "/conversations", &guess).await, 401, "{guess}");
     }
 }
 
+/// What monitoring may see with a token of its own, and what everyone may.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_with_the_wrong_scope_is_told_what_it_lacks() {
+async fn the_scope_metrics_is_for_metrics_and_the_details_of_readiness() {
+    let monitor = "monitor-0123456789";
+    let tokens = format!("m:metrics:{monitor},a:admin:{SENDER},r:read:{READER}");
+    let home = Home::new().set("CONVO_API_TOKEN", tokens);
+    let server = Server::start(&home);
+    assert_eq!(get(&server, "/metrics", monitor).await, 200);
+    for path in ["/conversations", "/messages/1", "/openapi.json"] {
+        assert_eq!(get(&server, path, monitor).await, 403, "{path}");
+    }
+    let post = server.post("/messages/1/retry", &bearer(monitor), "{}").await;
+    assert_eq!(post.status, 403, "{}", post.body);
+    assert_eq!(get(&server, "/metrics", SENDER).await, 403);
+    for (lines, has_details) in [
+        (String::new(), false),
+        (bearer(SENDER), false),
+        (bearer(monitor), true),
+        (bearer(READER), true),
+    ] {
+        let ready = server.get_with("/health/ready", &lines).await;
+        assert_eq!((ready.status, &ready.json()["status"]), (503, &"not ready".into()));
+        assert_eq!(ready.json().get("checks").is_some(), has_details, "{lines}");
+    }
+    assert_eq!(get(&server, "/health/ready", "wrong").await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_scope_is_named() {
     let entries = |first: &str, second: &str| format!("{first},{second}");
     let (reader, sender) = (format!("r:read:{READER}"), format!("s:send:{SENDER}"));
     let world = World::with(TestDatabase::sqlite(), |home| {
@@ -77,16 +99,16 @@ async fn a_command_with_the_wrong_scope_is_told_what_it_lacks() {
         (as_sender.run(&["list"]), "read"),
         (as_sender.run(&["show", CONTACT]), "read"),
     ] {
-        let done = done.exits(4).tells(&format!("lacks the scope '{scope}'"));
+        let done = done.exits(4).reports(&format!("lacks the scope '{scope}'"));
         assert!(done.out.is_empty() && done.err.contains("hint: "), "{}", done.err);
     }
     assert_eq!(world.offers(), 1);
     let plain = Home::new().set("CONVO_SERVER", &url).set("CONVO_API_TOKEN", "wrong-0123456789");
-    plain.run(&["list"]).exits(4).tells("the API token is wrong");
+    plain.run(&["list"]).exits(4).reports("the API token is wrong");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_tells_which_token_did_what() {
+async fn the_log_names_the_token_of_each_request() {
     let home = Home::new().set("CONVO_API_TOKEN", format!("shop:read:{READER},{BOTH}"));
     let server = Server::start(&home);
     let digits = sha2::Sha256::digest(BOTH)
@@ -103,9 +125,7 @@ async fn the_log_tells_which_token_did_what() {
                 let Ok(line) = serde_json::from_str::<Value>(line) else { return false };
                 line["route"] == route && line["status"] == status && line["token"] == json!(name)
             };
-            until(&format!("{name:?} {route} {status}"), || {
-                server.log().lines().any(is_told).then_some(())
-            });
+            wait_until(&format!("{name:?} {route} {status}"), || server.log().lines().any(is_told));
         }
     }
     let log = server.log();
@@ -113,41 +133,41 @@ async fn the_log_tells_which_token_did_what() {
 }
 
 #[test]
-fn a_setting_with_a_slip_does_not_start_a_server() {
-    for (value, told) in [
-        ("good-0123456789abc,web:reed:s3cr3t", "entry 2 has no scopes"),
+fn a_malformed_token_setting_does_not_start_a_server() {
+    for (value, expected) in [
+        ("good-0123456789abc,web:reed:s3cr3t", "entry 2 has unknown scopes"),
         ("web:s3cr3t", "entry 1 has a colon"),
         ("s3cr3t,s3cr3t", "entry 2 repeats"),
-        ("s3cr3t s3cr3t", "entry 1 has characters no header takes"),
-        (" , ", "there is no token in it"),
+        ("s3cr3t s3cr3t", "entry 1 has characters that a header cannot contain"),
+        (" , ", "it contains no token"),
     ] {
         let home = Home::new().set("CONVO_API_TOKEN", value);
         for args in
             [&["serve", "--listen", "127.0.0.1:0"][..], &["list", "--server", "http://localhost:1"]]
         {
-            let done = home.run(args).exits(4).tells(&format!("CONVO_API_TOKEN: {told}"));
+            let done = home.run(args).exits(4).reports(&format!("CONVO_API_TOKEN: {expected}"));
             assert!(!done.err.contains("s3cr3t"), "{}", done.err);
         }
         assert_eq!(home.files(), [""; 0]);
     }
     let home = Home::new().set("CONVO_API_TOKEN_FILE", "tokens");
     home.write("tokens", "# all are gone\n");
-    home.run(&["serve", "--listen", "127.0.0.1:0"]).exits(4).tells("there is no token in it");
+    home.run(&["serve", "--listen", "127.0.0.1:0"]).exits(4).reports("it contains no token");
 }
 
 #[test]
-fn a_token_that_can_be_guessed_is_not_for_strangers() {
+fn a_short_token_is_refused_on_public_addresses() {
     let home = Home::new().set("CONVO_API_TOKEN", format!("{BOTH},web:read:s3cr3t"));
     for listen in ["0.0.0.0:0", "[::]:0"] {
         let done = home.run(&["serve", "--listen", listen]).exits(4);
-        let done = done.tells("the API token 'web' is so short that strangers");
+        let done = done.reports("the API token 'web' is so short that anyone");
         assert!(!done.err.contains("s3cr3t"), "{}", done.err);
     }
     let server = Server::start(&home);
-    server.logs("so short that it can be guessed");
+    server.wait_for_log("so short that it can be guessed");
     assert!(server.log().contains("web") && !server.log().contains("s3cr3t"), "{}", server.log());
     let strong = Home::new().set("CONVO_API_TOKEN", BOTH);
-    let server = Server::with(&strong, &["serve", "--listen", "0.0.0.0:0"]);
+    let server = Server::start_with(&strong, &["serve", "--listen", "0.0.0.0:0"]);
     assert!(!server.log().contains("guessed"), "{}", server.log());
 }
 
@@ -155,19 +175,14 @@ fn a_token_that_can_be_guessed_is_not_for_strangers() {
 async fn from(server: &Server, address: &str, token: &str) -> (u16, Option<String>) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(format!("{address}:0").parse().expect("an address")).expect("bound");
-    let mut stream = socket.connect(server.address).await.expect("a connection");
-    let lines = format!("{LINES}{}x-forwarded-for: 192.0.2.{token}\r\n", bearer(token));
-    let request = format!("GET /openapi.json HTTP/1.1\r\n{lines}\r\n");
-    stream.write_all(request.as_bytes()).await.expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    let answer = answer.to_ascii_lowercase();
-    let retry = answer.lines().find_map(|line| line.strip_prefix("retry-after: "));
-    (answer[9..12].parse().expect("a status"), retry.map(str::to_owned))
+    let stream = socket.connect(server.address).await.expect("a connection");
+    let lines = format!("{}x-forwarded-for: 192.0.2.{token}\r\n", bearer(token));
+    let answer = exchange(stream, request("GET", "/openapi.json", &lines, "")).await;
+    (answer.status, answer.header("retry-after").map(str::to_owned))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_is_slow_and_locks_nobody_out() {
+async fn guessing_is_slowed_without_locking_anyone_out() {
     let home = Home::new().set("CONVO_API_TOKEN", BOTH);
     let server = Server::start(&home);
     let mut tries = 0;
@@ -182,7 +197,7 @@ async fn guessing_is_slow_and_locks_nobody_out() {
     assert_eq!(refused.0, 429);
     let seconds: u64 = refused.1.expect("when to come again").parse().expect("seconds");
     assert!((1..=6).contains(&seconds), "{seconds}");
-    server.logs("too many wrong API tokens");
+    server.wait_for_log("too many wrong API tokens");
     let since = Instant::now();
     let status = from(&server, "127.0.0.2", "guess").await.0;
     // One of these may have become fair on a machine that was slow enough.

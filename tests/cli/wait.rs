@@ -4,17 +4,16 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use convo::sandbox::Behaviour;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::harness::{Home, OWN, StandIn, World, is_id};
 use crate::on_both_databases;
-use crate::support::TestDatabase;
+use crate::support::{FakeServer, Home, Reply, TestDatabase, World, is_id, signal};
 
-async fn the_exit_code_tells_how_it_ended(db: TestDatabase) {
+async fn the_exit_code_reports_the_final_status(db: TestDatabase) {
     let world = World::with(db, |home| home.set("CONVO_SEND_TIMEOUT", "1")).await;
     let url = world.server.url();
     for remote in [&[][..], &["--server", &url]] {
-        for (behaviour, wait, exit, told) in [
+        for (behaviour, wait, exit, expected) in [
             (Behaviour::Silent, "--wait", 0, "delivered to "),
             (Behaviour::Silent, "--wait=sent", 0, " to "),
             (Behaviour::Silent, "--wait=delivered", 0, "delivered to "),
@@ -28,7 +27,7 @@ async fn the_exit_code_tells_how_it_ended(db: TestDatabase) {
             let args = ["send", behaviour.number(), "Hi", wait];
             let done = world.home.run(&[&args, remote].concat()).exits(exit);
             assert!(is_id(done.line()), "{wait}: {}", done.out);
-            assert!(done.err.contains(told), "{wait} {}: {}", behaviour.number(), done.err);
+            assert!(done.err.contains(expected), "{wait} {}: {}", behaviour.number(), done.err);
         }
         let args = ["send", Behaviour::Unconfirmed.number(), "Hi", "--wait=delivered", "--json"];
         let done = world.home.run(&[&args, remote].concat()).exits(9);
@@ -44,46 +43,41 @@ async fn the_exit_code_tells_how_it_ended(db: TestDatabase) {
     }
 }
 
-on_both_databases!(the_exit_code_tells_how_it_ended);
+on_both_databases!(the_exit_code_reports_the_final_status, messages_sent_earlier_are_waited_for);
 
 /// A home whose sends are accepted, and never reported on.
-async fn accepted() -> (Home, StandIn) {
-    let answer = r#"{"data":{"id":"{n}","to":[{"status":"queued"}]}}"#;
-    let telnyx = StandIn::with("200 OK", "", answer).await;
-    let home = Home::new()
-        .set("TELNYX_API_KEY", "KEY")
-        .set("TELNYX_PHONE_NUMBER", OWN)
-        .set("TELNYX_BASE_URL", &telnyx.base_url);
+async fn accepted() -> (Home, FakeServer) {
+    let telnyx = FakeServer::replying(&[Reply::Accept]).await;
+    let home = Home::new().sending_to(&telnyx.base_url());
     (home, telnyx)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn to_wait_in_vain_is_8_and_the_text_is_sent_once() {
+async fn a_timeout_exits_with_8_and_the_text_is_sent_once() {
     let (home, telnyx) = accepted().await;
     let send = ["send", "+12125551234", "Hi", "--wait=delivered", "--timeout", "1s"];
-    let done = home.run(&send).exits(8).tells("the message was still queued after 1 s");
+    let done = home.run(&send).exits(8).reports("the message was still queued after 1 s");
     assert!(is_id(done.line()));
     let done = home.run(&[&send[..], &["--json"]].concat()).exits(8);
     assert_eq!(done.json()["status"], "queued");
     let error = done.error();
     assert_eq!((&error["code"], &error["exit"]), (&"not_final".into(), &8.into()));
     assert_eq!(error["message_id"], done.json()["id"]);
-    let posts = telnyx.asked().iter().filter(|(head, _)| head.starts_with("post")).count();
-    assert_eq!(posts, 2, "one for each send");
-    for (wrong, told) in [
+    assert_eq!(telnyx.offers().len(), 2, "one for each send");
+    for (wrong, expected) in [
         (&["--wait", "--dry-run"][..], "--dry-run"),
         (&["--timeout", "3s"], "--wait"),
         (&["--wait", "--timeout", "soon"], "30s, 2m or 1h"),
         (&["--wait=read"], "'read'"),
     ] {
         let args = [&["send", "+12125551234", "Hi"][..], wrong].concat();
-        home.run(&args).exits(2).tells(told);
+        home.run(&args).exits(2).reports(expected);
     }
 }
 
 /// The id is there before the end, and Ctrl-C tells what is known.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_id_comes_at_once_and_an_interrupt_ends_the_wait() {
+async fn the_id_is_printed_at_once_and_an_interrupt_ends_the_wait() {
     let (home, _telnyx) = accepted().await;
     let mut command = home.command(&["send", "+12125551234", "Hi", "--wait", "--timeout", "1h"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -93,10 +87,61 @@ async fn the_id_comes_at_once_and_an_interrupt_ends_the_wait() {
     out.read_line(&mut id).expect("a line");
     assert!(is_id(id.trim_end()), "{id}");
     assert_eq!(child.try_wait().expect("a child"), None, "it waits");
-    let pid = Pid::from_raw(i32::try_from(child.id()).expect("an id")).expect("an id");
-    kill_process(pid, Signal::INT).expect("signalled");
+    signal(&child, Signal::INT);
     let ended = child.wait_with_output().expect("it ends");
-    let told = String::from_utf8(ended.stderr).expect("UTF-8");
-    assert_eq!(ended.status.code(), Some(8), "{told}");
-    assert!(told.contains("still queued when the wait was interrupted"), "{told}");
+    let err = String::from_utf8(ended.stderr).expect("UTF-8");
+    assert_eq!(ended.status.code(), Some(8), "{err}");
+    assert!(err.contains("still queued when the wait was interrupted"), "{err}");
+}
+
+async fn messages_sent_earlier_are_waited_for(db: TestDatabase) {
+    let world = World::with(db, |home| home.set("CONVO_SEND_TIMEOUT", "1")).await;
+    let url = world.server.url();
+    let sent = |behaviour: Behaviour| {
+        let args = ["send", behaviour.number(), "Hi"];
+        // A report may be there before the send's own answer, so its exit code may already tell.
+        world.home.run(&args).id().to_owned()
+    };
+    let [good, bad, doubtful, lost] =
+        [Behaviour::Silent, Behaviour::Undeliverable, Behaviour::Unconfirmed, Behaviour::Vanished]
+            .map(sent);
+    for remote in [&[][..], &["--server", &url]] {
+        for (args, exit, out) in [
+            (&[good.as_str()][..], 0, format!("{good}\tdelivered\n")),
+            (&[&good, "--for", "delivered"], 0, format!("{good}\tdelivered\n")),
+            (&[&doubtful], 0, format!("{doubtful}\tdelivery_unconfirmed\n")),
+            (&[&doubtful, "--for=delivered"], 9, format!("{doubtful}\tdelivery_unconfirmed\n")),
+            (&[&bad, "--for=sent"], 6, format!("{bad}\tdelivery_failed\n")),
+            (&[&lost, "--timeout", "1s"], 9, format!("{lost}\tunknown\n")),
+            (
+                &[&good, &bad, &doubtful],
+                6,
+                format!(
+                    "{good}\tdelivered\n{bad}\tdelivery_failed\n{doubtful}\tdelivery_unconfirmed\n"
+                ),
+            ),
+        ] {
+            let done = world.home.run(&[&["wait"], args, remote].concat()).exits(exit);
+            assert_eq!(done.out, out, "{args:?}");
+        }
+        let json = [&["wait", &good, "--json"], remote].concat();
+        assert_eq!(world.home.run(&json).silent().json()["status"], "delivered");
+        let hint = world.home.run(&[&["wait", &lost, "--timeout=0s"], remote].concat()).exits(9);
+        let command = [&["convo"], remote, &["retry", &lost]].concat().join(" ");
+        assert!(hint.err.contains(&command), "{}", hint.err);
+        let unknown = "0190a1b2-c3d4-7000-8000-5e6f70819203";
+        let done = world.home.run(&[&["wait", &good, unknown], remote].concat()).exits(3);
+        assert_eq!(done.reports("Message not found").out, "");
+    }
+    world.home.run(&["wait"]).exits(2).reports("<ID>");
+    world.home.run(&["wait", &good[..8]]).exits(2).reports("full id of a message");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_an_earlier_message_ends_with_8_in_time() {
+    let (home, _telnyx) = accepted().await;
+    let id = home.run(&["send", "+12125551234", "Hi"]).exits(0).id().to_owned();
+    let done =
+        home.run(&["wait", &id, "--timeout", "1s"]).exits(8).reports("still queued after 1 s");
+    assert_eq!(done.out, format!("{id}\tqueued\n"));
 }

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::harness::{CONTACT, Home, LINES, Server, Signer, World, inbound, seconds};
 use crate::on_both_databases;
-use crate::support::{TestDatabase, example};
+use crate::support::{
+    CONTACT, Home, LINES, Server, Signer, TestDatabase, World, example, inbound, unix_seconds,
+    wait_until,
+};
 
 /// A server that believes one key and has nobody to send to.
 fn receiver(db: &TestDatabase) -> (Home, Server, Signer) {
     let signer = Signer::new(7);
-    let home =
-        Home::new().set("DATABASE_URL", &db.url).set("TELNYX_PUBLIC_KEY", signer.public_key());
+    let home = Home::new().with_database(db).accepting(&signer);
     let server = Server::start(&home);
     (home, server, signer)
 }
 
-async fn every_published_event_ends_as_it_should(db: TestDatabase) {
+async fn every_published_example_is_processed(db: TestDatabase) {
     let world = World::start(db).await;
     for (name, word) in [
         ("inbound_sms", "stored"),
@@ -32,7 +33,7 @@ async fn every_published_event_ends_as_it_should(db: TestDatabase) {
         assert_eq!(world.signer.post(&world.server, example(name)).await, word, "{name}");
         assert_eq!(world.signer.post(&world.server, example(name)).await, "duplicate", "{name}");
     }
-    let thread = world.thread("+13125550001", |_| true);
+    let thread = world.wait_for_thread("+13125550001", |_| true);
     assert!(!thread["opted_out_at"].is_null(), "it said STOP");
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
     for message in thread["messages"].as_array().expect("messages") {
@@ -42,7 +43,7 @@ async fn every_published_event_ends_as_it_should(db: TestDatabase) {
     let expected = [("\"delivered\"", 1), ("\"received\"", 6)];
     let expected = expected.map(|(status, count)| (status.to_owned(), count));
     assert_eq!(ends.into_iter().collect::<Vec<_>>(), expected);
-    assert_eq!(world.is_counted(), 1);
+    assert_eq!(world.wait_until_counted(), 1);
     for (body, word) in [
         (r#"{"data":{"event_type":"message.link","id":"e1","payload":{}}}"#, "ignored"),
         (r#"{"data":{"record_type":"link_clicked","message_id":"m","url":"u"}}"#, "ignored"),
@@ -53,38 +54,31 @@ async fn every_published_event_ends_as_it_should(db: TestDatabase) {
     }
 }
 
-async fn what_is_no_event_is_400_and_leaves_nothing(db: TestDatabase) {
+async fn a_malformed_event_gets_400_and_stores_nothing(db: TestDatabase) {
     let (home, server, signer) = receiver(&db);
     for body in ["", "null", "[]", "{}", "{\"data\":[]}", "{\"data\":{}}", "\u{feff}{", "x"] {
-        let answer = signer.try_post(server.address, body.into()).await.expect("an answer");
+        let answer = signer.try_post(server.address, body).await.expect("an answer");
         assert_eq!((answer.0, &answer.1["code"]), (400, &"invalid_request".into()), "{body}");
     }
-    let answer = signer.try_post(server.address, b"{\"data\":\"\xff\"}".to_vec()).await;
+    let answer = signer.try_post(server.address, b"{\"data\":\"\xff\"}").await;
     assert_eq!(answer.expect("an answer").0, 400);
     assert_eq!(home.run(&["list"]).silent().out, "");
 }
 
 on_both_databases!(
-    every_published_event_ends_as_it_should,
-    what_is_no_event_is_400_and_leaves_nothing,
+    every_published_example_is_processed,
+    a_malformed_event_gets_400_and_stores_nothing,
     two_servers_store_sixty_four_copies_once,
 );
 
-/// The request for a body with two headers of a signature.
-fn request(lines: &str, body: &str) -> String {
-    let length = body.len();
-    format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}{lines}content-length: {length}\r\n\r\n{body}")
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signature_must_be_there_good_and_fresh() {
+async fn a_signature_must_be_present_valid_and_fresh() {
     let db = TestDatabase::sqlite();
     let (home, server, signer) = receiver(&db);
     let body = inbound("e1", "m1", CONTACT, "Hi");
-    let now = seconds();
+    let now = unix_seconds();
     let signed = |signer: &Signer, seconds: i64, body: &str| {
-        let (time, signature) = signer.sign(seconds, body.as_bytes());
-        (format!("telnyx-timestamp: {time}\r\n"), signature)
+        (format!("telnyx-timestamp: {seconds}\r\n"), signer.signature(seconds, body.as_bytes()))
     };
     let (time, good) = signed(&signer, now, &body);
     let named = |signature: &str| format!("telnyx-signature-ed25519: {signature}\r\n");
@@ -92,45 +86,43 @@ async fn a_signature_must_be_there_good_and_fresh() {
     let tampered = signed(&signer, now, &format!("{body} ")).1;
     let (old, old_signature) = signed(&signer, now - 600, &body);
     let (early, early_signature) = signed(&signer, now + 600, &body);
-    let mut told = std::collections::BTreeSet::new();
+    let mut seen = std::collections::BTreeSet::new();
     for (lines, reason) in [
         (String::new(), "a signature header is missing"),
         (time.clone(), "a signature header is missing"),
         (named(&good), "a signature header is missing"),
-        (format!("{time}{}", named("dGVzdA==")), "the signature does not fit"),
-        (format!("{time}{}", named("not-valid-base64!!!")), "the signature does not fit"),
-        (format!("{time}{}", named(&other)), "the signature does not fit"),
-        (format!("{time}{}", named(&tampered)), "the signature does not fit"),
-        (format!("telnyx-timestamp: x\r\n{}", named(&good)), "no number of seconds"),
+        (format!("{time}{}", named("dGVzdA==")), "the signature does not match"),
+        (format!("{time}{}", named("not-valid-base64!!!")), "the signature does not match"),
+        (format!("{time}{}", named(&other)), "the signature does not match"),
+        (format!("{time}{}", named(&tampered)), "the signature does not match"),
+        (format!("telnyx-timestamp: x\r\n{}", named(&good)), "not a number of seconds"),
         (format!("{old}{}", named(&old_signature)), "check the clock (NTP)"),
         (format!("{early}{}", named(&early_signature)), "check the clock (NTP)"),
     ] {
         let before = server.log().len();
-        let answer = server.raw(request(&lines, &body)).await;
-        assert_eq!(answer.told(), (401, "invalid_signature".into()), "{lines}");
+        let answer = server.post("/webhooks/sms", &lines, &body).await;
+        assert_eq!(answer.status_and_code(), (401, "invalid_signature".into()), "{lines}");
         assert_eq!(answer.json()["error"], "invalid signature");
         // Whoever repeats it fills no log.
-        if told.insert(reason) {
-            crate::harness::until(reason, || server.log()[before..].contains(reason).then_some(()));
+        if seen.insert(reason) {
+            wait_until(reason, || server.log()[before..].contains(reason));
         }
     }
     assert_eq!(home.run(&["list"]).silent().out, "", "nothing unsigned is stored");
-    let answer = server.raw(request(&format!("{time}{}", named(&good)), &body)).await;
+    let answer = server.post("/webhooks/sms", &signer.lines(&body), &body).await;
     assert_eq!((answer.status, answer.json()["status"].as_str()), (200, Some("stored")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_key_everything_is_refused_and_the_log_names_the_variable() {
+async fn without_a_public_key_every_webhook_is_refused_and_the_log_says_why() {
     let home = Home::new();
     let server = Server::start(&home);
-    server.logs("TELNYX_PUBLIC_KEY is not set: every webhook is refused");
+    server.wait_for_log("TELNYX_PUBLIC_KEY is not set: every webhook is refused");
     let body = inbound("e1", "m1", CONTACT, "Hi");
     let before = server.log().len();
-    let answer = Signer::new(7).try_post(server.address, body.into()).await.expect("an answer");
+    let answer = Signer::new(7).try_post(server.address, body).await.expect("an answer");
     assert_eq!(answer.0, 401);
-    crate::harness::until("the log", || {
-        server.log()[before..].contains("TELNYX_PUBLIC_KEY").then_some(())
-    });
+    wait_until("the log", || server.log()[before..].contains("TELNYX_PUBLIC_KEY"));
     for key in ["dGVzdA==", "not base64", "whsec_aaaaaaaaaa"] {
         let wrong = Home::new().set("TELNYX_PUBLIC_KEY", key);
         let done = wrong.run(&["serve", "--listen", "127.0.0.1:0"]).exits(4);
@@ -139,13 +131,11 @@ async fn without_a_key_everything_is_refused_and_the_log_names_the_variable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_come_in_every_wrapping_up_to_a_size() {
+async fn bodies_of_every_encoding_are_accepted_up_to_a_size() {
     let db = TestDatabase::sqlite();
     let (_home, server, signer) = receiver(&db);
-    let signed = |body: &str| {
-        let (time, signature) = signer.sign(seconds(), body.as_bytes());
-        format!("telnyx-timestamp: {time}\r\nTelnyx-Signature-ED25519: {signature}\r\n")
-    };
+    let signed = |body: &str| signer.lines(body).replace("-signature-ed", "-Signature-ED");
+    let post = async |lines: &str, body: &str| server.post("/webhooks/sms", lines, body).await;
     let head = format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}");
     let body = inbound("e1", "m1", CONTACT, "In chunks");
     let (first, second) = body.split_at(50);
@@ -156,25 +146,29 @@ async fn bodies_come_in_every_wrapping_up_to_a_size() {
     let answer = server.raw(format!("{head}{}{chunks}", signed(&body))).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"stored"}"#));
     let answer = server.raw(format!("{head}{}\r\n", signed(""))).await;
-    assert_eq!(answer.told(), (400, "invalid_request".into()), "no Content-Length is no body");
+    assert_eq!(
+        answer.status_and_code(),
+        (400, "invalid_request".into()),
+        "no Content-Length is no body"
+    );
     // Any content type: the signature is over the bytes, and they are JSON or not.
     let body = inbound("e2", "m2", CONTACT, "As text");
     let lines = format!("{}content-type: text/plain\r\n", signed(&body));
-    assert_eq!(server.raw(request(&lines, &body)).await.status, 200);
+    assert_eq!(post(&lines, &body).await.status, 200);
     let largest = inbound("e3", "m3", CONTACT, &"x".repeat(1024 * 1024 - 1_000));
-    assert_eq!(server.raw(request(&signed(&largest), &largest)).await.status, 200);
+    assert_eq!(post(&signed(&largest), &largest).await.status, 200);
     let larger = " ".repeat(1024 * 1024 + 1);
-    let answer = server.raw(request(&signed(&larger), &larger)).await;
-    assert_eq!(answer.told(), (413, "payload_too_large".into()));
+    let answer = post(&signed(&larger), &larger).await;
+    assert_eq!(answer.status_and_code(), (413, "payload_too_large".into()));
     // What says of itself that it is too large is not waited for, nor asked to go on.
     for (lines, length) in [("expect: 100-continue\r\n", (1 << 20) + 1), ("", 99_999_999)] {
         let head = format!("POST /webhooks/sms HTTP/1.1\r\nhost: x\r\n{lines}content-length: ");
         let answer = server.raw(format!("{head}{length}\r\n\r\n")).await;
-        assert_eq!(answer.told(), (413, "payload_too_large".into()), "{length}");
+        assert_eq!(answer.status_and_code(), (413, "payload_too_large".into()), "{length}");
     }
     let chunked = format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{larger}", larger.len());
-    let answer = server.raw(format!("{head}{chunked}\r\n0\r\n\r\n")).await;
-    assert_eq!(answer.told(), (413, "payload_too_large".into()));
+    let answer = server.raw(format!("{head}{}{chunked}\r\n0\r\n\r\n", signed(&larger))).await;
+    assert_eq!(answer.status_and_code(), (413, "payload_too_large".into()));
 }
 
 async fn two_servers_store_sixty_four_copies_once(db: TestDatabase) {

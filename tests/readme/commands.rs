@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use clap::CommandFactory;
-use convo::cli::{self, Cli, Refusal};
+use convo::cli::{self, ParseError};
+use convo::commands::Cli;
 use serde_json::Value;
 
-use crate::markdown::{blocks, code_spans, commands, read};
+use crate::markdown::{PAGES, blocks, code_spans, commands, read};
 use crate::play::{Play, Wrote};
 
 /// Commands that a test cannot run, with the reason. Any other command is run, or this test fails.
@@ -51,12 +52,20 @@ fn every_command_in_a_sentence_is_one_of_ours() {
     let readme = read("README.md");
     let examples = blocks(&readme, "text").concat().into_iter();
     let examples = examples.filter_map(|line| line.strip_prefix("$ ").map(str::to_owned));
-    let ours = code_spans(&readme).into_iter().chain(examples);
+    let spans = PAGES.iter().flat_map(|page| code_spans(&read(page)));
+    let ours = spans.chain(examples);
     let mut ours = ours.filter(|span| span.starts_with("convo ")).peekable();
     assert!(ours.peek().is_some());
     for span in ours {
-        // ID stands for an id.
-        let id = |word| if word == "ID" { "b2c3d4e5-6f70-4819-a2b3-c4d5e6f70819" } else { word };
+        // A placeholder stands for any value.
+        let id = |word| match word {
+            "ID" | "ID..." => "b2c3d4e5-6f70-4819-a2b3-c4d5e6f70819",
+            "[URL]" => "http://127.0.0.1:5000",
+            "SHELL" => "bash",
+            "COMMAND" | "[COMMAND]" => "list",
+            "[--ready]" => "--ready",
+            other => other,
+        };
         let words: Vec<_> = span.split(' ').map(id).collect();
         let command = Cli::command();
         match words[..] {
@@ -64,8 +73,8 @@ fn every_command_in_a_sentence_is_one_of_ours() {
                 assert!(command.find_subcommand(name).is_some(), "{span}");
             }
             _ => {
-                let refused = cli::parse(words).err();
-                assert!(!matches!(refused, Some(Refusal::Usage { .. })), "{span}: {refused:?}");
+                let refused = cli::parse::<Cli>(words).err();
+                assert!(!matches!(refused, Some(ParseError::Usage { .. })), "{span}: {refused:?}");
             }
         }
     }
@@ -135,9 +144,9 @@ fn answer(curl: &str, status: &str, body: &Value) -> &'static str {
             "send"
         }
         (false, ["conversations"]) => {
-            let threads = body.as_array().expect("an array");
-            assert!(!threads.is_empty());
-            threads.iter().for_each(|thread| assert_has(thread, CONVERSATION));
+            let conversations = body.as_array().expect("an array");
+            assert!(!conversations.is_empty());
+            conversations.iter().for_each(|thread| assert_has(thread, CONVERSATION));
             "conversations"
         }
         (false, ["conversations", contact]) => {

@@ -1,4 +1,5 @@
-//! The README, held against the program: its commands are run, its tables compared.
+//! The README and the pages in `docs/`, checked against the program: commands are run, tables
+//! compared.
 //!
 //! A command runs as it is printed, but for two things: `cargo run --release --` is the program that
 //! the tests have built already, and port 5000 is a free one.

@@ -1,6 +1,19 @@
-//! As much Markdown as the README uses.
+//! As much Markdown as the pages use.
 
 use std::path::{Path, PathBuf};
+
+/// Every page of prose.
+pub const PAGES: [&str; 9] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "docs/observing.md",
+    "docs/reference.md",
+    "docs/backup.md",
+    "docs/scaling.md",
+    "docs/systemd.md",
+];
 
 /// A file of the repository.
 pub fn path(name: &str) -> PathBuf {

@@ -131,7 +131,8 @@ fn bash(script: &str, dir: &Path, home: &Path) -> Command {
 
 fn banner(out: &mut impl BufRead) -> Vec<String> {
     let lines = out.lines().map(|line| line.expect("text"));
-    let banner: Vec<_> = lines.take_while(|line| line != "Numbers that misbehave:").collect();
+    let banner: Vec<_> =
+        lines.take_while(|line| line != "Numbers with special behaviour:").collect();
     assert!(!banner.is_empty(), "the server did not start");
     banner
 }

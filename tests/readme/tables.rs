@@ -1,15 +1,16 @@
-//! The tables of the README say what the program says.
+//! The tables of the README and of `docs/` agree with the program.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use clap::{Arg, CommandFactory};
-use convo::cli::Cli;
-use convo::config::{SECRETS, VARIABLES};
+use convo::commands::Cli;
+use convo::config::VARIABLES;
 use convo::error::Code;
 use convo::sandbox::MAGIC_NUMBERS;
 
 use crate::exposition;
-use crate::markdown::{anchors, code, code_spans, links, path, read, table};
+use crate::markdown::{PAGES, anchors, code, code_spans, links, path, read, table};
 use crate::play::Play;
 
 #[test]
@@ -34,17 +35,20 @@ fn placeholder(arg: &Arg) -> String {
     let names = arg.get_value_names().unwrap_or_default();
     let name =
         names.first().map_or_else(|| arg.get_id().as_str().to_uppercase(), ToString::to_string);
+    let takes_several = matches!(arg.get_action(), clap::ArgAction::Append);
+    let name = if takes_several { format!("{name}...") } else { name };
     if arg.is_required_set() { name } else { format!("[{name}]") }
 }
 
 #[test]
 fn variables() {
-    let rows = table(&read("README.md"), &["variable", "default", ""]);
+    let rows = table(&read("docs/reference.md"), &["variable", "default", ""]);
     let documented: BTreeSet<_> = rows.iter().map(|row| code(&row[0])).collect();
-    assert_eq!(documented, VARIABLES.iter().copied().collect());
+    assert_eq!(documented, VARIABLES.iter().map(|variable| variable.name).collect());
     assert_eq!(documented.len(), rows.len(), "a variable stands there twice");
     let in_files = rows.iter().filter(|row| row[2].contains("*file*")).map(|row| code(&row[0]));
-    assert_eq!(in_files.collect::<BTreeSet<_>>(), SECRETS.iter().copied().collect());
+    let secrets = VARIABLES.iter().filter(|variable| variable.is_secret);
+    assert_eq!(in_files.collect::<BTreeSet<_>>(), secrets.map(|secret| secret.name).collect());
 }
 
 #[test]
@@ -52,21 +56,13 @@ fn the_example_of_env_has_every_variable() {
     let example = read(".env.example");
     let assigned = example.lines().filter_map(|line| line.trim_start_matches('#').split_once('='));
     let names = assigned.map(|(name, _)| name).filter(|name| !name.contains(' '));
-    assert_eq!(names.collect::<BTreeSet<_>>(), VARIABLES.iter().copied().collect());
+    let known = VARIABLES.iter().map(|variable| variable.name);
+    assert_eq!(names.collect::<BTreeSet<_>>(), known.collect());
 }
 
 #[test]
 fn exit_codes() {
-    let source = read("src/error.rs");
-    let (_, body) = source.split_once("pub enum Code {").expect("the enum");
-    let (body, _) = body.split_once("\n}").expect("its end");
-    let variants = body.lines().map(str::trim).filter_map(|line| line.strip_suffix(','));
-    let codes = variants.map(|name| {
-        let word = serde_json::Value::from(snake(name));
-        serde_json::from_value::<Code>(word).unwrap_or_else(|error| panic!("{name}: {error}"))
-    });
-    let mut used: BTreeSet<_> = codes.map(|code| code.exit_code().to_string()).collect();
-    assert!(used.len() > 1, "the variants are found");
+    let mut used: BTreeSet<_> = Code::ALL.iter().map(|code| code.exit_code().to_string()).collect();
     // Success is no failure.
     used.insert("0".to_owned());
     let rows = table(&read("README.md"), &["exit", "meaning"]);
@@ -74,21 +70,9 @@ fn exit_codes() {
     assert_eq!(documented, used.into_iter().collect::<Vec<_>>());
 }
 
-/// `NotFound` as `not_found`.
-fn snake(name: &str) -> String {
-    let mut word = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !word.is_empty() {
-            word.push('_');
-        }
-        word.extend(c.to_lowercase());
-    }
-    word
-}
-
 #[test]
 fn magic_numbers() {
-    let rows = table(&read("README.md"), &["number", "what happens"]);
+    let rows = table(&read("docs/reference.md"), &["number", "what happens"]);
     let documented: Vec<_> = rows.iter().map(|row| (code(&row[0]), row[1].as_str())).collect();
     let known: Vec<_> = MAGIC_NUMBERS.iter().map(|magic| (magic.number, magic.does)).collect();
     assert_eq!(documented, known);
@@ -96,7 +80,7 @@ fn magic_numbers() {
 
 #[test]
 fn routes() {
-    let rows = table(&read("README.md"), &["route", ""]);
+    let rows = table(&read("docs/reference.md"), &["route", ""]);
     let documented: BTreeSet<_> = rows.iter().map(|row| pattern(code(&row[0]))).collect();
     assert_eq!(documented, routes_in_source(), "on the right src/server/routes.rs");
     let play = Play::start("convo serve --sandbox");
@@ -125,7 +109,7 @@ fn pattern(route: &str) -> String {
 
 /// Each `path!` of the server with the method that follows it.
 fn routes_in_source() -> BTreeSet<String> {
-    let source = read("src/server/routes.rs");
+    let (source, labels) = (read("src/server/routes.rs"), read("src/metrics/labels.rs"));
     let leaves = source.split("path!(").skip(1).map(|leaf| {
         let (path, rest) = leaf.split_once(')').expect("a closed path");
         let segments = path.split(" / ").map(|segment| match segment.trim_matches('"') {
@@ -133,8 +117,12 @@ fn routes_in_source() -> BTreeSet<String> {
             literal => format!("/{literal}"),
         });
         let segments = segments.collect::<String>();
-        let (_, template) = rest.split_once(".and(route(\"").expect("its template");
-        let (template, rest) = template.split_once("\"))").expect("its end");
+        let (_, route) = rest.split_once(".and(route(Route::").expect("its route");
+        let (name, rest) = route.split_once("))").expect("its end");
+        let template = labels.lines().find_map(|line| {
+            line.trim().strip_prefix(name)?.strip_prefix(" => \"")?.strip_suffix("\",")
+        });
+        let template = template.expect("the template of the route");
         assert_eq!(pattern(template), segments, "the template that logs and metrics name");
         let method = if rest.trim_start().starts_with(".and(post())") { "POST" } else { "GET" };
         format!("{method} {segments}")
@@ -146,7 +134,7 @@ fn routes_in_source() -> BTreeSet<String> {
 fn fields_in_a_pipe() {
     let play = Play::start("convo serve --sandbox");
     let server = play.pasted("In another terminal, through this server:").join("\n");
-    let rows = table(&read("README.md"), &["command", "fields in a pipe"]);
+    let rows = table(&read("docs/reference.md"), &["command", "fields in a pipe"]);
     assert_eq!(rows.iter().map(|row| code(&row[0])).collect::<Vec<_>>(), ["list", "show"]);
     for (row, command) in rows.iter().zip(["list", "show +12125551234"]) {
         let csv = play.terminal(&format!("{server}\nconvo {command} --format csv")).out;
@@ -160,14 +148,17 @@ fn fields_in_a_pipe() {
 
 #[test]
 fn links_and_paths_lead_somewhere() {
-    for page in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"] {
+    for page in PAGES {
         let text = read(page);
+        let folder = Path::new(page).parent().expect("a page is a file");
         let elsewhere = |link: &&str| !link.contains("://") && !link.starts_with("mailto:");
         for link in links(&text).into_iter().filter(elsewhere) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let file = if file.is_empty() { page } else { file };
+            let file = if file.is_empty() { page.into() } else { folder.join(file) };
+            let file = file.to_str().expect("UTF-8");
             assert!(path(file).exists(), "{page}: {link}");
-            assert!(anchor.is_empty() || anchors(&read(file)).contains(&anchor.into()), "{link}");
+            let has_anchor = anchor.is_empty() || anchors(&read(file)).contains(&anchor.into());
+            assert!(has_anchor, "{page}: {link}");
         }
         let folders = ["src/", "tests/", "migration/", "man/", "completions/", "scripts/", ".ci/"];
         let spans = code_spans(&text).into_iter().filter(|span| !span.contains(['*', ' ']));
@@ -179,7 +170,7 @@ fn links_and_paths_lead_somewhere() {
 
 #[test]
 fn checks() {
-    let rows = table(&read("docs/observing.md"), &["check", "holds when"]);
+    let rows = table(&read("docs/observing.md"), &["check", "passes when"]);
     let documented: Vec<_> = rows.iter().map(|row| code(&row[0]).to_owned()).collect();
     let (_, ready) = Play::start("convo serve --sandbox").request("GET", "/health/ready");
     let checks = ready["checks"].as_array().expect("checks").iter();

@@ -1,7 +1,7 @@
 //! Requests and their answers.
 
-use convo::config::Secret;
 use convo::sandbox::Behaviour;
+use convo::secret::Secret;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,7 +11,7 @@ use crate::harness::{DEADLINE, Play, answer, code, message};
 const CONTACT: &str = "+12125551234";
 
 #[tokio::test]
-async fn an_accepted_message_is_answered_whole() {
+async fn an_accepted_message_is_returned_in_full() {
     let play = Play::start().await;
     let body =
         json!({"from": "+12025550100", "to": CONTACT, "text": "Hi [you]", "tags": ["convo:7"]});
@@ -80,7 +80,7 @@ async fn a_bad_request_is_refused_with_telnyxs_code() {
 }
 
 #[tokio::test]
-async fn what_has_no_route_is_told_in_the_envelope() {
+async fn unknown_routes_are_answered_in_telnyxs_envelope() {
     let play = Play::start().await;
     let request = |method, path: &str| play.client.request(method, play.url(path));
     let unknown = request(reqwest::Method::GET, "/nowhere").send().await.expect("an answer");
@@ -143,7 +143,7 @@ async fn repeats_at_the_same_time_send_once() {
 }
 
 #[tokio::test]
-async fn a_key_of_other_characters_is_refused() {
+async fn an_invalid_key_is_refused() {
     let play = Play::start().await;
     for key in ["", "a b", "\"quoted\"", &"k".repeat(256)] {
         let sent = play.post(Some(key), message(CONTACT, "Hello")).send().await.expect("an answer");
@@ -152,7 +152,7 @@ async fn a_key_of_other_characters_is_refused() {
 }
 
 #[tokio::test]
-async fn it_tells_what_it_was_asked() {
+async fn it_lists_the_requests_that_it_received() {
     let play = Play::start().await;
     play.post(Some("k"), message(CONTACT, "Hello")).send().await.expect("sent");
     play.show("nonsense").await;
@@ -175,7 +175,7 @@ async fn it_tells_what_it_was_asked() {
 }
 
 #[tokio::test]
-async fn the_end_cuts_what_is_never_answered() {
+async fn a_stop_cuts_off_requests_that_are_never_answered() {
     let play = Play::start().await;
     let hanging = play.post(None, message(Behaviour::AnswerLost.number(), "Hello")).send();
     let hanging = tokio::spawn(hanging);
@@ -187,7 +187,7 @@ async fn the_end_cuts_what_is_never_answered() {
 }
 
 #[tokio::test]
-async fn nonsense_on_the_wire_does_not_end_it() {
+async fn malformed_requests_do_not_stop_it() {
     let play = Play::start().await;
     let address = play.sandbox.base_url();
     let address = address.trim_start_matches("http://").trim_end_matches("/v2");

@@ -80,7 +80,7 @@ fn the_validator_finds_faults() {
 }
 
 #[tokio::test]
-async fn answers_hold() {
+async fn answers_match_telnyxs_document() {
     let play = Play::start().await;
     let plain = json!({"from": OWN_NUMBER, "to": "+12125551234", "text": "Hello", "tags": ["t"]});
     let mms = json!({"messaging_profile_id": "p", "to": "72975", "subject": "Look", "text": "\u{1f600}",
@@ -97,7 +97,7 @@ async fn answers_hold() {
 }
 
 #[tokio::test]
-async fn a_scheduled_answer_holds() {
+async fn a_scheduled_answer_matches_telnyxs_document() {
     let play = Play::start().await;
     let at = (chrono::Utc::now() + chrono::TimeDelta::days(1)).to_rfc3339();
     let body = json!({"from": OWN_NUMBER, "to": "72975", "text": "Hello", "send_at": at});
@@ -108,7 +108,7 @@ async fn a_scheduled_answer_holds() {
 }
 
 #[tokio::test]
-async fn errors_hold() {
+async fn errors_match_telnyxs_document() {
     let play = Play::start().await;
     let refused = Behaviour::Refused.number();
     for body in ["{".to_owned(), "{}".to_owned(), message(refused, "Hello"), message(refused, "")] {
@@ -123,7 +123,7 @@ async fn errors_hold() {
 }
 
 #[tokio::test]
-async fn webhooks_hold() {
+async fn webhooks_match_telnyxs_document_and_examples() {
     let play = Play::start().await;
     let numbers = [Behaviour::Friendly, Behaviour::Undeliverable, Behaviour::SendingFailed];
     for behaviour in numbers {

@@ -6,4 +6,5 @@ mod api;
 mod contract;
 mod harness;
 mod numbers;
+mod web_pages;
 mod webhooks;

@@ -39,7 +39,7 @@ async fn asked(play: &Play, count: usize) {
 }
 
 #[test]
-fn every_number_is_tested_here() {
+fn every_magic_number_is_tested() {
     let source = include_str!("numbers.rs");
     for magic in MAGIC_NUMBERS {
         let name = format!("Behaviour::{:?}", magic.behaviour);
@@ -48,7 +48,7 @@ fn every_number_is_tested_here() {
 }
 
 #[tokio::test]
-async fn refused() {
+async fn refusing_numbers_are_refused_with_telnyxs_code() {
     let play = Play::start().await;
     for (behaviour, status, expected) in [
         (Behaviour::Refused, StatusCode::UNPROCESSABLE_ENTITY, "40310"),
@@ -66,7 +66,7 @@ async fn refused() {
 }
 
 #[tokio::test]
-async fn failed_later() {
+async fn failing_numbers_are_accepted_and_fail_later() {
     for (behaviour, events, status, error) in [
         (Behaviour::Undeliverable, 2, "delivery_failed", Some("40008")),
         (Behaviour::SendingFailed, 1, "sending_failed", Some("40014")),
@@ -88,7 +88,7 @@ async fn failed_later() {
 }
 
 #[tokio::test]
-async fn failed_once() {
+async fn numbers_that_fail_once_accept_a_retry() {
     for (behaviour, status, expected, retry_after) in [
         (Behaviour::RateLimitedOnce, StatusCode::TOO_MANY_REQUESTS, "10011", Some("1")),
         (Behaviour::ServerErrorOnce, StatusCode::INTERNAL_SERVER_ERROR, "10007", None),
@@ -108,7 +108,7 @@ async fn failed_once() {
 }
 
 #[tokio::test]
-async fn never_answered_but_told() {
+async fn a_lost_answer_is_followed_by_reports() {
     let play = Play::start().await;
     let request = || play.post(Some("k"), message(Behaviour::AnswerLost.number(), "Hello")).send();
     let (first, again) = (tokio::spawn(request()), tokio::spawn(request()));
@@ -121,7 +121,7 @@ async fn never_answered_but_told() {
 }
 
 #[tokio::test]
-async fn answered_when_asked_again() {
+async fn an_answer_lost_once_comes_with_the_retry() {
     let play = Play::start().await;
     let number = Behaviour::AnswerLostOnce.number();
     let request = || play.post(Some("k"), message(number, "Hello")).send();
@@ -134,7 +134,7 @@ async fn answered_when_asked_again() {
 }
 
 #[tokio::test]
-async fn neither_answered_nor_told() {
+async fn a_vanished_message_gets_neither_answer_nor_report() {
     let play = Play::start().await;
     let request = || play.post(Some("k"), message(Behaviour::Vanished.number(), "Hello")).send();
     let first = tokio::spawn(request());
@@ -145,7 +145,7 @@ async fn neither_answered_nor_told() {
 }
 
 #[tokio::test]
-async fn doubled_and_reordered() {
+async fn doubled_events_come_twice_and_out_of_order() {
     let play = Play::start().await;
     send(&play, Behaviour::Doubled).await;
     let told = play.receiver.first(6).await;
@@ -159,7 +159,7 @@ async fn doubled_and_reordered() {
 }
 
 #[tokio::test]
-async fn slow() {
+async fn a_slow_number_takes_its_time() {
     let pause = Duration::from_millis(200);
     let play = Play::with(|options| options.pace.slow = pause).await;
     let start = Instant::now();

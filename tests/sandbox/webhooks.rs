@@ -14,7 +14,7 @@ fn events(deliveries: &[Delivery]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_thread_grows() {
+async fn a_message_is_reported_and_answered() {
     let play = Play::start().await;
     let (_, body) = play.send(CONTACT, "Hello").await;
     let told = play.receiver.first(3).await;
@@ -115,7 +115,7 @@ async fn a_webhook_is_tried_three_times() {
 }
 
 #[tokio::test]
-async fn a_webhook_is_given_up_and_the_next_one_comes() {
+async fn a_webhook_is_given_up_and_the_next_one_is_posted() {
     let play = Play::start().await;
     play.receiver.answer_next([StatusCode::MOVED_PERMANENTLY; 3]);
     play.send(CONTACT, "Hello").await;
@@ -124,7 +124,7 @@ async fn a_webhook_is_given_up_and_the_next_one_comes() {
 }
 
 #[tokio::test]
-async fn a_messages_own_address_comes_first() {
+async fn a_messages_own_webhook_url_takes_precedence() {
     let play = Play::start().await;
     let own = Receiver::start(play.sandbox.public_key()).await;
     let failover = Receiver::start(play.sandbox.public_key()).await;
@@ -141,7 +141,7 @@ async fn a_messages_own_address_comes_first() {
 }
 
 #[tokio::test]
-async fn without_an_address_nothing_is_told() {
+async fn without_a_url_no_webhook_is_posted() {
     let play = Play::with(|options| options.webhook_url = None).await;
     let (status, body) = play.send(CONTACT, "Hello").await;
     assert_eq!(status, StatusCode::OK);

@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// Longest wait for a cluster to come up again after a crash.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::{free_port, variable, wait_until};
 
 /// A throwaway cluster, killed and removed on drop.
 pub struct Cluster {
@@ -15,7 +13,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes and starts a cluster. `scripts/test` tells where PostgreSQL's programs are and which
+    /// Makes and starts a cluster. `scripts/with-servers` tells where PostgreSQL's programs are and which
     /// user may run them.
     pub fn start() -> Self {
         Self::with(|_| String::new())
@@ -26,7 +24,10 @@ impl Cluster {
     pub fn with(settings: impl FnOnce(&Cluster) -> String) -> Self {
         let cluster = Self::empty();
         let data = cluster.data();
-        assert!(cluster.run("initdb", &["-D", &data, "-U", "convo", "-A", "trust", "--no-sync"]));
+        assert!(cluster.run(
+            "initdb",
+            &["-D", &data, "-U", "convo", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        ));
         let settings = settings(&cluster);
         let conf = cluster.path().join("data/postgresql.conf");
         let text = std::fs::read_to_string(&conf).expect("the settings are there");
@@ -37,7 +38,7 @@ impl Cluster {
 
     fn empty() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let cluster = Self { dir, owner: Owner::told(), port: free_port() };
+        let cluster = Self { dir, owner: Owner::from_environment(), port: free_port() };
         cluster.owner.own(cluster.path());
         cluster
     }
@@ -99,15 +100,14 @@ impl Cluster {
 
     /// Starts it, also after a kill: its other processes may need a moment to notice.
     pub fn restart(&self) {
-        let since = Instant::now();
         let options = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=on",
             self.port
         );
         let (data, log) = (self.data(), self.path().join("log").display().to_string());
-        while !self.run("pg_ctl", &["start", "-w", "-s", "-D", &data, "-l", &log, "-o", &options]) {
-            assert!(since.elapsed() < PATIENCE, "the cluster does not start");
-        }
+        wait_until("the cluster to start", || {
+            self.run("pg_ctl", &["start", "-w", "-s", "-D", &data, "-l", &log, "-o", &options])
+        });
     }
 
     fn path(&self) -> &Path {
@@ -119,7 +119,7 @@ impl Cluster {
     }
 
     fn run(&self, program: &str, args: &[&str]) -> bool {
-        let program = PathBuf::from(told("CONVO_TEST_POSTGRES_BIN")).join(program);
+        let program = PathBuf::from(variable("CONVO_TEST_POSTGRES_BIN")).join(program);
         let mut command = self.owner.command(&program);
         command.args(args).current_dir(self.path()).env("LC_ALL", "C");
         command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -138,8 +138,13 @@ impl Drop for Cluster {
 pub struct Owner(String);
 
 impl Owner {
-    pub fn told() -> Self {
-        Self(told("CONVO_TEST_POSTGRES_OWNER"))
+    pub fn from_environment() -> Self {
+        Self(variable("CONVO_TEST_POSTGRES_OWNER"))
+    }
+
+    /// Whether it is another user than this one.
+    pub fn is_another(&self) -> bool {
+        !self.0.is_empty()
     }
 
     /// Gives it a file or directory.
@@ -159,14 +164,4 @@ impl Owner {
         command.args(["-u", &self.0, "--"]).arg(program);
         command
     }
-}
-
-/// What `scripts/test` says.
-pub fn told(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name}: run scripts/test"))
-}
-
-pub fn free_port() -> u16 {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    free.local_addr().expect("an address").port()
 }

@@ -1,90 +1,66 @@
-//! What the tests share: a fresh database of each kind.
+//! What the tests share: running convo, posting to it as Telnyx does, databases, servers that fail.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-#![allow(clippy::disallowed_methods, reason = "variables say where PostgreSQL is")]
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "the tests have variables of their own")]
 
-pub mod cluster;
+mod cluster;
+mod conversations;
+mod database;
+mod event;
 pub mod exposition;
-pub mod pooler;
-pub mod proxy;
+mod fake_server;
+mod http;
+mod network;
+mod nginx;
+mod poll;
+mod pooler;
+mod process;
+mod program;
+mod proxy;
+mod server;
+mod signer;
+mod terminal;
+mod tmux;
+mod world;
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+pub use cluster::{Cluster, Owner};
+pub use conversations::{assert_counted, open, open_sending, open_to_read, receive};
+pub use database::{TestDatabase, connect, execute, insert_numbered, query_one};
+pub use event::{Event, example, examples, inbound, opt};
+pub use fake_server::{FakeServer, REFUSED, Reply, Request, base_url};
+pub use http::{
+    Answer, Connection, LINES, bearer, exchange, header, raw, request, response, try_exchange,
+};
+pub use network::{Unresponsive, closed_address, free_port};
+pub use nginx::Nginx;
+pub use poll::{DEADLINE, eventually, eventually_some, wait_for, wait_until};
+pub use pooler::Pooler;
+pub use process::{signal, status_field};
+pub use program::{Done, Home, Running};
+pub use proxy::Proxy;
+pub use server::Server;
+pub use signer::{Signer, local_client, unix_seconds};
+pub use terminal::OnTerminal;
+pub use tmux::{Tmux, WITNESS};
+pub use world::World;
 
-use sea_orm::{ConnectionTrait, Database};
-use uuid::Uuid;
+/// Our own number.
+pub const OWN: &str = "+15551234567";
+/// A contact that answers.
+pub const CONTACT: &str = "+12125551234";
 
-/// A fresh, empty database that lives as long as this value.
-pub struct TestDatabase {
-    /// Its URL, as `DATABASE_URL` takes it.
-    pub url: String,
-    /// A directory of its own.
-    pub dir: tempfile::TempDir,
+/// A variable that `scripts/with-servers` sets.
+pub fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
 }
 
-impl TestDatabase {
-    /// A file that does not exist yet.
-    pub fn sqlite() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let url = format!("sqlite:///{}", dir.path().join("convo.db").display());
-        Self { url, dir }
-    }
-
-    /// A new database on the server that `scripts/test` starts. There is no test without it: a
-    /// run that leaves PostgreSQL out must not look like one that passed.
-    pub async fn postgres() -> Self {
-        let server = std::env::var("CONVO_TEST_POSTGRES_URL")
-            .expect("CONVO_TEST_POSTGRES_URL names a PostgreSQL server; run scripts/test");
-        let name = format!("convo_{}", Uuid::new_v4().simple());
-        let admin = Database::connect(&server).await.expect("the PostgreSQL server answers");
-        admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a new database");
-        admin.close().await.expect("closed");
-        let mut url = url::Url::parse(&server).expect("a URL");
-        url.set_path(&name);
-        Self { url: url.into(), dir: tempfile::tempdir().expect("a temporary directory") }
-    }
-
-    /// The file, when it is one.
-    pub fn file(&self) -> PathBuf {
-        self.dir.path().join("convo.db")
-    }
+/// How many times longer than usual the tests of faults run: `CONVO_TEST_LONG`, else 1.
+pub fn times_longer() -> usize {
+    let long = std::env::var("CONVO_TEST_LONG").ok().and_then(|text| text.parse().ok());
+    long.unwrap_or(1)
 }
 
-/// A body from the published examples.
-pub fn example(name: &str) -> Vec<u8> {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/telnyx/events/{name}.json"));
-    std::fs::read(path).expect(name)
-}
-
-/// The address in the line of a server's log that tells where it listens.
-pub fn listening(line: &str) -> Option<SocketAddr> {
-    let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    let address = line["address"].as_str().filter(|_| line["message"] == "listening");
-    address.and_then(|address| address.parse().ok())
-}
-
-/// The names of the published examples.
-pub fn examples() -> Vec<String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/telnyx/events");
-    let files = std::fs::read_dir(directory).expect("the examples");
-    let name = |file: std::io::Result<std::fs::DirEntry>| {
-        Some(file.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned())
-    };
-    files.filter_map(name).collect()
-}
-
-/// Runs a test on both kinds of database, as two tests.
-#[macro_export]
-macro_rules! on_both_databases {
-    ($($name:ident),+ $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() { super::$name($crate::support::TestDatabase::sqlite()).await; })+
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() { super::$name($crate::support::TestDatabase::postgres().await).await; })+
-        }
-    };
+/// Whether a text is a whole id.
+pub fn is_id(text: &str) -> bool {
+    uuid::Uuid::try_parse(text).is_ok() && text.len() == 36
 }

@@ -3,11 +3,10 @@
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
-use super::cluster::{Owner, free_port, told};
+use super::cluster::Owner;
+use super::{free_port, variable, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// So few sessions that those who ask are never the only ones in any of them.
 const SESSIONS: u32 = 2;
 
@@ -23,7 +22,7 @@ impl Pooler {
     pub fn before(url: &str, settings: &str) -> Self {
         let server = url::Url::parse(url).expect("a URL");
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (port, owner) = (free_port(), Owner::told());
+        let (port, owner) = (free_port(), Owner::from_environment());
         let users = dir.path().join("users.txt");
         let password = server.password().unwrap_or_default();
         std::fs::write(&users, format!("\"{}\" \"{password}\"\n", server.username()))
@@ -41,13 +40,10 @@ impl Pooler {
         for path in [dir.path(), &users, &conf] {
             owner.own(path);
         }
-        let mut command = owner.command(&PathBuf::from(told("CONVO_TEST_PGBOUNCER")));
+        let mut command = owner.command(&PathBuf::from(variable("CONVO_TEST_PGBOUNCER")));
         let command = command.arg("-q").arg(&conf).current_dir(dir.path()).stderr(Stdio::null());
         let child = command.stdout(Stdio::null()).spawn().expect("PgBouncer runs");
-        let since = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(since.elapsed() < PATIENCE, "PgBouncer does not listen");
-        }
+        wait_until("PgBouncer to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         Self { child, port, _dir: dir }
     }
 

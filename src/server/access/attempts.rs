@@ -1,11 +1,11 @@
-//! Wrong tokens, counted per address, so that guessing is slow and does not go unnoticed.
+//! A rate limit for wrong tokens per address, so that guessing is slow and noticed.
 //!
-//! A right token is let in before anything is counted, always: behind a proxy all callers have the
-//! proxy's address, and a stranger there must not be able to lock the others out. So this is not
-//! what keeps a guesser out. The length of the tokens is, and a server on a public address refuses
-//! short ones. What this does is to make guessing costly: beyond a few wrong tokens, an address
-//! waits for each further refusal. Only so many answers are held back at a time, since each holds
-//! a connection; the others are refused at once, in the same words.
+//! A valid token is always accepted, without being counted: behind a proxy all callers share the
+//! proxy's address, and a stranger there must not be able to lock out the others. So this is not
+//! what protects against guessing. The length of the tokens is, and on a public address a server
+//! refuses short ones. The rate limit only makes guessing costly: beyond a few wrong tokens, each
+//! further refusal of an address is delayed. The number of delayed responses is bounded, because
+//! each occupies a connection; the rest are refused at once, with the same error.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,132 +16,129 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::throttle::Throttle;
 
-/// Wrong tokens that an address may bring at once, for a person who looks for the right one.
+/// Wrong tokens that an address may send in a row, for a person looking for the right one.
 const BURST: u32 = 10;
-/// After that, one more each time this has passed.
+/// After the burst, one wrong token is allowed per interval.
 const INTERVAL: Duration = Duration::from_secs(6);
-/// How long a refusal is held back.
-const HOLD: Duration = Duration::from_secs(1);
-/// Most refusals held back at a time: an eighth of the connections, as they are by default.
-const MOST_HELD: usize = 64;
-/// Most addresses that are known by themselves; the others share one account.
-const MOST_ADDRESSES: usize = 4096;
+/// How long a refusal is delayed.
+const DELAY: Duration = Duration::from_secs(1);
+/// How many refusals may be delayed at a time: an eighth of the default connection limit.
+const MAX_DELAYED: usize = 64;
+/// How many addresses have a bucket of their own; the others share one.
+const MAX_ADDRESSES: usize = 4096;
 
-/// The wrong tokens that came lately. Clones share their counts.
+/// Recent wrong tokens. Clones share their counts.
 #[derive(Clone, Debug)]
 pub(super) struct Attempts {
-    accounts: Arc<Mutex<Accounts>>,
-    held: Arc<Semaphore>,
+    buckets: Arc<Mutex<Buckets>>,
+    delayed: Arc<Semaphore>,
 }
 
-/// What is to be done about a caller with a wrong token.
+/// What follows from a wrong token.
 #[derive(Debug)]
-pub(super) enum Verdict {
-    /// It may look for the right one.
-    Fair,
-    /// It has had enough.
+pub(super) enum FailedAttempt {
+    WithinLimit,
     TooMany {
-        /// When its next attempt is fair.
-        wait: Duration,
-        /// For how long to hold the refusal back.
-        hold: Option<Hold>,
+        /// When the address may try again.
+        retry_after: Duration,
+        /// `None` when too many responses are delayed already.
+        delay: Option<RefusalDelay>,
     },
 }
 
-/// An answer that is held back; while it is, others may have to be given at once.
+/// One of the bounded number of delayed responses.
 #[derive(Debug)]
-pub struct Hold {
+pub(in crate::server) struct RefusalDelay {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Hold {
-    /// Waits. Given up when the caller hangs up.
-    pub(in crate::server) async fn over(self) {
-        tokio::time::sleep(HOLD).await;
+impl RefusalDelay {
+    /// Cancelled when the caller disconnects.
+    pub(in crate::server) async fn wait(self) {
+        tokio::time::sleep(DELAY).await;
     }
 }
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self { accounts: Arc::default(), held: Arc::new(Semaphore::new(MOST_HELD)) }
+        Self { buckets: Arc::default(), delayed: Arc::new(Semaphore::new(MAX_DELAYED)) }
     }
 }
 
 impl Attempts {
-    /// Counts a wrong token from an address; `None` is a peer that is not known.
-    pub(super) fn fail(&self, address: Option<IpAddr>, now: Instant) -> Verdict {
-        let wait = {
-            let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-            accounts.of(address.map(network), now).charge(now)
+    /// Counts a wrong token from an address, `None` if it is unknown.
+    pub(super) fn fail(&self, address: Option<IpAddr>, now: Instant) -> FailedAttempt {
+        let exceeded = {
+            let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+            buckets.get(address.map(network), now).add(now)
         };
-        let Some(wait) = wait else { return Verdict::Fair };
-        log_slowing(address);
-        let permit = Arc::clone(&self.held).try_acquire_owned().ok();
-        Verdict::TooMany { wait, hold: permit.map(|permit| Hold { _permit: permit }) }
+        let Some(retry_after) = exceeded else { return FailedAttempt::WithinLimit };
+        log_rate_limit(address);
+        let permit = Arc::clone(&self.delayed).try_acquire_owned().ok();
+        let delay = permit.map(|permit| RefusalDelay { _permit: permit });
+        FailedAttempt::TooMany { retry_after, delay }
     }
 }
 
-fn log_slowing(address: Option<IpAddr>) {
+fn log_rate_limit(address: Option<IpAddr>) {
     static LINES: Throttle = Throttle::new();
-    LINES.pass(address, |left_out| {
+    LINES.pass(address, |suppressed| {
         let address = address.map(tracing::field::display);
-        tracing::warn!(address, left_out, "too many wrong API tokens from an address: slowing it");
+        tracing::warn!(address, suppressed, "too many wrong API tokens: rate limiting an address");
     });
 }
 
-/// One account per network.
+/// One bucket per network.
 #[derive(Debug, Default)]
-struct Accounts {
-    known: HashMap<IpAddr, Account>,
-    /// That of callers without an address, and of all who find the table full.
-    others: Account,
-    swept: Option<Instant>,
+struct Buckets {
+    known: HashMap<IpAddr, LeakyBucket>,
+    /// For callers of unknown address, and for all others while the table is full.
+    shared: LeakyBucket,
+    last_sweep: Option<Instant>,
 }
 
-impl Accounts {
-    fn of(&mut self, network: Option<IpAddr>, now: Instant) -> &mut Account {
-        let Some(network) = network else { return &mut self.others };
-        if self.known.len() >= MOST_ADDRESSES && !self.known.contains_key(&network) {
+impl Buckets {
+    fn get(&mut self, network: Option<IpAddr>, now: Instant) -> &mut LeakyBucket {
+        let Some(network) = network else { return &mut self.shared };
+        if self.known.len() >= MAX_ADDRESSES && !self.known.contains_key(&network) {
             self.sweep(now);
-            if self.known.len() >= MOST_ADDRESSES {
-                return &mut self.others;
+            if self.known.len() >= MAX_ADDRESSES {
+                return &mut self.shared;
             }
         }
         self.known.entry(network).or_default()
     }
 
-    /// Forgets whoever has paid off everything. Not at each of very many attempts: it reads the
-    /// whole table.
+    /// Removes empty buckets, at most once per interval, because it scans the whole table.
     fn sweep(&mut self, now: Instant) {
-        if self.swept.is_some_and(|swept| now < swept + INTERVAL) {
+        if self.last_sweep.is_some_and(|last| now < last + INTERVAL) {
             return;
         }
-        self.swept = Some(now);
-        self.known.retain(|_, account| account.paid_off.is_some_and(|at| at > now));
+        self.last_sweep = Some(now);
+        self.known.retain(|_, bucket| bucket.empty_at.is_some_and(|at| at > now));
     }
 }
 
-/// What an address owes: each wrong token costs it one interval.
+/// A leaky bucket that holds [`BURST`] wrong tokens and loses one per [`INTERVAL`].
 #[derive(Debug, Default)]
-struct Account {
-    /// When it owes nothing any more.
-    paid_off: Option<Instant>,
+struct LeakyBucket {
+    empty_at: Option<Instant>,
 }
 
-impl Account {
-    /// Charges one wrong token; how long to wait instead, when it owes too much already.
-    fn charge(&mut self, now: Instant) -> Option<Duration> {
-        let owed = self.paid_off.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        let excess = (owed + INTERVAL).saturating_sub(INTERVAL * BURST);
+impl LeakyBucket {
+    /// Adds a wrong token. If the bucket is full, returns how long until one fits.
+    fn add(&mut self, now: Instant) -> Option<Duration> {
+        let level = self.empty_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        let excess = (level + INTERVAL).saturating_sub(INTERVAL * BURST);
         if !excess.is_zero() {
             return Some(excess);
         }
-        self.paid_off = Some(now + owed + INTERVAL);
+        self.empty_at = Some(now + level + INTERVAL);
         None
     }
 }
 
-/// Whom an address stands for. One subscriber has a whole /64 of IPv6 addresses.
+/// The unit of the rate limit. One subscriber has a whole /64 of IPv6 addresses.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -160,11 +157,11 @@ mod tests {
         Some(text.parse().expect("an address"))
     }
 
-    /// How long an address is told to wait after a wrong token; zero when that was fair.
+    /// How long an address has to wait after a wrong token; zero within the limit.
     fn wait(attempts: &Attempts, address: Option<IpAddr>, now: Instant) -> Duration {
         match attempts.fail(address, now) {
-            Verdict::Fair => Duration::ZERO,
-            Verdict::TooMany { wait, .. } => wait,
+            FailedAttempt::WithinLimit => Duration::ZERO,
+            FailedAttempt::TooMany { retry_after, .. } => retry_after,
         }
     }
 
@@ -175,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn a_few_are_fair_and_then_one_each_interval() {
+    fn a_burst_is_allowed_and_then_one_per_interval() {
         let (attempts, start) = (Attempts::default(), Instant::now());
         let address = ip("192.0.2.1");
         use_up(&attempts, address, start);
         for _ in 0..1_000 {
-            assert_eq!(wait(&attempts, address, start), INTERVAL, "waiting is not made longer");
+            assert_eq!(wait(&attempts, address, start), INTERVAL, "refused attempts do not count");
         }
         let half = start + INTERVAL / 2;
         assert_eq!(wait(&attempts, address, half), INTERVAL / 2);
@@ -191,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_do_not_pay_for_each_other_but_networks_do() {
+    fn addresses_are_limited_separately_but_networks_together() {
         let (attempts, now) = (Attempts::default(), Instant::now());
         use_up(&attempts, ip("192.0.2.1"), now);
         use_up(&attempts, ip("2001:db8:0:1::1"), now);
@@ -206,31 +203,31 @@ mod tests {
     }
 
     #[test]
-    fn very_many_addresses_take_no_more_memory() {
+    fn memory_is_bounded_for_any_number_of_addresses() {
         let (attempts, start) = (Attempts::default(), Instant::now());
         let nth = |n: u32| Some(IpAddr::V4((0x0a00_0000 + n).into()));
-        let many = u32::try_from(MOST_ADDRESSES).expect("small");
-        let fair = |from: u32, now| {
+        let many = u32::try_from(MAX_ADDRESSES).expect("small");
+        let allowed = |from: u32, now| {
             (from..from + many * 4).filter(|n| wait(&attempts, nth(*n), now).is_zero()).count()
         };
-        let expected = MOST_ADDRESSES + BURST as usize;
-        assert_eq!(fair(0, start), expected, "the others share one account");
-        let known = || attempts.accounts.lock().expect("no panic").known.len();
-        assert_eq!(known(), MOST_ADDRESSES);
-        // Once they have paid, there is room for others.
-        assert_eq!(fair(many * 8, start + INTERVAL * BURST), expected);
-        assert_eq!(known(), MOST_ADDRESSES);
+        let expected = MAX_ADDRESSES + BURST as usize;
+        assert_eq!(allowed(0, start), expected, "the others share one bucket");
+        let known = || attempts.buckets.lock().expect("no panic").known.len();
+        assert_eq!(known(), MAX_ADDRESSES);
+        // Empty buckets make room for others.
+        assert_eq!(allowed(many * 8, start + INTERVAL * BURST), expected);
+        assert_eq!(known(), MAX_ADDRESSES);
     }
 
     #[test]
-    fn only_so_many_answers_are_held_back() {
+    fn the_number_of_delayed_responses_is_bounded() {
         let (attempts, now) = (Attempts::default(), Instant::now());
         use_up(&attempts, ip("192.0.2.1"), now);
-        let held = |verdict| matches!(verdict, Verdict::TooMany { hold: Some(_), .. });
-        let verdicts: Vec<_> =
-            (0..MOST_HELD).map(|_| attempts.fail(ip("192.0.2.1"), now)).collect();
-        assert!(!held(attempts.fail(ip("192.0.2.1"), now)));
-        assert!(verdicts.into_iter().all(held));
-        assert!(held(attempts.fail(ip("192.0.2.1"), now)), "those are over");
+        let is_delayed = |attempt| matches!(attempt, FailedAttempt::TooMany { delay: Some(_), .. });
+        let delayed: Vec<_> =
+            (0..MAX_DELAYED).map(|_| attempts.fail(ip("192.0.2.1"), now)).collect();
+        assert!(!is_delayed(attempts.fail(ip("192.0.2.1"), now)));
+        assert!(delayed.into_iter().all(is_delayed));
+        assert!(is_delayed(attempts.fail(ip("192.0.2.1"), now)), "the others have ended");
     }
 }

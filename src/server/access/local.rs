@@ -1,74 +1,92 @@
-//! Who is a program on this machine that speaks to convo directly: the only caller that a server
-//! without a token serves. Not a web page in a local browser, whatever name it made this machine
-//! known by (DNS rebinding), and not a proxy or tunnel that happens to end here.
+//! Whether a caller is a program on this machine that connects directly, the only kind that a server
+//! without a token serves. A web page in a local browser is not, even under a name that resolves to
+//! this machine (DNS rebinding), and neither is a proxy or tunnel that ends here.
 
-use std::net::{IpAddr, Ipv4Addr};
-
-use http::header::{FORWARDED, HOST, HeaderName, ORIGIN, VIA};
-use http::{HeaderMap, HeaderValue};
+use http::header::{FORWARDED, HeaderName, VIA};
+use http::{HeaderMap, Version};
 
 use super::Caller;
+use crate::net;
 
-/// What proxies, tunnels and content networks put into the requests that they pass on, beside the
-/// standard headers. None of it is believed; that it is there is enough.
-const OF_PROXIES: [&str; 6] = [
+/// What proxies, tunnels, load balancers and CDNs add to the requests that they forward, besides the
+/// standard headers. Their values are not trusted; their presence is enough.
+const PROXY_HEADERS: [&str; 20] = [
     "x-real-ip",
+    "x-real-port",
     "x-client-ip",
+    "x-client-cert",
     "x-cluster-client-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-remote-user",
+    "x-request-start",
+    "x-scheme",
+    "x-host",
+    "x-url-scheme",
+    "x-varnish",
+    "x-cloud-trace-context",
+    "client-ip",
     "true-client-ip",
-    "fly-client-ip",
-    "fastly-client-ip",
+    "remote-addr",
+    "cdn-loop",
+    "surrogate-capability",
+    "front-end-https",
 ];
-const OF_PROXIES_BEGIN: [&str; 4] = ["x-forwarded-", "x-original-", "x-envoy-", "cf-"];
+const PROXY_HEADER_PREFIXES: [&str; 24] = [
+    "proxy-",
+    "x-proxy-",
+    "x-proxied-",
+    "x-forward",
+    "x-original-",
+    "x-envoy-",
+    "x-accel-",
+    "x-amzn-",
+    "x-amz-cf-",
+    "x-appengine-",
+    "x-arr-",
+    "x-auth-request-",
+    "x-azure-",
+    "x-nf-",
+    "x-tunnel-",
+    "x-vercel-",
+    "akamai-",
+    "x-akamai-",
+    "cf-",
+    "cloudfront-",
+    "fastly-",
+    "fly-",
+    "ngrok-",
+    "tailscale-",
+];
+/// How the headers end in which a proxy names its client, whatever they begin with.
+const PROXY_HEADER_SUFFIXES: [&str; 3] = ["-client-ip", "-connecting-ip", "-forwarded-for"];
 
-/// Why a caller is not a program on this machine that speaks to convo directly.
-pub(super) fn stranger(caller: Option<&Caller>, headers: &HeaderMap) -> Option<&'static str> {
-    let Some(caller) = caller else { return Some("the peer is not known") };
-    if !caller.peer.ip().to_canonical().is_loopback() {
-        return Some("the peer is another machine");
+/// Why a caller is not a local program; `None` if it is one.
+pub(super) async fn why_not_local(
+    caller: Option<&Caller>,
+    headers: &HeaderMap,
+) -> Option<&'static str> {
+    let Some(caller) = caller else { return Some("the peer is unknown") };
+    if !net::is_loopback(caller.socket.peer.ip()) {
+        return Some("the peer is on another machine");
     }
-    let mut hosts = headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) if is_loopback_host(host.as_bytes()) => {}
-        _ => return Some("the Host header is not this machine"),
+    if caller.version != Version::HTTP_11 {
+        return Some("the request is not of HTTP/1.1, as that of a simple proxy");
     }
-    if caller.authority.as_ref().is_some_and(|a| !is_loopback_host(a.as_str().as_bytes())) {
-        return Some("the request line names another host");
+    if let Some(reason) = net::why_not_for_this_machine(headers, caller.authority.as_ref()) {
+        return Some(reason);
     }
-    if headers.contains_key(ORIGIN) || headers.get_all("sec-fetch-site").iter().any(is_cross_site) {
-        return Some("a web page asks");
+    if headers.keys().any(is_from_proxy) {
+        return Some("the request came through a proxy");
     }
-    headers.keys().any(is_of_a_proxy).then_some("a proxy is in between")
+    // Last, since it takes longest.
+    (!caller.socket.is_of_own_user().await).then_some("the peer's socket belongs to another user")
 }
 
-fn is_cross_site(value: &HeaderValue) -> bool {
-    value.as_bytes() != b"none"
-}
-
-fn is_of_a_proxy(name: &HeaderName) -> bool {
+fn is_from_proxy(name: &HeaderName) -> bool {
     *name == VIA
         || *name == FORWARDED
-        || OF_PROXIES.contains(&name.as_str())
-        || OF_PROXIES_BEGIN.iter().any(|begin| name.as_str().starts_with(begin))
-}
-
-/// Whether a `Host` is `localhost`, `127.0.0.0/8` or `[::1]`, with or without a port. Anything
-/// that only begins like one is a name that somebody else may own.
-fn is_loopback_host(host: &[u8]) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    let Some(name) = without_port(host) else { return false };
-    name.eq_ignore_ascii_case("localhost")
-        || name == "[::1]"
-        || name.parse::<Ipv4Addr>().is_ok_and(|ip| IpAddr::V4(ip).is_loopback())
-}
-
-fn without_port(host: &str) -> Option<&str> {
-    let name_end = host.rfind(']').map_or(0, |at| at + 1);
-    match host[name_end..].find(':') {
-        None => Some(host),
-        Some(colon) => {
-            let (name, port) = host.split_at(name_end + colon);
-            port[1..].parse::<u16>().is_ok().then_some(name)
-        }
-    }
+        || PROXY_HEADERS.contains(&name.as_str())
+        || PROXY_HEADER_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+        || PROXY_HEADER_SUFFIXES.iter().any(|suffix| name.as_str().ends_with(suffix))
 }

@@ -1,13 +1,19 @@
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 
 use super::*;
-use crate::config::Secret;
+use crate::secret::Secret;
 
 const HERE: &str = "127.0.0.1:40000";
 
 fn caller(peer: &str) -> Option<Caller> {
-    let peer = peer.parse().expect("an address");
-    Some(Caller { peer, authority: None, arrived: Instant::now() })
+    Some(from(peer, None))
+}
+
+fn from(peer: &str, authority: Option<Authority>) -> Caller {
+    // Of no real connection: the system does not tell whose it is.
+    let socket = PeerSocket::new(peer.parse().expect("an address"), None);
+    Caller { socket: Arc::new(socket), version: Version::HTTP_11, authority }
 }
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -24,15 +30,24 @@ fn tokens(value: &str) -> Vec<ApiToken> {
     secrets.map(ApiToken::plain).collect()
 }
 
-/// What a caller without a token is told on a server that has none.
-fn local(method: &Method, caller: Option<&Caller>, lines: &[(&'static str, &str)]) -> String {
-    let headers = headers(lines);
-    let asked = Asked { scope: Scope::Read, method, caller, headers: &headers };
-    let checked = Access::new(&[]).check(&asked, Instant::now());
-    checked.map_or_else(|denied| denied.error.code().as_str(), |_| "served".to_owned())
+/// Checks a request of a connection of which nothing has to be looked up.
+fn decide(
+    access: &Access,
+    request: &AccessRequest<'_>,
+    now: Instant,
+) -> Result<Option<Arc<str>>, AccessDenied> {
+    access.check(request, now).now_or_never().expect("nothing to wait for")
 }
 
-fn get(lines: &[(&'static str, &str)]) -> String {
+/// The outcome for a caller without a token on a server that has none.
+fn local(method: &Method, caller: Option<&Caller>, lines: &[(&'static str, &str)]) -> &'static str {
+    let headers = headers(lines);
+    let request = AccessRequest { scopes: &[Scope::Read], method, caller, headers: &headers };
+    let checked = decide(&Access::new(&[]), &request, Instant::now());
+    checked.map_or_else(|denied| denied.error.code().as_str(), |_| "served")
+}
+
+fn get(lines: &[(&'static str, &str)]) -> &'static str {
     local(&Method::GET, caller(HERE).as_ref(), lines)
 }
 
@@ -45,7 +60,7 @@ fn a_local_program_is_served_without_a_token() {
 }
 
 #[test]
-fn another_machine_and_an_unknown_peer_are_strangers() {
+fn another_machine_and_an_unknown_peer_are_not_local() {
     let host = [("host", "localhost:5000")];
     for peer in ["192.0.2.1:1", "10.0.0.5:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1"] {
         assert_eq!(local(&Method::GET, caller(peer).as_ref(), &host), "forbidden", "{peer}");
@@ -86,6 +101,8 @@ fn the_host_must_be_this_machine() {
         "[::1].evil.com",
         "[::1",
         "[::2]:5000",
+        "[::ffff:127.0.0.1]",
+        "[0:0:0:0:0:0:0:1]",
         "localhost:",
         "localhost:99999",
         "xn--localhost",
@@ -101,18 +118,14 @@ fn the_host_must_be_this_machine() {
 
 #[test]
 fn a_host_in_the_request_line_counts_too() {
-    let with = |authority: &'static str| Caller {
-        peer: HERE.parse().expect("an address"),
-        authority: Some(Authority::from_static(authority)),
-        arrived: Instant::now(),
-    };
+    let with = |authority| from(HERE, Some(Authority::from_static(authority)));
     let host = [("host", "localhost")];
     assert_eq!(local(&Method::GET, Some(&with("evil.com")), &host), "forbidden");
     assert_eq!(local(&Method::GET, Some(&with("localhost:5000")), &host), "served");
 }
 
 #[test]
-fn web_pages_and_proxies_are_strangers() {
+fn web_pages_and_proxies_are_not_local() {
     for (name, value) in [
         ("origin", "http://localhost:5000"),
         ("origin", "null"),
@@ -154,7 +167,7 @@ fn without_a_token_only_json_may_be_posted() {
 }
 
 #[test]
-fn a_server_for_strangers_or_a_service_needs_a_token() {
+fn a_public_address_or_a_service_needs_a_token() {
     let bind = |addr: &str, tokens, systemd| {
         may_bind(addr.parse().expect("an address"), tokens, systemd).map_err(|e| e.exit_code())
     };
@@ -168,31 +181,36 @@ fn a_server_for_strangers_or_a_service_needs_a_token() {
     }
 }
 
-/// What a caller with this token is told by a server that knows these, and by what name it goes.
+/// The outcome for a caller with a token, and the token's name.
 fn asks(
     access: &Access,
-    scope: Scope,
+    scopes: &'static [Scope],
     peer: &str,
     authorization: &str,
     now: Instant,
-) -> (String, Option<String>) {
+) -> (&'static str, Option<String>) {
     let (caller, headers) = (caller(peer), headers(&[("authorization", authorization)]));
     let method = &Method::GET;
-    let asked = Asked { scope, method, caller: caller.as_ref(), headers: &headers };
-    match access.check(&asked, now) {
-        Ok(name) => ("served".to_owned(), name.map(|name| name.to_string())),
+    let request = AccessRequest { scopes, method, caller: caller.as_ref(), headers: &headers };
+    match decide(access, &request, now) {
+        Ok(name) => ("served", name.map(|name| name.to_string())),
         Err(denied) => (denied.error.code().as_str(), denied.token.map(|name| name.to_string())),
     }
 }
 
 #[test]
-fn any_of_the_tokens_opens_and_nothing_else_does() {
+fn any_configured_token_is_accepted_and_nothing_else() {
     let access = Access::new(&tokens("first,second"));
     let ask = |lines: &[(&'static str, &str)]| {
         let (remote, headers) = (caller("192.0.2.1:1"), headers(lines));
         let caller = remote.as_ref();
-        let asked = Asked { scope: Scope::Send, method: &Method::POST, caller, headers: &headers };
-        access.check(&asked, Instant::now()).map_err(|denied| denied.error.code())
+        let request = AccessRequest {
+            scopes: &[Scope::Send],
+            method: &Method::POST,
+            caller,
+            headers: &headers,
+        };
+        decide(&access, &request, Instant::now()).map_err(|denied| denied.error.code())
     };
     for good in ["Bearer first", "bearer second", "BEARER  second "] {
         assert!(matches!(ask(&[("authorization", good)]), Ok(Some(_))), "{good}");
@@ -206,18 +224,19 @@ fn any_of_the_tokens_opens_and_nothing_else_does() {
 }
 
 #[test]
-fn with_a_token_being_local_does_not_help() {
+fn with_tokens_configured_being_local_does_not_help() {
     let access = Access::new(&tokens("first"));
     let local = headers(&[("host", "localhost")]);
     let caller = caller(HERE);
     let caller = caller.as_ref();
-    let asked = Asked { scope: Scope::Read, method: &Method::GET, caller, headers: &local };
-    let refused = access.check(&asked, Instant::now()).map_err(|denied| denied.error.code());
+    let request =
+        AccessRequest { scopes: &[Scope::Read], method: &Method::GET, caller, headers: &local };
+    let refused = decide(&access, &request, Instant::now()).map_err(|denied| denied.error.code());
     assert_eq!(refused, Err(Code::Unauthorized));
 }
 
 #[test]
-fn a_token_opens_what_its_scopes_say_and_is_known_by_its_name() {
+fn a_token_permits_its_scopes_and_is_known_by_its_name() {
     let named = |name: &str, scope, secret: &str| ApiToken {
         name: name.to_owned(),
         scopes: vec![scope],
@@ -228,49 +247,52 @@ fn a_token_opens_what_its_scopes_say_and_is_known_by_its_name() {
     let access = Access::new(&all);
     let ask =
         |scope, token: &str| asks(&access, scope, HERE, &format!("Bearer {token}"), Instant::now());
-    let told = |word: &str, name: &str| (word.to_owned(), Some(name.to_owned()));
-    assert_eq!(ask(Scope::Read, "r"), told("served", "reader"));
-    assert_eq!(ask(Scope::Send, "r"), told("forbidden", "reader"));
-    assert_eq!(ask(Scope::Send, "s"), told("served", "sender"));
-    assert_eq!(ask(Scope::Read, "s"), told("forbidden", "sender"));
-    for scope in Scope::ALL {
-        assert_eq!(ask(scope, "abc"), told("served", "ba7816bf"));
-        assert_eq!(ask(scope, "abd"), ("unauthorized".to_owned(), None));
+    let outcome = |word: &'static str, name: &str| (word, Some(name.to_owned()));
+    assert_eq!(ask(&[Scope::Read], "r"), outcome("served", "reader"));
+    assert_eq!(ask(&[Scope::Send], "r"), outcome("forbidden", "reader"));
+    assert_eq!(ask(&[Scope::Send], "s"), outcome("served", "sender"));
+    assert_eq!(ask(&[Scope::Read], "s"), outcome("forbidden", "sender"));
+    assert_eq!(ask(&[Scope::Metrics, Scope::Read], "r"), outcome("served", "reader"));
+    for scope in [&[Scope::Read], &[Scope::Send], &[Scope::Admin], &[Scope::Metrics]] {
+        assert_eq!(ask(scope, "abc"), outcome("served", "ba7816bf"));
+        assert_eq!(ask(scope, "abd"), ("unauthorized", None));
     }
 }
 
 #[test]
-fn a_guesser_is_slowed_and_nobody_with_a_right_token_is() {
+fn wrong_tokens_are_rate_limited_and_valid_ones_are_not() {
     let (access, now) = (Access::new(&tokens("right")), Instant::now());
     let ask =
-        |peer: &str, authorization: &str| asks(&access, Scope::Read, peer, authorization, now).0;
+        |peer: &str, authorization: &str| asks(&access, &[Scope::Read], peer, authorization, now).0;
     let guesser = "192.0.2.1:1";
     let words: Vec<_> = (0..50).map(|_| ask(guesser, "Bearer wrong")).collect();
-    let slowed = words.iter().position(|word| word == "too_many_attempts").expect("slowed");
-    assert!(words[..slowed].iter().all(|word| word == "unauthorized"), "{words:?}");
-    assert!(words[slowed..].iter().all(|word| word == "too_many_attempts"), "{words:?}");
-    // Whoever shares the guesser's address, behind a proxy, is served like anybody elsewhere.
+    let limited = words.iter().position(|word| *word == "too_many_attempts").expect("rate limited");
+    assert!(words[..limited].iter().all(|word| *word == "unauthorized"), "{words:?}");
+    assert!(words[limited..].iter().all(|word| *word == "too_many_attempts"), "{words:?}");
+    // Others behind the same proxy are served like anyone else.
     for peer in [guesser, "192.0.2.1:2", "192.0.2.2:1"] {
         assert_eq!(ask(peer, "Bearer right"), "served");
     }
-    assert_eq!(ask(guesser, "Basic x"), "unauthorized", "that is no guess");
+    assert_eq!(ask(guesser, "Basic x"), "unauthorized", "not counted as a guess");
     assert_eq!(ask("192.0.2.2:1", "Bearer wrong"), "unauthorized");
 }
 
 #[test]
-fn a_slowed_refusal_says_when_to_come_again_and_waits() {
+fn a_rate_limited_refusal_has_retry_after_and_is_delayed() {
     let (access, now) = (Access::new(&tokens("right")), Instant::now());
     let (caller, headers) = (caller(HERE), headers(&[("authorization", "Bearer wrong")]));
     let caller = caller.as_ref();
-    let asked = Asked { scope: Scope::Read, method: &Method::GET, caller, headers: &headers };
-    let mut refusals = std::iter::repeat_with(|| access.check(&asked, now).expect_err("wrong"));
-    let slowed = refusals.find(|denied| denied.hold.is_some()).expect("slowed");
-    assert_eq!(slowed.error.http_status(), 429);
-    assert_eq!(slowed.error.extra().retry_after, Some(6));
+    let request =
+        AccessRequest { scopes: &[Scope::Read], method: &Method::GET, caller, headers: &headers };
+    let mut refusals =
+        std::iter::repeat_with(|| decide(&access, &request, now).expect_err("wrong"));
+    let limited = refusals.find(|denied| denied.delay.is_some()).expect("rate limited");
+    assert_eq!(limited.error.http_status(), 429);
+    assert_eq!(limited.error.extra().retry_after, Some(6));
 }
 
 #[test]
-fn strangers_need_a_token_that_cannot_be_guessed() {
+fn a_public_address_needs_tokens_that_cannot_be_guessed() {
     let strong = |addr: &str, token: &str| {
         are_strong_enough(addr.parse().expect("an address"), &tokens(token))
             .map_err(|error| (error.exit_code(), error.to_string().contains(token)))
@@ -286,6 +308,6 @@ fn strangers_need_a_token_that_cannot_be_guessed() {
 }
 
 #[test]
-fn tokens_are_not_shown() {
+fn tokens_are_not_in_debug_output() {
     assert!(!format!("{:?}", Access::new(&tokens("first"))).contains("first"));
 }

@@ -1,4 +1,4 @@
-//! The examples of the document: values of the types themselves, so that they cannot be wrong.
+//! The examples in the document. They are values of the types, so that they always fit the schemas.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use crate::domain::{
     SendRequest, Status, StatusReport, Thread, Timestamp,
 };
 use crate::error::{Code, Error, ErrorBody};
-use crate::server::reading::Readiness;
+use crate::server::health::Readiness;
 use crate::threading::Check;
 
 const OURS: &str = "+12025550100";
@@ -46,6 +46,8 @@ pub(super) fn conversation() -> Conversation {
             id: message_id(),
             direction: Direction::Outbound,
             body: TEXT.to_owned(),
+            subject: None,
+            cc: Vec::new(),
             media_count: 0,
             status: Status::Delivered,
             created_at: at(0),
@@ -54,10 +56,10 @@ pub(super) fn conversation() -> Conversation {
 }
 
 pub(super) fn thread() -> Thread {
-    Thread { conversation: conversation(), messages: vec![asked(), delivered()] }
+    Thread { conversation: conversation(), messages: vec![inbound(), delivered()] }
 }
 
-fn asked() -> Message {
+fn inbound() -> Message {
     Message {
         id: Uuid::from_u128(0x01a2_0694_c7a0_7b11_9d42_0f5e_8c3b_1d66),
         direction: Direction::Inbound,
@@ -72,7 +74,7 @@ fn asked() -> Message {
     }
 }
 
-/// As it is when Telnyx has just taken it.
+/// Just accepted by Telnyx.
 pub(super) fn message() -> Message {
     Message {
         id: message_id(),
@@ -109,7 +111,7 @@ fn delivered() -> Message {
     }
 }
 
-/// As it is when the answer was lost.
+/// When Telnyx's response was lost.
 pub(super) fn unknown() -> Message {
     Message {
         status: Status::Unknown,
@@ -120,8 +122,7 @@ pub(super) fn unknown() -> Message {
     }
 }
 
-/// As it is with its history.
-pub(super) fn told() -> Message {
+pub(super) fn message_with_history() -> Message {
     let report = |status: Status, seconds, event_id: &str| StatusReport {
         status: status.to_string(),
         recipient: Some(CONTACT.to_owned()),
@@ -136,7 +137,7 @@ pub(super) fn told() -> Message {
     Message { history: Some(history), ..delivered() }
 }
 
-pub(super) fn request() -> SendRequest {
+pub(super) fn send_request() -> SendRequest {
     SendRequest { message: Some(TEXT.to_owned()), ..SendRequest::default() }
 }
 
@@ -171,11 +172,11 @@ pub(super) fn event() -> Value {
 }
 
 pub(super) fn ready() -> Readiness {
-    Readiness::of(vec![Check::new("database", true, "")])
+    Readiness::new(vec![Check::new("database", true, "")])
 }
 
 pub(super) fn not_ready() -> Readiness {
-    Readiness::of(vec![Check::new("database", false, "the database does not answer")])
+    Readiness::new(vec![Check::new("database", false, "the database does not respond")])
 }
 
 pub(super) fn error() -> ErrorBody {

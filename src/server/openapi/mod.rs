@@ -1,29 +1,38 @@
-//! The API as an OpenAPI 3.1 document. Its schemas are made of the very types that travel and its
-//! failures of [`Code`](crate::error::Code); what types cannot say stands in `routes`.
+//! The OpenAPI 3.1 document of the REST API. Its schemas are generated from the types that are
+//! serialized, its errors from [`Code`](crate::error::Code); `routes` has the rest.
 
 mod examples;
 mod operation;
 mod routes;
 mod schemas;
 
+use std::sync::LazyLock;
+
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
+use warp::reply::Response;
 
+use super::response;
 use crate::error::ErrorBody;
+use crate::telnyx::signature::{SIGNATURE_HEADER, TIMESTAMP_HEADER};
 use routes::Paths;
 use schemas::Schemas;
 
-/// The version of OpenAPI.
 const OPENAPI: &str = "3.1.0";
+/// The version of the API, not of the program: the major version is the one in its paths, the minor one
+/// grows with each field, parameter, code or route that is added.
+const API_VERSION: &str = "1.0";
 const ABOUT: &str = "\
-SMS threads over the Telnyx Messaging API: one thread per contact, with everything said in it.
+SMS conversations over the Telnyx Messaging API: one per contact, with all of its messages.
 
-JSON in and out, UTF-8; times are RFC 3339 in UTC with microseconds. Every failure has the shape \
-of `Error`, and its `code` is stable: match on that. More fields and codes may come, none will \
-go. A `GET` route also answers `HEAD`; another method is 405 (`method_not_allowed`), an unknown \
-path or parameter 404 (`not_found`) or 400. Only the webhook and `/health` are open to strangers.";
+Requests and responses are JSON in UTF-8; times are RFC 3339 in UTC with microseconds. Every error \
+has the schema `Error`, and its `code` is stable: match on that. Fields and codes may be added, but \
+not removed. A `GET` route also accepts `HEAD`; any other method returns 405 \
+(`method_not_allowed`), an unknown path 404 (`not_found`), an unknown parameter 400 \
+(`unknown_parameter`). Only the webhook and `/health` are accessible without a token.";
 
-/// The document, its parts in the order in which people read it.
+/// The document, with its fields in the usual order.
 #[derive(Serialize)]
 struct Document {
     openapi: &'static str,
@@ -34,26 +43,35 @@ struct Document {
     components: Value,
 }
 
-/// The document as JSON for people, with a final line break.
+/// `GET /openapi.json`
+pub(super) fn show() -> Response {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(document);
+    response::json_bytes(StatusCode::OK, DOCUMENT.as_bytes())
+}
+
+/// The document as indented JSON with a final line break.
 #[must_use]
 pub fn document() -> String {
     let mut schemas = Schemas::new();
     let paths = routes::all(&mut schemas);
-    schemas.written::<ErrorBody>();
+    schemas.serialized::<ErrorBody>();
     let document = Document {
         openapi: OPENAPI,
         info: json!({
             "title": "convo",
             "description": ABOUT,
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": API_VERSION,
             "license": { "name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE") },
         }),
-        servers: json!([{ "url": "/", "description": "The server that this came from" }]),
+        servers: json!([
+            { "url": "/v1", "description": "The server that this document came from" },
+            { "url": "/", "description": "The same, without the API version in its paths" },
+        ]),
         tags: tags(),
         paths,
         components: components(schemas),
     };
-    // Text keys and plain values: nothing in it can fail to be JSON.
+    // Serialization cannot fail: all keys are strings.
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
     text
@@ -61,10 +79,10 @@ pub fn document() -> String {
 
 fn tags() -> Value {
     json!([
-        { "name": "threads", "description": "Who wrote, and what was said" },
-        { "name": "sending", "description": "Saying something" },
-        { "name": "webhook", "description": "Telnyx's way in" },
-        { "name": "server", "description": "How the server fares" },
+        { "name": "conversations", "description": "Reading conversations and messages" },
+        { "name": "sending", "description": "Sending messages" },
+        { "name": "webhook", "description": "Receiving events from Telnyx" },
+        { "name": "server", "description": "Health, metrics and this document" },
     ])
 }
 
@@ -80,21 +98,21 @@ fn components(schemas: Schemas) -> Value {
             "token": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "A token of CONVO_API_TOKEN. Routes name the scope it needs, read \
-                                or send. On a server without any token, programs on its own \
-                                machine are served without one.",
+                "description": "A token from CONVO_API_TOKEN. Each route names the required scope, read \
+                                or send. A server without tokens serves programs on its own \
+                                machine without one.",
             },
             "signature": {
                 "type": "apiKey",
                 "in": "header",
-                "name": "telnyx-signature-ed25519",
+                "name": SIGNATURE_HEADER,
                 "description": "Telnyx's Ed25519 signature of `timestamp|body`, in base64.",
             },
             "timestamp": {
                 "type": "apiKey",
                 "in": "header",
-                "name": "telnyx-timestamp",
-                "description": "When Telnyx signed it, in Unix seconds; not more than 5 minutes off.",
+                "name": TIMESTAMP_HEADER,
+                "description": "When Telnyx signed it, in Unix seconds; at most 5 minutes from the server's clock.",
             },
         },
     })
@@ -104,19 +122,19 @@ fn headers() -> Value {
     let text = json!({ "type": "string" });
     json!({
         "X-Request-Id": {
-            "description": "Names this request in the server's log: the caller's own, or a new one.",
+            "description": "Identifies the request in the server's log: the caller's own id, or a new one.",
             "required": true,
             "schema": text,
         },
         "Idempotency-Key": {
-            "description": "The key under which this very send may be repeated.",
+            "description": "The key under which this send can be repeated safely.",
             "schema": text,
         },
-        "Link": { "description": "`<…>; rel=\"next\"`, while there are more.", "schema": text },
+        "Link": { "description": "`<…>; rel=\"next\"`, if there are more. The target is relative to the URL of the request.", "schema": text },
         "Retry-After": {
             "description": "Seconds to wait before trying again.",
             "schema": { "type": "integer", "minimum": 0 },
         },
-        "WWW-Authenticate": { "description": "What to bring: a bearer token.", "schema": text },
+        "WWW-Authenticate": { "description": "The required authentication: a bearer token.", "schema": text },
     })
 }

@@ -1,4 +1,4 @@
-//! The parts of a route's description, in the words of OpenAPI.
+//! A builder for OpenAPI operations.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::config::Scope;
 use crate::error::Code;
+use crate::server::access::Scope;
 
-/// What every guarded route may refuse before its handler runs.
-const GUARD: [Code; 3] = [Code::Unauthorized, Code::Forbidden, Code::TooManyAttempts];
+/// The errors of access control, which every route with a scope has.
+const ACCESS: [Code; 3] = [Code::Unauthorized, Code::Forbidden, Code::TooManyAttempts];
 
-/// One method of one path.
+/// A method of a path.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Operation {
@@ -26,33 +26,35 @@ pub(super) struct Operation {
     parameters: Vec<Parameter>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_body: Option<Value>,
-    responses: BTreeMap<String, Answer>,
+    responses: BTreeMap<String, ResponseObject>,
 }
 
-/// One thing that a caller may say beside the body.
+/// A parameter in the path, the query or a header.
 #[derive(Debug, Serialize)]
-pub(super) struct Parameter {
+struct Parameter {
     name: &'static str,
     #[serde(rename = "in")]
-    place: &'static str,
+    location: &'static str,
     required: bool,
     description: &'static str,
     schema: Value,
-    /// Whether each value of a list stands for itself; without it, commas part them.
+    /// `false` for a list separated by commas; otherwise the parameter would be repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
     explode: Option<bool>,
 }
 
-/// What a status means.
+/// The response of one status.
 #[derive(Debug, Default, Serialize)]
-struct Answer {
+struct ResponseObject {
     description: String,
     headers: BTreeMap<&'static str, Value>,
     content: BTreeMap<&'static str, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    links: BTreeMap<&'static str, Value>,
 }
 
 impl Operation {
-    /// A route that anybody may call.
+    /// A route without authentication.
     pub(super) fn open(tag: &'static str, id: &'static str, summary: &'static str) -> Self {
         Self {
             operation_id: id,
@@ -66,162 +68,206 @@ impl Operation {
         }
     }
 
-    /// A route that asks for a token with a scope.
-    pub(super) fn guarded(
+    /// A route that requires a token with a scope.
+    pub(super) fn with_scope(
         scope: Scope,
         tag: &'static str,
         id: &'static str,
         summary: &'static str,
     ) -> Self {
-        let mut operation = Self::open(tag, id, summary).fails(&GUARD);
+        let mut operation = Self::open(tag, id, summary).errors(&ACCESS);
         operation.security.push(json!({ "token": [scope.as_str()] }));
         operation
     }
 
-    /// A route that believes a signature.
+    /// A route that is open, and tells more to those with a token that has one of these scopes.
+    pub(super) fn with_optional_scopes(
+        scopes: &[Scope],
+        tag: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        let refusals = [Code::Unauthorized, Code::TooManyAttempts];
+        let mut operation = Self::open(tag, id, summary).errors(&refusals);
+        operation.security.push(json!({}));
+        operation.allow(scopes)
+    }
+
+    /// Adds scopes, each of which suffices.
+    pub(super) fn allow(mut self, scopes: &[Scope]) -> Self {
+        let alternatives = scopes.iter().map(|scope| json!({ "token": [scope.as_str()] }));
+        self.security.extend(alternatives);
+        self
+    }
+
+    /// A route that requires a signature.
     pub(super) fn signed(tag: &'static str, id: &'static str, summary: &'static str) -> Self {
         let mut operation = Self::open(tag, id, summary);
         operation.security.push(json!({ "signature": [], "timestamp": [] }));
         operation
     }
 
-    /// What else is to be known.
-    pub(super) fn about(self, description: &'static str) -> Self {
+    pub(super) fn description(self, description: &'static str) -> Self {
         Self { description, ..self }
     }
 
-    /// A part of the path.
-    pub(super) fn path(self, name: &'static str, about: &'static str, schema: Value) -> Self {
-        self.parameter("path", name, about, schema)
+    /// Adds a path parameter.
+    pub(super) fn path(self, name: &'static str, description: &'static str, schema: Value) -> Self {
+        self.parameter("path", name, description, schema)
     }
 
-    /// A query parameter.
-    pub(super) fn query(self, name: &'static str, about: &'static str, schema: Value) -> Self {
-        self.parameter("query", name, about, schema)
+    /// Adds a query parameter.
+    pub(super) fn query(
+        self,
+        name: &'static str,
+        description: &'static str,
+        schema: Value,
+    ) -> Self {
+        self.parameter("query", name, description, schema)
     }
 
-    /// A query parameter of one or more words with commas between them.
-    pub(super) fn words(mut self, name: &'static str, about: &'static str, of: &Value) -> Self {
-        self = self.query(name, about, json!({ "type": "array", "items": of, "minItems": 1 }));
+    /// Adds a query parameter with a list of values separated by commas.
+    pub(super) fn query_list(
+        mut self,
+        name: &'static str,
+        description: &'static str,
+        items: &Value,
+    ) -> Self {
+        let schema = json!({ "type": "array", "items": items, "minItems": 1 });
+        self = self.query(name, description, schema);
         if let Some(parameter) = self.parameters.last_mut() {
             parameter.explode = Some(false);
         }
         self
     }
 
-    /// A header of the request.
-    pub(super) fn header(self, name: &'static str, about: &'static str, schema: Value) -> Self {
-        self.parameter("header", name, about, schema)
-    }
-
-    fn parameter(
-        mut self,
-        place: &'static str,
+    /// Adds a request header.
+    pub(super) fn header(
+        self,
         name: &'static str,
         description: &'static str,
         schema: Value,
     ) -> Self {
-        let required = place == "path";
+        self.parameter("header", name, description, schema)
+    }
+
+    fn parameter(
+        mut self,
+        location: &'static str,
+        name: &'static str,
+        description: &'static str,
+        schema: Value,
+    ) -> Self {
+        let required = location == "path";
         let explode = None;
-        self.parameters.push(Parameter { name, place, required, description, schema, explode });
+        self.parameters.push(Parameter { name, location, required, description, schema, explode });
         self
     }
 
-    /// The JSON body of the request.
-    pub(super) fn reads(mut self, schema: &Value, example: &Value) -> Self {
+    /// Sets the JSON body of the request.
+    pub(super) fn body(mut self, schema: &Value, example: &Value) -> Self {
         let content = json!({ "application/json": { "schema": schema, "example": example } });
         self.request_body = Some(json!({ "required": true, "content": content }));
         self
     }
 
-    /// An answer in JSON.
-    pub(super) fn answers(
+    /// Adds a JSON response.
+    pub(super) fn response(
         self,
         status: StatusCode,
-        about: &str,
+        description: &str,
         schema: Value,
         example: &Value,
     ) -> Self {
-        self.answers_as("application/json", status, about, schema, example)
+        self.response_as("application/json", status, description, schema, example)
     }
 
-    /// An answer in another form.
-    pub(super) fn answers_as(
+    /// Adds a response of another media type.
+    pub(super) fn response_as(
         mut self,
-        form: &'static str,
+        media_type: &'static str,
         status: StatusCode,
-        about: &str,
+        description: &str,
         schema: Value,
         example: &Value,
     ) -> Self {
-        let answer = self.answer(status.as_str());
-        let failure = answer.content.remove(form).map(|failure| failure["schema"].clone());
-        // A few statuses mean both: 202 is a message of unknown outcome, or the word for it.
-        answer.description = match failure {
-            Some(_) => format!("{about}, or {}", answer.description),
-            None => about.to_owned(),
+        let response = self.response_object(status.as_str());
+        let error = response.content.remove(media_type).map(|error| error["schema"].clone());
+        // A few statuses have both: 202 is a message of unknown outcome or such an error.
+        response.description = match error {
+            Some(_) => format!("{description}, or {}", response.description),
+            None => description.to_owned(),
         };
-        let schema = match failure {
-            Some(failure) => json!({ "oneOf": [schema, failure] }),
+        let schema = match error {
+            Some(error) => json!({ "oneOf": [schema, error] }),
             None => schema,
         };
-        answer.content.insert(form, json!({ "schema": schema, "example": example }));
+        response.content.insert(media_type, json!({ "schema": schema, "example": example }));
         self
     }
 
-    /// A header of an answer, one of the document's `components/headers`.
-    pub(super) fn tells(mut self, status: StatusCode, header: &'static str) -> Self {
-        self.answer(status.as_str()).tell(header);
+    /// Adds a response header of the document's `components/headers`.
+    pub(super) fn response_header(mut self, status: StatusCode, header: &'static str) -> Self {
+        self.response_object(status.as_str()).add_header(header);
         self
     }
 
-    /// The failures that its callers may meet, each under its status. To be said before
-    /// [`answers`](Self::answers) of the same status.
-    pub(super) fn fails(mut self, codes: &[Code]) -> Self {
+    /// Adds a link to another operation, one of whose parameters is a value of this response's body, at
+    /// a JSON pointer.
+    pub(super) fn link(
+        mut self,
+        status: StatusCode,
+        operation: &'static str,
+        parameter: &'static str,
+        pointer: &str,
+    ) -> Self {
+        let value = format!("$response.body#{pointer}");
+        let link = json!({ "operationId": operation, "parameters": { parameter: value } });
+        self.response_object(status.as_str()).links.insert(operation, link);
+        self
+    }
+
+    /// Adds errors, each under its status. To be called before [`response`](Self::response) of the
+    /// same status.
+    pub(super) fn errors(mut self, codes: &[Code]) -> Self {
         for code in codes {
             let status = code.http_status();
-            self.fail(status.as_str(), *code);
+            self.error(status.as_str(), *code);
             if *code == Code::TelnyxRefused {
-                self.fail("4XX", *code);
+                self.error("4XX", *code);
             }
         }
         self
     }
 
-    fn fail(&mut self, status: &str, code: Code) {
-        let answer = self.answer(status);
+    fn error(&mut self, status: &str, code: Code) {
+        let response = self.response_object(status);
         match code {
-            Code::Unauthorized => answer.tell("WWW-Authenticate"),
+            Code::Unauthorized => response.add_header("WWW-Authenticate"),
             Code::RateLimited
             | Code::TooManyAttempts
             | Code::Overloaded
-            | Code::DatabaseUnavailable => answer.tell("Retry-After"),
+            | Code::DatabaseUnavailable => response.add_header("Retry-After"),
             _ => {}
         }
         let word = code.as_str();
-        let separator = if answer.description.is_empty() { "" } else { ", " };
-        answer.description.push_str(&format!("{separator}`{word}`"));
-        let content = answer.content.entry("application/json").or_insert_with(|| {
-            let codes = json!({ "properties": { "code": { "enum": [] } } });
-            json!({ "schema": { "allOf": [{ "$ref": "#/components/schemas/Error" }, codes] } })
-        });
-        let codes = content.pointer_mut("/schema/allOf/1/properties/code/enum");
-        if let Some(Value::Array(codes)) = codes {
-            codes.push(word.into());
-        }
+        let separator = if response.description.is_empty() { "" } else { ", " };
+        response.description.push_str(&format!("{separator}`{word}`"));
+        let error = || json!({ "schema": { "$ref": "#/components/schemas/Error" } });
+        response.content.entry("application/json").or_insert_with(error);
     }
 
-    fn answer(&mut self, status: &str) -> &mut Answer {
+    fn response_object(&mut self, status: &str) -> &mut ResponseObject {
         self.responses.entry(status.to_owned()).or_insert_with(|| {
-            let mut answer = Answer::default();
-            answer.tell("X-Request-Id");
-            answer
+            let mut response = ResponseObject::default();
+            response.add_header("X-Request-Id");
+            response
         })
     }
 }
 
-impl Answer {
-    fn tell(&mut self, header: &'static str) {
+impl ResponseObject {
+    fn add_header(&mut self, header: &'static str) {
         let name = format!("#/components/headers/{header}");
         self.headers.insert(header, json!({ "$ref": name }));
     }

@@ -1,5 +1,5 @@
-//! Every route, with what may be asked and what may be answered. A test asks a running server the
-//! same, so a route, a parameter or a failure that is missing here does not stay unnoticed.
+//! The operation of each route. A test sends the corresponding requests to a running server, so that a
+//! missing route, parameter or error is noticed.
 
 use std::collections::BTreeMap;
 
@@ -8,27 +8,29 @@ use serde_json::json;
 
 use super::examples;
 use super::operation::Operation;
-use super::schemas::{Schemas, flag, id, limit, list, status, text, time};
-use crate::config::Scope;
-use crate::domain::send::IDEMPOTENCY_KEY_PATTERN;
-use crate::domain::{Conversation, Direction, Message, SendPlan, SendRequest, Status, Thread};
+use super::schemas::{
+    Schemas, cursor, flag, id, limit, list, name, own_number, place, recipient, status, text, time,
+};
+use crate::domain::idempotency_key::IDEMPOTENCY_KEY_PATTERN;
+use crate::domain::{
+    Conversation, Direction, EventOutcome, Message, SendPlan, SendRequest, Status, Thread,
+};
 use crate::error::Code;
-use crate::server::reading::Readiness;
-use crate::threading::Received;
+use crate::server::access::Scope;
+use crate::server::health::Readiness;
 
-const THREADS: &str = "threads";
+const CONVERSATIONS: &str = "conversations";
 const SENDING: &str = "sending";
 const SERVER: &str = "server";
 
-/// What whoever needs the database may meet.
+/// The errors of every route that uses the database.
 const STORE: [Code; 2] = [Code::DatabaseUnavailable, Code::Internal];
-/// What whoever says something in a query may be told.
+/// The errors of every route with query parameters.
 const QUERY: [Code; 2] = [Code::InvalidRequest, Code::UnknownParameter];
 
 /// The operations of each path, by method.
 pub(super) type Paths = BTreeMap<&'static str, BTreeMap<&'static str, Operation>>;
 
-/// All of them.
 pub(super) fn all(schemas: &mut Schemas) -> Paths {
     let mut paths = Paths::new();
     let mut add = |path, method, operation| {
@@ -48,202 +50,254 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
 }
 
 fn conversations(schemas: &mut Schemas) -> Operation {
-    let threads = list(&schemas.written::<Conversation>());
-    let (statuses, direction) = (schemas.read::<Status>(), schemas.read::<Direction>());
-    Operation::guarded(
+    let conversations = list(&schemas.serialized::<Conversation>());
+    let statuses = schemas.deserialized::<Status>();
+    let direction = schemas.deserialized::<Direction>();
+    Operation::with_scope(
         Scope::Read,
-        THREADS,
+        CONVERSATIONS,
         "listConversations",
-        "Threads, most recently active first",
+        "List conversations, most recently active first",
     )
-    .about(
-        "Without `limit` all of them in one answer, which is streamed. With `limit` a page, \
-             and a `Link` to the next one while there is more: no thread comes twice, and one \
-             that becomes active meanwhile moves before the first page. An answer that breaks \
-             off is not valid JSON.",
+    .description(
+        "Without `limit`, all of them in one streamed response; with it a page, with a `Link` to \
+         the next one if there are more. No conversation is listed twice: one that becomes active \
+         in the meantime moves before the first page. A response that is cut off is not valid JSON.",
     )
-    .query("limit", "At most so many: a page.", limit())
-    .query("after", "Where the page before ended: an opaque text from its `Link`.", text())
-    .query("since", "Only threads that were active at this time or later.", time())
-    .words("status", "Only threads whose last message has one of these.", &statuses)
-    .query("direction", "Only threads whose last message went this way.", direction)
+    .query("limit", "The maximum size of the page.", limit())
+    .query("after", "The end of the previous page: an opaque value from its `Link`.", cursor())
+    .query("since", "Only conversations active at this time or later.", time())
+    .query("until", "Only conversations last active before this time.", time())
+    .query(
+        "contact",
+        "Only the conversation with this contact: a number in any common notation, or its id.",
+        name(),
+    )
+    .query_list(
+        "status",
+        "Only conversations whose last message has one of these statuses. `failed` means \
+         expired, sending_failed or delivery_failed, `open` any that is not final.",
+        &statuses,
+    )
+    .query("direction", "Only conversations whose last message has this direction.", direction)
     .query(
         "number",
-        "Only threads whose last message went out from, or came in to, this number of ours.",
-        text(),
+        "Only conversations whose last message was sent from or to this number of yours. \
+         Other common notations are accepted, too.",
+        own_number(),
     )
-    .query("opted_out", "Only threads whose contact has opted out.", flag())
+    .query("opted_out", "Only conversations whose contact has opted out.", flag())
     .query("reverse", "Least recently active first.", flag())
-    .fails(&QUERY)
-    .fails(&[Code::InvalidNumber, Code::Overloaded])
-    .fails(&STORE)
-    .answers(StatusCode::OK, "The threads", threads, &json!([examples::conversation()]))
-    .tells(StatusCode::OK, "Link")
+    .errors(&QUERY)
+    .errors(&[Code::InvalidNumber, Code::Overloaded])
+    .errors(&STORE)
+    .response(StatusCode::OK, "The conversations", conversations, &json!([examples::conversation()]))
+    .response_header(StatusCode::OK, "Link")
+    .link(StatusCode::OK, "getConversation", "id", "/0/id")
+    .link(StatusCode::OK, "getMessage", "id", "/0/last_message/id")
 }
 
 fn conversation(schemas: &mut Schemas) -> Operation {
-    let thread = schemas.written::<Thread>();
-    Operation::guarded(Scope::Read, THREADS, "getConversation", "One thread with its messages")
-        .about(
-            "The messages are in chronological order. Without `limit` all of them, streamed; with \
-             it the newest so many, those before a message, or those after one.",
-        )
-        .path(
-            "id",
-            "The thread's id, at least 4 digits of its beginning or end, or the contact's \
-            number in any usual writing.",
-            text(),
-        )
-        .query("limit", "At most so many messages.", limit())
-        .query(
-            "before",
-            "Only messages before this one, by its id, or before this time (RFC 3339). Needs `limit`.",
-            text())
-        .query(
-            "after",
-            "Only messages after this one; the nil id stands for the place before \
-            the first.",
-            id(),
-        )
-        .query("history", "With what was reported about each message.", flag())
-        .fails(&QUERY)
-        .fails(&[Code::AmbiguousId, Code::Overloaded])
-        .fails(&[Code::ConversationNotFound, Code::MessageNotFound])
-        .fails(&STORE)
-        .answers(StatusCode::OK, "The thread", thread, &json!(examples::thread()))
+    let thread = schemas.serialized::<Thread>();
+    Operation::with_scope(
+        Scope::Read,
+        CONVERSATIONS,
+        "getConversation",
+        "Get a conversation with its messages",
+    )
+    .description(
+        "The messages are in chronological order. Without `limit`, all of them in one streamed \
+         response; with it the newest ones, those before a message, or those after one, with a `Link` \
+         to the next page in that direction if there are more. A message may arrive late with an \
+         earlier time: it is then not among those after a newer one.",
+    )
+    .path(
+        "id",
+        "The conversation's id, at least 4 hex digits from its beginning or end, or the contact's \
+         number in any common notation.",
+        name(),
+    )
+    .query("limit", "The maximum number of messages.", limit())
+    .query(
+        "before",
+        "Only messages before this one (its id) or before this time (RFC 3339), in pages. Cannot be \
+         combined with `after`.",
+        place(),
+    )
+    .query(
+        "after",
+        "Only messages after this one; the nil UUID means the position before the first.",
+        id(),
+    )
+    .query("history", "Include the delivery reports of each message.", flag())
+    .errors(&QUERY)
+    .errors(&[Code::AmbiguousId, Code::Overloaded])
+    .errors(&[Code::ConversationNotFound, Code::MessageNotFound])
+    .errors(&STORE)
+    .response(StatusCode::OK, "The conversation", thread, &json!(examples::thread()))
+    .response_header(StatusCode::OK, "Link")
+    .link(StatusCode::OK, "getMessage", "id", "/messages/0/id")
 }
 
 fn send(schemas: &mut Schemas) -> Operation {
-    let (message, plan) = (schemas.written::<Message>(), schemas.written::<SendPlan>());
+    let message = schemas.serialized::<Message>();
+    let plan = schemas.serialized::<SendPlan>();
     let key = json!({ "type": "string", "pattern": IDEMPOTENCY_KEY_PATTERN });
-    Operation::guarded(Scope::Send, SENDING, "sendMessage", "Send a message")
-        .about(
-            "The message is stored before it is offered to Telnyx. 201 means that Telnyx took it, \
-             202 that nobody knows: repeat that one only under the same `Idempotency-Key`. \
-             Anything else means that nothing was sent. The number must be written with its \
-             country code.",
+    Operation::with_scope(Scope::Send, SENDING, "sendMessage", "Send a message")
+        .description(
+            "The message is stored before it is sent to Telnyx. 201 means that Telnyx accepted it, \
+             202 that its outcome is unknown: repeat it only with the same `Idempotency-Key`. \
+             Any other status means that nothing was sent.",
         )
         .path(
             "number",
-            "The recipient: a number in any usual writing, with its country code, or \
-            a short code.",
-            text(),
+            "The recipient: a number with its country code, or a short code. Other common notations are \
+             accepted, too.",
+            recipient(),
         )
-        .query("dry_run", "Tell what would be sent, and send nothing.", flag())
+        .query("dry_run", "Return what would be sent, without sending it.", flag())
         .header(
             "Idempotency-Key",
-            "Names this send: repeated under the same key, it goes out \
-            once. Kept for 30 days. Without it, the message's id is its key.",
+            "Requests with the same key send a message only once. While the first request is in \
+             progress, a repeated one waits for it and gets the same response, even if that is an error. \
+             Kept for 30 days. The default is the message's id.",
             key,
         )
-        .reads(&schemas.read::<SendRequest>(), &json!(examples::request()))
-        .fails(&QUERY)
-        .fails(&[Code::InvalidNumber, Code::MessageTooLong, Code::RequestTimeout])
-        .fails(&[Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::IdempotencyKeyReused])
-        .fails(&[Code::InvalidApiKey, Code::OptedOut, Code::TelnyxRefused, Code::Cancelled])
-        .fails(&[Code::RateLimited, Code::TelnyxUnreachable, Code::Overloaded])
-        .fails(&STORE)
-        .fails(&[Code::NotConfigured, Code::OutcomeUnknown])
-        .answers(
+        .body(&schemas.deserialized::<SendRequest>(), &json!(examples::send_request()))
+        .errors(&QUERY)
+        .errors(&[Code::InvalidNumber, Code::MessageTooLong, Code::RequestTimeout])
+        .errors(&[Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::IdempotencyKeyReused])
+        .errors(&[Code::InvalidApiKey, Code::OptedOut, Code::TelnyxRefused, Code::Cancelled])
+        .errors(&[Code::RateLimited, Code::TelnyxUnreachable, Code::Overloaded])
+        .errors(&STORE)
+        .errors(&[Code::NotConfigured, Code::OutcomeUnknown])
+        .response(
             StatusCode::OK,
-            "With `dry_run`: what a send would do",
+            "With `dry_run`: what would be sent",
             plan,
             &json!(examples::plan()),
         )
-        .answers(
+        .response(
             StatusCode::CREATED,
-            "Telnyx took it",
+            "Telnyx accepted the message",
             message.clone(),
             &json!(examples::message()),
         )
-        .tells(StatusCode::CREATED, "Idempotency-Key")
-        .answers(
+        .response_header(StatusCode::CREATED, "Idempotency-Key")
+        .response(
             StatusCode::ACCEPTED,
-            "The message; nobody knows yet whether it was sent",
+            "The message; it is not known yet whether it was sent",
             message,
             &json!(examples::unknown()),
         )
-        .tells(StatusCode::ACCEPTED, "Idempotency-Key")
+        .response_header(StatusCode::ACCEPTED, "Idempotency-Key")
+        .link(StatusCode::CREATED, "getMessage", "id", "/id")
+        .link(StatusCode::CREATED, "getConversation", "id", "/conversation_id")
+        .link(StatusCode::ACCEPTED, "getMessage", "id", "/id")
+        .link(StatusCode::ACCEPTED, "retryMessage", "id", "/id")
 }
 
 fn message(schemas: &mut Schemas) -> Operation {
-    let message = schemas.written::<Message>();
-    Operation::guarded(Scope::Read, THREADS, "getMessage", "One message with its history")
-        .path("id", "The message's id.", id())
-        .fails(&[Code::InvalidRequest, Code::MessageNotFound, Code::Overloaded])
-        .fails(&STORE)
-        .answers(StatusCode::OK, "The message", message, &json!(examples::told()))
+    let message = schemas.serialized::<Message>();
+    Operation::with_scope(
+        Scope::Read,
+        CONVERSATIONS,
+        "getMessage",
+        "Get a message with its history",
+    )
+    .path("id", "The message's id.", id())
+    .errors(&[Code::InvalidRequest, Code::MessageNotFound, Code::Overloaded])
+    .errors(&STORE)
+    .response(StatusCode::OK, "The message", message, &json!(examples::message_with_history()))
+    .link(StatusCode::OK, "getConversation", "id", "/conversation_id")
 }
 
 fn retry(schemas: &mut Schemas) -> Operation {
-    let message = schemas.written::<Message>();
-    Operation::guarded(
+    let message = schemas.serialized::<Message>();
+    Operation::with_scope(
         Scope::Send,
         SENDING,
         "retryMessage",
-        "Offer a message of unknown outcome again",
+        "Retry a message of unknown outcome",
     )
-    .about(
-        "It is the very same request under the same key, so within 24 hours of the first offer \
-             nothing is sent twice. A message with any other status is left alone. There is no \
-             body.",
+    .description(
+        "Sends the same request to Telnyx with the same key, so nothing is sent twice within 24 \
+         hours of the first attempt. A message with any other status is left unchanged. There is \
+         no request body.",
     )
     .path("id", "The message's id.", id())
     .query(
         "force",
-        "Also after 24 hours, when Telnyx no longer knows the key: if it was sent \
-            then, it is sent twice.",
+        "Retry even after 24 hours, when Telnyx no longer knows the key: a message that was sent \
+         is then sent twice.",
         flag(),
     )
-    .fails(&QUERY)
-    .fails(&[Code::UnsupportedMediaType, Code::OptedOut, Code::Overloaded])
-    .fails(&[Code::MessageNotFound, Code::NotRetryable, Code::NotConfigured])
-    .fails(&[Code::OutcomeUnknown])
-    .fails(&STORE)
-    .answers(StatusCode::CREATED, "Telnyx has it", message.clone(), &json!(examples::message()))
-    .answers(
+    .errors(&QUERY)
+    .errors(&[Code::UnsupportedMediaType, Code::OptedOut, Code::Overloaded])
+    .errors(&[Code::MessageNotFound, Code::NotRetryable, Code::NotConfigured])
+    .errors(&[Code::OutcomeUnknown])
+    .errors(&STORE)
+    .response(
+        StatusCode::CREATED,
+        "Telnyx accepted the message",
+        message.clone(),
+        &json!(examples::message()),
+    )
+    .response(
         StatusCode::ACCEPTED,
-        "The message; still nobody knows whether it was sent",
+        "The message; it is still not known whether it was sent",
         message,
         &json!(examples::unknown()),
     )
 }
 
 fn webhook(schemas: &mut Schemas) -> Operation {
-    let answer = status(&schemas.written::<Received>());
+    let outcome = status(&schemas.serialized::<EventOutcome>());
     let event = json!({
         "type": "object",
         "description": "An event of Telnyx's messaging API, version 2.",
         "properties": { "data": { "type": "object" } },
         "required": ["data"],
     });
-    Operation::signed("webhook", "receiveWebhook", "Telnyx reports what happened")
-        .about(
-            "Answered 200 once the event is committed durably; the same event again changes \
-             nothing. Answered within 2 seconds: 503 asks Telnyx to deliver it again.",
+    Operation::signed("webhook", "receiveWebhook", "Receive an event from Telnyx")
+        .description(
+            "200 once the event is committed durably; a repeated event changes nothing. The \
+             response takes at most 2 seconds: after a 503, Telnyx delivers the event again.",
         )
-        .reads(&event, &examples::event())
-        .fails(&[Code::InvalidSignature, Code::InvalidRequest, Code::PayloadTooLarge])
-        .fails(&[Code::RequestTimeout, Code::Overloaded])
-        .fails(&STORE)
-        .answers(StatusCode::OK, "What became of the event", answer, &json!({ "status": "stored" }))
+        .body(&event, &examples::event())
+        .errors(&[Code::InvalidSignature, Code::InvalidRequest, Code::PayloadTooLarge])
+        .errors(&[Code::UnsupportedMediaType, Code::RequestTimeout, Code::Overloaded])
+        .errors(&STORE)
+        .response(
+            StatusCode::OK,
+            "The outcome of the event",
+            outcome,
+            &json!({ "status": "stored" }),
+        )
 }
 
 fn health() -> Operation {
-    let answer = status(&json!({ "type": "string", "enum": ["ok"] }));
-    Operation::open(SERVER, "health", "Whether the process answers").answers(
+    let outcome = status(&json!({ "type": "string", "enum": ["ok"] }));
+    Operation::open(SERVER, "health", "Liveness").response(
         StatusCode::OK,
-        "It does",
-        answer,
+        "The process responds",
+        outcome,
         &json!({ "status": "ok" }),
     )
 }
 
 fn ready(schemas: &mut Schemas) -> Operation {
-    let readiness = schemas.written::<Readiness>();
-    Operation::guarded(Scope::Read, SERVER, "ready", "Whether the server can do its work")
-        .answers(StatusCode::OK, "It can", readiness.clone(), &json!(examples::ready()))
-        .answers(
+    let readiness = schemas.serialized::<Readiness>();
+    let scopes = [Scope::Metrics, Scope::Read];
+    Operation::with_optional_scopes(&scopes, SERVER, "ready", "Readiness")
+        .description("The checks are listed for callers with a token only.")
+        .response(
+            StatusCode::OK,
+            "Every check passes",
+            readiness.clone(),
+            &json!(examples::ready()),
+        )
+        .response(
             StatusCode::SERVICE_UNAVAILABLE,
             "A check fails",
             readiness,
@@ -253,9 +307,10 @@ fn ready(schemas: &mut Schemas) -> Operation {
 
 fn metrics() -> Operation {
     let example = json!("convo_webhooks_total{outcome=\"stored\"} 1\n");
-    Operation::guarded(Scope::Read, SERVER, "metrics", "What the server has counted")
-        .fails(&[Code::Overloaded, Code::Internal])
-        .answers_as(
+    Operation::with_scope(Scope::Metrics, SERVER, "metrics", "Metrics")
+        .allow(&[Scope::Read])
+        .errors(&[Code::Overloaded, Code::Internal])
+        .response_as(
             "text/plain",
             StatusCode::OK,
             "Prometheus' text format, version 0.0.4",
@@ -266,7 +321,7 @@ fn metrics() -> Operation {
 
 fn openapi() -> Operation {
     let document = json!({ "type": "object", "required": ["openapi", "info", "paths"] });
-    Operation::guarded(Scope::Read, SERVER, "openapi", "This document")
-        .fails(&[Code::Overloaded])
-        .answers(StatusCode::OK, "An OpenAPI 3.1 document", document, &json!({}))
+    Operation::with_scope(Scope::Read, SERVER, "openapi", "This document")
+        .errors(&[Code::Overloaded])
+        .response(StatusCode::OK, "An OpenAPI 3.1 document", document, &json!({}))
 }

@@ -1,4 +1,4 @@
-//! Schemas of the types that travel.
+//! JSON schemas of the types in requests and responses.
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::cursor::MAX_PAGE;
 
-/// Collects the types that the routes speak of.
+/// Collects the schemas that routes refer to.
 pub(super) struct Schemas {
-    written: SchemaGenerator,
-    read: SchemaGenerator,
+    serialized: SchemaGenerator,
+    deserialized: SchemaGenerator,
 }
 
 impl Schemas {
@@ -20,40 +20,40 @@ impl Schemas {
             settings.meta_schema = None;
             settings.transforms.push(Box::new(RecursiveTransform(tidy)));
         });
-        let mut written = settings.clone().for_serialize();
-        written.transforms.push(Box::new(RecursiveTransform(never_null)));
+        let mut serialized = settings.clone().for_serialize();
+        serialized.transforms.push(Box::new(RecursiveTransform(never_null)));
         Self {
-            written: written.into_generator(),
-            read: settings.for_deserialize().into_generator(),
+            serialized: serialized.into_generator(),
+            deserialized: settings.for_deserialize().into_generator(),
         }
     }
 
-    /// A type that the server writes: what it always writes is required.
-    pub(super) fn written<T: JsonSchema>(&mut self) -> Value {
-        self.written.subschema_for::<T>().to_value()
+    /// A type in responses, whose fields are required if they are always serialized.
+    pub(super) fn serialized<T: JsonSchema>(&mut self) -> Value {
+        self.serialized.subschema_for::<T>().to_value()
     }
 
-    /// A type that the server reads: what may be left out is not required.
-    pub(super) fn read<T: JsonSchema>(&mut self) -> Value {
-        self.read.subschema_for::<T>().to_value()
+    /// A type in requests, whose fields are required unless they have a default.
+    pub(super) fn deserialized<T: JsonSchema>(&mut self) -> Value {
+        self.deserialized.subschema_for::<T>().to_value()
     }
 
     /// The document's `components/schemas`.
     pub(super) fn definitions(mut self) -> Map<String, Value> {
-        let mut all = self.read.take_definitions(true);
-        all.extend(self.written.take_definitions(true));
+        let mut all = self.deserialized.take_definitions(true);
+        all.extend(self.serialized.take_definitions(true));
         all
     }
 }
 
-/// Makes a schema what tools for OpenAPI understand best.
+/// Simplifies a schema to what OpenAPI tools handle well.
 fn tidy(schema: &mut Schema) {
     if let Some(Value::String(text)) = schema.get_mut("description") {
         *text = unwrapped(text);
     }
-    list_words(schema);
+    enumerate(schema);
     let Some(object) = schema.as_object_mut() else { return };
-    // Rust's own widths are no formats of OpenAPI.
+    // OpenAPI has no formats for unsigned integers.
     if object.get("format").and_then(Value::as_str).is_some_and(|word| word.starts_with("uint")) {
         object.remove("format");
     }
@@ -62,7 +62,7 @@ fn tidy(schema: &mut Schema) {
     }
 }
 
-/// What the server leaves out when there is none, it never writes as null.
+/// Removes null from optional fields: the server omits them instead.
 fn never_null(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
     let required = object.get("required").cloned().unwrap_or_default();
@@ -78,14 +78,14 @@ fn never_null(schema: &mut Schema) {
     }
 }
 
-/// Paragraphs without the line breaks that only the source's width made.
+/// Paragraphs without the line breaks of the source.
 fn unwrapped(text: &str) -> String {
     let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
     paragraphs.collect::<Vec<_>>().join("\n\n")
 }
 
-/// An enum of described words, as one list of words with the descriptions below each other.
-fn list_words(schema: &mut Schema) {
+/// Turns an enum with described values into one list of values, with their descriptions as a list.
+fn enumerate(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
     let Some(Value::Array(variants)) = object.get("oneOf") else { return };
     let words: Vec<_> = variants.iter().filter_map(|variant| variant.get("const")).collect();
@@ -104,37 +104,59 @@ fn list_words(schema: &mut Schema) {
     }
 }
 
-/// A yes or no, which is no when left out.
+/// A boolean that defaults to false.
 pub(super) fn flag() -> Value {
     json!({ "type": "boolean", "default": false })
 }
 
-/// How many rows at most.
+/// The size of a page.
 pub(super) fn limit() -> Value {
     json!({ "type": "integer", "minimum": 1, "maximum": MAX_PAGE })
 }
 
-/// An instant.
 pub(super) fn time() -> Value {
     json!({ "type": "string", "format": "date-time" })
 }
 
-/// The id of a message.
 pub(super) fn id() -> Value {
     json!({ "type": "string", "format": "uuid" })
 }
 
-/// A text that the API gave out and takes back.
 pub(super) fn text() -> Value {
     json!({ "type": "string" })
 }
 
-/// An object of one field, `status`.
-pub(super) fn status(words: &Value) -> Value {
-    json!({ "type": "object", "properties": { "status": words }, "required": ["status"] })
+/// A position in the list of conversations.
+pub(super) fn cursor() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9]{1,16}_[0-9a-f]{32}(_[0-9]{1,16})?$" })
 }
 
-/// A list.
-pub(super) fn list(of: &Value) -> Value {
-    json!({ "type": "array", "items": of })
+/// A position among the messages of a conversation.
+pub(super) fn place() -> Value {
+    json!({ "anyOf": [id(), time()] })
+}
+
+/// A recipient as it is stored.
+pub(super) fn recipient() -> Value {
+    json!({ "type": "string", "pattern": r"^(\+[1-9][0-9]{6,14}|[0-9]{3,6})$" })
+}
+
+/// A number of ours, or an alphanumeric sender, as it is stored.
+pub(super) fn own_number() -> Value {
+    let pattern = r"^(\+[1-9][0-9]{6,14}|[0-9]{3,6}|[A-Za-z][A-Za-z0-9 ]{0,10})$";
+    json!({ "type": "string", "pattern": pattern })
+}
+
+/// What names a conversation.
+pub(super) fn name() -> Value {
+    json!({ "type": "string", "minLength": 1, "pattern": r"^[^\u0000]*[^\u0000\s][^\u0000]*$" })
+}
+
+/// An object with the field `status`.
+pub(super) fn status(values: &Value) -> Value {
+    json!({ "type": "object", "properties": { "status": values }, "required": ["status"] })
+}
+
+pub(super) fn list(items: &Value) -> Value {
+    json!({ "type": "array", "items": items })
 }

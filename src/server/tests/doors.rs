@@ -67,19 +67,66 @@ async fn a_webhook_without_a_good_signature_is_refused() {
 async fn a_body_over_1_mib_is_413() {
     let server = Server::start().await;
     let large = "x".repeat(Limits::default().body + 1);
+    let signature = fresh_signature();
     for path in ["/webhooks/sms", "/conversations/+12125551234/send"] {
         let answer = server.post_json(path, &large).await;
         assert_eq!(answer.told(), expect(413, "payload_too_large"), "{path}");
     }
-    let head = format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}transfer-encoding: chunked\r\n");
+    let head =
+        format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}{signature}transfer-encoding: chunked\r\n");
     let chunked = format!("{head}\r\n{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
     assert_eq!(server.raw(chunked).await.told(), expect(413, "payload_too_large"));
+}
+
+/// Nobody waits for the body of a webhook whose head is refused anyway.
+#[tokio::test]
+async fn what_the_head_condemns_is_answered_before_the_body() {
+    let server = Server::start().await;
+    let stale = signature_lines(clock::now().as_micros() / 1_000_000 - 301);
+    let fresh = fresh_signature();
+    for (lines, expected) in [
+        ("content-length: 9\r\n".to_owned(), (401, "invalid_signature")),
+        ("transfer-encoding: chunked\r\n".to_owned(), (401, "invalid_signature")),
+        (format!("{stale}content-length: 9\r\n"), (401, "invalid_signature")),
+        (format!("{fresh}content-length: 99999999\r\n"), (413, "payload_too_large")),
+        (
+            format!("{fresh}content-encoding: gzip\r\ncontent-length: 9\r\n"),
+            (415, "unsupported_media_type"),
+        ),
+    ] {
+        let mut stream = server.connect().await;
+        let head = format!("POST /webhooks/sms HTTP/1.1\r\n{LINES}{lines}\r\n");
+        stream.write_all(head.as_bytes()).await.expect("a head");
+        let since = Instant::now();
+        assert_eq!(
+            Answer::read(&mut stream).await.told(),
+            expect(expected.0, expected.1),
+            "{lines}"
+        );
+        assert!(since.elapsed() < Limits::default().webhook_time, "{lines}");
+    }
+}
+
+#[tokio::test]
+async fn an_encoded_body_is_415() {
+    let server = Server::start().await;
+    let json = "content-type: application/json\r\n";
+    let send = "/conversations/+12125551234/send?dry_run=true";
+    for encoding in ["gzip", "br", "identity, gzip", ""] {
+        let lines = format!("{json}content-encoding: {encoding}\r\n");
+        for path in ["/webhooks/sms", send] {
+            let answer = server.post(path, &lines, "{}").await;
+            assert_eq!(answer.told(), expect(415, "unsupported_media_type"), "{path} {encoding}");
+        }
+    }
+    let plain = server.post(send, &format!("{json}content-encoding: identity\r\n"), "{}").await;
+    assert_eq!(plain.told(), expect(400, "invalid_request"));
 }
 
 #[tokio::test]
 async fn a_token_guards_all_but_the_webhook_and_health() {
     let server = Server::with_token("t0ken").await;
-    for path in ["/conversations", "/conversations/1", "/messages/1", "/health/ready", "/metrics"] {
+    for path in ["/conversations", "/conversations/1", "/messages/1", "/metrics"] {
         let answer = server.get(path).await;
         assert_eq!(answer.told(), expect(401, "unauthorized"), "{path}");
         assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Listing, Place, SendRequest, Status, Timestamp, Window};
+use crate::domain::{Draft, Listing, Place, SendRequest, Status, Timestamp, Window};
 use crate::error::Code;
 
 const EVENT: &str = include_str!("../../../tests/telnyx/events/inbound_sms.json");
@@ -23,8 +23,9 @@ fn inbound(n: u32, from: &str) -> String {
     event.to_string()
 }
 
-fn hello() -> SendRequest {
-    SendRequest { message: Some("Hello".into()), ..SendRequest::default() }
+fn hello() -> Draft {
+    let request = SendRequest { message: Some("Hello".into()), ..SendRequest::default() };
+    Draft::new(CONTACT, request).expect("a good request")
 }
 
 /// A Telnyx that takes one message and answers it once it is let go.
@@ -100,7 +101,8 @@ async fn pages_follow_their_links_to_the_end() {
         assert!((1..=2).contains(&rows.len()), "{}", page.body);
         paged.extend(rows);
         let link = page.head.lines().find_map(|line| line.strip_prefix("link: <"));
-        next = link.and_then(|link| link.strip_suffix(">; rel=\"next\"")).map(str::to_owned);
+        let query = link.and_then(|link| link.strip_suffix(">; rel=\"next\""));
+        next = query.map(|query| format!("/conversations{query}"));
     }
     assert_eq!(paged, all);
     assert_eq!(all[0]["contact_number"], "+12125550005");
@@ -112,14 +114,14 @@ async fn the_client_reads_what_the_threads_hold() {
     for n in 1..=7 {
         assert_eq!(server.webhook(&inbound(n, CONTACT)).await.status, 200);
     }
-    let (here, there) = (&server.threads, server.client(None));
-    let threads = here.conversations(None, 10).await.expect("threads");
+    let (here, there) = (&server.conversations, server.client(None));
+    let conversations = here.conversations(None, 10).await.expect("threads");
     let page = there.list(&Listing::default(), None, 10).await.expect("threads");
-    assert_eq!((&page.rows, page.next), (&threads, None));
+    assert_eq!((&page.rows, page.next), (&conversations, None));
     let thread = there.find(&crate::domain::Selector::new(CONTACT)).await.expect("the thread");
-    assert_eq!(thread, threads[0]);
+    assert_eq!(thread, conversations[0]);
     let all = Window::Oldest { after: None, limit: 100 };
-    let all = here.messages(thread.id, all, false).await.expect("messages");
+    let all = here.messages(thread.id, all, false).await.expect("messages").rows;
     let middle = Some(all[3].id);
     for window in [
         Window::Oldest { after: None, limit: 100 },
@@ -145,10 +147,10 @@ async fn a_send_answers_201_with_its_key_and_a_repeat_sends_nothing() {
     let (address, _offered, let_go) = telnyx().await;
     let server = Server::sending_to(address).await;
     let client = server.client(None);
-    let plan = client.plan(CONTACT, &hello()).await.expect("a plan");
+    let plan = client.plan(&hello()).await.expect("a plan");
     assert_eq!((plan.segments, plan.from.as_str()), (1, "+15551234567"));
     let_go.send(()).expect("a Telnyx");
-    let sent = client.send(CONTACT, &hello(), None).await.expect("sent");
+    let sent = client.send(&hello(), None).await.expect("sent");
     assert_eq!(sent.message.status, Status::Queued);
     let lines =
         format!("content-type: application/json\r\nidempotency-key: {}\r\n", sent.idempotency_key);
@@ -178,7 +180,7 @@ async fn neither_a_hang_up_nor_a_shutdown_stops_a_send() {
     server.shutdown.asked.cancel();
     let_go.send(()).expect("a Telnyx");
     server.task.await.expect("no panic");
-    let thread = &server.threads.conversations(None, 1).await.expect("threads")[0];
+    let thread = &server.conversations.conversations(None, 1).await.expect("threads")[0];
     let last = thread.last_message.as_ref().expect("a message");
     assert_eq!(last.status, Status::Queued);
 }
@@ -188,7 +190,7 @@ async fn a_telnyx_out_of_reach_is_503_and_exit_5() {
     let (address, ..) = telnyx().await;
     let nobody = SocketAddr::new(address.ip(), 1);
     let server = Server::sending_to(nobody).await;
-    let error = server.client(None).send(CONTACT, &hello(), None).await.expect_err("unreachable");
+    let error = server.client(None).send(&hello(), None).await.expect_err("unreachable");
     assert_eq!((error.code(), error.exit_code()), (Code::TelnyxUnreachable, 5));
     assert!(error.extra().message_id.is_some());
 }

@@ -1,5 +1,6 @@
 //! The server through real sockets, on a real database.
 
+mod crowds;
 mod doors;
 mod faults;
 mod flow;
@@ -12,14 +13,15 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer, SigningKey};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::client::Client;
 use crate::clock;
-use crate::config::{ApiToken, Secret};
 use crate::domain::PhoneNumber;
+use crate::secret::Secret;
+use crate::server::access::ApiToken;
 use crate::store::{Location, Mode, Purpose, Store};
 use crate::telnyx;
 use crate::telnyx::signature::signed_bytes;
@@ -27,30 +29,44 @@ use crate::threading::Policy;
 
 /// Longer than anything here takes, shorter than a person waits.
 const PATIENCE: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_millis(100);
 /// How a server stops here: without a drain, and soon.
 const STOP: Stop = Stop { drain: Duration::ZERO, deadline: Duration::from_secs(1) };
 const LINES: &str = "host: localhost\r\nconnection: close\r\n";
+
+/// The header lines of a webhook sent at some time, with a signature of another body.
+fn signature_lines(seconds: i64) -> String {
+    let signature = STANDARD.encode([1; 64]);
+    format!("telnyx-timestamp: {seconds}\r\ntelnyx-signature-ed25519: {signature}\r\n")
+}
+
+/// The same, sent now: only with the body can it be refused.
+fn fresh_signature() -> String {
+    signature_lines(clock::now().as_micros() / 1_000_000)
+}
 
 fn signing_key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
-async fn threads(home: &TempDir, telnyx: Option<SocketAddr>) -> Threads {
+async fn conversations(home: &TempDir, telnyx: Option<SocketAddr>) -> Conversations {
     let location = Location::parse("sqlite:///threads.db", home.path()).expect("a location");
     let store = Store::open(&location, Mode::Sandbox, Purpose::Serve).await.expect("a database");
     let telnyx = telnyx.map(|address| {
-        let base_url = format!("http://{address}/v2");
+        let base_url = telnyx::BaseUrl::parse(&format!("http://{address}/v2")).expect("a URL");
         let patience = Duration::from_secs(5);
-        telnyx::client::Client::new(&base_url, Secret::new("KEY"), patience).expect("a way to it")
+        telnyx::client::TelnyxClient::new(base_url, Secret::new("KEY"), patience)
+            .expect("a way to it")
     });
     let numbers = vec![PhoneNumber::parse("+15551234567").expect("a number")];
     let policy = Policy { timeout: Duration::from_secs(5), ..Policy::default() };
-    Threads::new(store, telnyx, numbers, policy)
+    Conversations::new(store, telnyx, numbers, policy)
 }
 
-/// A server without a database yet.
-fn app(limits: Limits, stop: Stop, token: Option<&str>) -> super::Server {
-    let tokens: Vec<_> = token.into_iter().map(Secret::new).map(ApiToken::plain).collect();
+/// A server without a database yet, with tokens separated by commas.
+fn app(limits: Limits, stop: Stop, tokens: Option<&str>) -> super::Server {
+    let tokens = tokens.into_iter().flat_map(|tokens| tokens.split(','));
+    let tokens: Vec<_> = tokens.map(Secret::new).map(ApiToken::plain).collect();
     let public_key = STANDARD.encode(signing_key().verifying_key().as_bytes());
     let verifier = Arc::new(Verifier::new(&[public_key]).expect("a key"));
     super::Server::new(App { access: Access::new(&tokens), verifier, limits, stop })
@@ -62,7 +78,7 @@ struct Server {
     shutdown: Shutdown,
     task: JoinHandle<Instant>,
     /// The threads it serves, to compare with what it answers.
-    threads: Threads,
+    conversations: Conversations,
     _home: TempDir,
 }
 
@@ -87,14 +103,14 @@ impl Server {
 
     async fn of(limits: Limits, token: Option<&str>, telnyx: Option<SocketAddr>) -> Self {
         let home = tempfile::tempdir().expect("a directory");
-        let threads = threads(&home, telnyx).await;
+        let conversations = conversations(&home, telnyx).await;
         let server = app(limits, STOP, token);
-        server.open(threads.clone());
-        Self::run(server, threads, home).await
+        server.open(conversations.clone());
+        Self::run(server, conversations, home).await
     }
 
     /// Runs a server, on whose threads it may have been opened or not.
-    async fn run(server: super::Server, threads: Threads, home: TempDir) -> Self {
+    async fn run(server: super::Server, conversations: Conversations, home: TempDir) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shutdown = Shutdown::default();
@@ -102,7 +118,7 @@ impl Server {
             let shutdown = shutdown.clone();
             async move { server.run(listener, shutdown).await }
         });
-        Self { address, shutdown, task, threads, _home: home }
+        Self { address, shutdown, task, conversations, _home: home }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -190,4 +206,32 @@ impl Answer {
 
 fn expect(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
+}
+
+/// Reads until the server hangs up.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+    let _ = ended.expect("cut off in time");
+    String::from_utf8(bytes).expect("text")
+}
+
+/// Reads one answer without a body, or with a short one, on a connection that stays open.
+async fn one_answer(stream: &mut TcpStream) -> String {
+    let mut bytes = vec![0; 4096];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut bytes)).await;
+    bytes.truncate(read.expect("in time").expect("an answer"));
+    String::from_utf8(bytes).expect("text")
+}
+
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("a request");
+    one_answer(stream).await
+}
+
+/// The connections of a server that does not run yet.
+fn connections(limits: Limits) -> Connections {
+    let server = app(limits.clone(), STOP, None);
+    let closing = Arc::clone(&server.state.closing);
+    Connections::new(routes::all(&server.state), limits, closing)
 }

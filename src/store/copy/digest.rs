@@ -1,63 +1,100 @@
-//! What two tables have in common when they hold the same: a count, and a checksum over every
-//! value of every row in the order of the keys, whichever database they are in.
+//! A digest that is equal for equal tables, whichever kind of database they are in: the number of rows,
+//! and a checksum of all values of all rows in key order.
 
-use sea_orm::sea_query::Value;
-use sea_orm::{ConnectionTrait, DbErr};
+use futures_util::future::try_join;
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use sha2::{Digest as _, Sha256};
 
-use super::table::Table;
+use super::driver::Cell;
+use super::table::CopyTable;
 
-/// How many rows a table has, and what is in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Digest {
+pub(super) struct TableDigest {
     pub(super) rows: u64,
     pub(super) sha256: String,
 }
 
-/// Reads a whole table, page by page, and tells of each page how many rows it had.
+/// The digest of the rows of a table so far.
+#[derive(Debug)]
+pub(super) struct RowsDigest {
+    hasher: Sha256,
+    rows: u64,
+    /// What is to be hashed of one page: hashing many short pieces takes longer.
+    bytes: Vec<u8>,
+}
+
+impl RowsDigest {
+    pub(super) fn new(table: &CopyTable) -> Self {
+        let mut bytes = Vec::new();
+        table.columns().for_each(|column| sized(&mut bytes, column.as_bytes()));
+        Self { hasher: Sha256::new(), rows: 0, bytes }
+    }
+
+    /// Adds the next page of rows.
+    pub(super) fn add(&mut self, table: &CopyTable, page: &[QueryResult]) -> Result<(), DbErr> {
+        for cell in page.iter().flat_map(|row| table.cells(row)) {
+            add(&mut self.bytes, cell?);
+        }
+        self.hasher.update(&self.bytes);
+        self.bytes.clear();
+        self.rows += page.len() as u64;
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> TableDigest {
+        self.hasher.update(&self.bytes);
+        let sha256 = self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        TableDigest { rows: self.rows, sha256 }
+    }
+}
+
+/// Reads a whole table, page by page, and reports the number of rows of each page to `progress`. The
+/// next page is read while one is hashed.
 pub(super) async fn digest(
     db: &impl ConnectionTrait,
-    table: &Table,
+    table: &CopyTable,
     mut progress: impl FnMut(u64),
-) -> Result<Digest, DbErr> {
-    let mut hasher = Sha256::new();
-    table.columns().for_each(|column| text(&mut hasher, column.as_bytes()));
-    let (mut rows, mut after) = (0, None);
-    loop {
-        let page = table.page(db, after.as_ref()).await?;
-        let Some(last) = page.last() else { break };
-        page.iter().flatten().for_each(|value| add(&mut hasher, value));
-        after = Some(table.key_of(last));
-        rows += page.len() as u64;
+) -> Result<TableDigest, DbErr> {
+    let mut digest = RowsDigest::new(table);
+    let mut page = table.page(db, None).await?;
+    while let Some(last) = page.last() {
+        let end = table.key_of(last)?;
+        let hashed = async { digest.add(table, &page) };
+        let (next, ()) = try_join(table.page(db, Some(&end)), hashed).await?;
         progress(page.len() as u64);
+        page = next;
     }
-    let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Digest { rows, sha256 })
+    Ok(digest.finish())
 }
 
-/// Adds a value such that no two lists of values look alike.
-fn add(hasher: &mut Sha256, value: &Value) {
-    let number = |hasher: &mut Sha256, number: i64| {
-        hasher.update([1]);
-        hasher.update(number.to_be_bytes());
-    };
-    match value {
-        Value::String(Some(value)) => {
-            hasher.update([2]);
-            text(hasher, value.as_bytes());
+/// Adds a value, encoded so that no two lists of values give the same bytes.
+fn add(out: &mut Vec<u8>, cell: Cell<'_>) {
+    match cell {
+        Cell::Small(Some(value)) => number(out, value.into()),
+        Cell::Integer(Some(value)) => number(out, value.into()),
+        Cell::Big(Some(value)) => number(out, value),
+        Cell::Text(Some(value)) => {
+            out.push(2);
+            sized(out, value.as_bytes());
         }
-        Value::Bytes(Some(value)) => {
-            hasher.update([3]);
-            text(hasher, value);
+        Cell::Bytes(Some(value)) => {
+            out.push(3);
+            sized(out, value);
         }
-        Value::SmallInt(Some(value)) => number(hasher, (*value).into()),
-        Value::Int(Some(value)) => number(hasher, (*value).into()),
-        Value::BigInt(Some(value)) => number(hasher, *value),
-        _ => hasher.update([0]),
+        Cell::Uuid(Some(value)) => {
+            out.push(4);
+            out.extend_from_slice(value.as_bytes());
+        }
+        _ => out.push(0),
     }
 }
 
-fn text(hasher: &mut Sha256, bytes: &[u8]) {
-    hasher.update((bytes.len() as u64).to_be_bytes());
-    hasher.update(bytes);
+fn number(out: &mut Vec<u8>, number: i64) {
+    out.push(1);
+    out.extend_from_slice(&number.to_be_bytes());
+}
+
+fn sized(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+    out.extend_from_slice(bytes);
 }

@@ -1,38 +1,49 @@
-//! Threads.
+//! Conversations, one for each contact.
 
 use sea_orm::entity::prelude::*;
 
-use crate::domain::{Conversation, PhoneNumber, Timestamp};
+use crate::domain::{Conversation, Direction, PhoneNumber, Timestamp};
 
-/// One thread.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "conversations")]
 pub struct Model {
-    /// convo's id.
-    #[sea_orm(primary_key, auto_increment = false)]
-    pub id: TextUuid,
-    /// The other party.
+    /// What messages refer to.
+    #[sea_orm(primary_key)]
+    pub key: i64,
+    pub id: Uuid,
     pub contact_number: String,
-    /// How many messages it has.
     pub message_count: i64,
-    /// The latest time of its messages.
+    /// The latest `created_at` of its messages.
     pub last_message_at: i64,
-    /// When it was begun.
+    /// The `created_at` of the message that started it.
     pub created_at: i64,
-    /// When the contact opted out, if it is out.
+    /// When the contact opted out; NULL if it has not, or has opted in again. Copied from `opt_outs`, as
+    /// is the number.
     pub opted_out_at: Option<i64>,
-    /// The own number it was said to.
+    /// The number of ours that received the STOP.
     pub opted_out_number: Option<String>,
-    /// The messaging profile it was said to.
-    pub opted_out_profile: Option<String>,
-    /// When the latest STOP or START was said.
-    pub opt_out_decided_at: Option<i64>,
+    /// The [`route`] of its last message; NULL where only the message itself can tell.
+    pub last_route: Option<String>,
+}
+
+/// The direction of a message and the number of ours, in one text: a filter on the last message of a
+/// conversation is a range of it, which an index can tell without the message.
+pub fn route(direction: Direction, own: &str) -> String {
+    format!("{}{own}", route_prefix(direction))
+}
+
+/// The beginning of every [`route`] of a direction.
+pub fn route_prefix(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "in:",
+        Direction::Outbound => "out:",
+    }
 }
 
 impl From<Model> for Conversation {
     fn from(row: Model) -> Self {
         Self {
-            id: row.id.0,
+            id: row.id,
             contact_number: PhoneNumber::from_stored(row.contact_number),
             message_count: u64::try_from(row.message_count).unwrap_or_default(),
             last_message_at: Timestamp::from_micros(row.last_message_at),
@@ -45,7 +56,6 @@ impl From<Model> for Conversation {
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-/// None that is loaded.
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,54 +1,54 @@
-//! What was reported about outbound messages, one row a recipient.
+//! Delivery reports on outbound messages: a row for each event and recipient.
 
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::from_json;
-use crate::domain::{Cost, StatusReport, Timestamp};
+use super::{TelnyxId, from_json};
+use crate::domain::{Cost, PhoneNumber, StatusReport, Timestamp};
 
-/// One recipient's state in one event.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "delivery_reports")]
 pub struct Model {
-    /// The event that told it.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub event_id: String,
-    /// Whom it is about; empty when the event does not say.
+    pub telnyx_message_id: TelnyxId,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub event_id: TelnyxId,
+    /// Empty if the event names none.
     #[sea_orm(primary_key, auto_increment = false)]
     pub recipient: String,
-    /// The message it is about, by Telnyx's id.
-    pub telnyx_message_id: String,
-    /// The status word as it came.
+    /// Telnyx's status word as it came.
     pub status: String,
-    /// Its rank, when the word moves anything.
+    /// The rank of the status; NULL for a word that changes no status.
     pub status_rank: Option<i16>,
-    /// The error that came with it, as JSON.
+    /// JSON.
     pub error: Option<String>,
-    /// What else the event told, as JSON of [`Facts`].
+    /// JSON of [`Facts`].
     pub facts: Option<String>,
-    /// When it happened.
     pub occurred_at: i64,
-    /// Since when it waits for the message it may be about.
+    /// Since when it has been waiting for its message to be known; NULL if it is not.
     pub waiting_since: Option<i64>,
 }
 
-/// What a report tells beside the status; taken over with the status that wins.
+/// What a report says besides the status. A message takes it from the report that decides its status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
-    /// What it cost.
+    /// The sender that Telnyx really used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PhoneNumber>,
+    /// The price of the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
-    /// The alphabet it travelled in.
+    /// The character encoding, such as GSM-7.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
-    /// How many segments it was.
+    /// The number of segments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub segments: Option<u32>,
-    /// When it was handed to the carrier.
+    /// When Telnyx handed it to the carrier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
-    /// When Telnyx closed it.
+    /// When Telnyx finalized it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
 }
@@ -60,13 +60,12 @@ impl From<Model> for StatusReport {
             recipient: (!row.recipient.is_empty()).then_some(row.recipient),
             status: row.status,
             occurred_at: Timestamp::from_micros(row.occurred_at),
-            event_id: row.event_id,
+            event_id: row.event_id.into_string(),
         }
     }
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-/// None.
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}

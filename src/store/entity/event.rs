@@ -2,26 +2,30 @@
 
 use sea_orm::entity::prelude::*;
 
-/// One accepted event.
+use super::TelnyxId;
+
+/// The type of inbound messages, which is not stored.
+pub const USUAL_TYPE: &str = "message.received";
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "events")]
 pub struct Model {
-    /// Telnyx's id of it.
+    /// By Telnyx's clock; 0 if it did not say.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub id: String,
-    /// Telnyx's name of its kind.
-    pub event_type: String,
-    /// When it happened, by Telnyx's clock.
-    pub occurred_at: Option<i64>,
-    /// When it came.
+    pub occurred_at: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: TelnyxId,
+    /// NULL for [`USUAL_TYPE`].
+    pub event_type: Option<String>,
     pub received_at: i64,
-    /// Its bytes.
+    /// The id of the dictionary that `body` is compressed with; 0 if it is not compressed.
+    pub dictionary: i16,
+    /// The bytes of the request, compressed.
     #[sea_orm(column_type = "Blob")]
     pub body: Vec<u8>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-/// None.
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,92 +1,142 @@
-//! Messages.
+//! Messages, inbound and outbound.
 
 use sea_orm::DbErr;
 use sea_orm::entity::prelude::*;
 
-use super::from_json;
+use super::{TelnyxId, from_json};
 use crate::domain::{Cost, Direction, LastMessage, Media, Message, PhoneNumber, Status, Timestamp};
 
-/// One message.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "messages")]
 pub struct Model {
-    /// convo's id.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub id: TextUuid,
-    /// Its thread.
-    pub conversation_id: TextUuid,
-    /// Telnyx's id of it.
-    pub telnyx_message_id: Option<String>,
-    /// `inbound` or `outbound`.
-    pub direction: String,
-    /// The sender.
+    pub id: Uuid,
+    /// The key of its conversation.
+    pub conversation_key: i64,
+    pub telnyx_message_id: Option<TelnyxId>,
+    /// A [`direction`].
+    pub direction: i16,
     pub from_number: String,
     /// The first recipient.
     pub to_number: String,
-    /// Every recipient as a JSON list, when there are several.
+    /// All recipients as a JSON list, if there are several.
     pub recipients: Option<String>,
-    /// The other participants, as a JSON list.
+    /// A JSON list.
     pub cc: Option<String>,
-    /// The text.
     pub body: String,
     /// The subject of an MMS.
     pub subject: Option<String>,
-    /// Files, as a JSON list.
+    /// A JSON list.
     pub media: Option<String>,
-    /// The alphabet it travelled in.
+    /// The character encoding, such as GSM-7.
     pub encoding: Option<String>,
-    /// How many segments it was.
     pub segments: Option<i32>,
-    /// What it cost, as a decimal number.
+    /// A decimal number.
     pub cost_amount: Option<String>,
-    /// In which currency.
     pub cost_currency: Option<String>,
-    /// The status word.
-    pub status: String,
-    /// Its rank, which a report must exceed.
+    /// The rank of the status, which only rises.
     pub status_rank: i16,
-    /// Why it failed, as JSON.
+    /// JSON.
     pub error: Option<String>,
-    /// When.
     pub created_at: i64,
-    /// When it is to be sent.
+    /// The time it is scheduled for.
     pub send_at: Option<i64>,
-    /// When it was handed to the carrier.
+    /// When Telnyx handed it to the carrier.
     pub sent_at: Option<i64>,
-    /// When Telnyx closed it.
+    /// When Telnyx finalized it.
     pub completed_at: Option<i64>,
-    /// The exact bytes offered to Telnyx.
+    /// The exact body of the request to Telnyx.
     #[sea_orm(column_type = "Blob")]
     pub request_body: Option<Vec<u8>>,
-    /// Where they were offered.
+    /// The base URL of the API that it is sent to.
     pub base_url: Option<String>,
-    /// When the running attempt is over at the latest; then others may settle the message.
+    /// When the current attempt ends at the latest; after that, any process may settle the message.
     pub attempt_until: Option<i64>,
-    /// How often convo may still offer it by itself. Null: not at all, unless its caller is told
-    /// that nobody knows its outcome.
+    /// How often convo may still repeat the request by itself. NULL: not at all, unless its caller is
+    /// told that the outcome is unknown.
     pub repeats_left: Option<i16>,
+    /// The error that its caller was given, as JSON, if nothing was sent.
+    pub refusal: Option<String>,
 }
 
 impl Model {
-    /// The message as the doors show it.
+    /// The message, given the id of its conversation.
     ///
     /// # Errors
-    /// When a word in the row is none of convo's: the row was not written by it.
-    pub fn into_domain(self) -> Result<Message, DbErr> {
-        let (direction, status) = words(&self.direction, &self.status)?;
+    /// As [`MessageRow::into_domain`].
+    pub fn into_domain(self, conversation_id: Uuid) -> Result<Message, DbErr> {
+        MessageRow::from(self).into_domain(conversation_id)
+    }
+}
+
+/// The columns of a message that are shown: not those of the request to Telnyx.
+#[derive(Clone, Debug, sea_orm::FromQueryResult)]
+pub struct MessageRow {
+    pub id: Uuid,
+    pub telnyx_message_id: Option<TelnyxId>,
+    pub direction: i16,
+    pub from_number: String,
+    pub to_number: String,
+    pub recipients: Option<String>,
+    pub cc: Option<String>,
+    pub body: String,
+    pub subject: Option<String>,
+    pub media: Option<String>,
+    pub encoding: Option<String>,
+    pub segments: Option<i32>,
+    pub cost_amount: Option<String>,
+    pub cost_currency: Option<String>,
+    pub status_rank: i16,
+    pub error: Option<String>,
+    pub created_at: i64,
+    pub send_at: Option<i64>,
+    pub sent_at: Option<i64>,
+    pub completed_at: Option<i64>,
+}
+
+impl MessageRow {
+    pub const COLUMNS: [Column; 20] = [
+        Column::Id,
+        Column::TelnyxMessageId,
+        Column::Direction,
+        Column::FromNumber,
+        Column::ToNumber,
+        Column::Recipients,
+        Column::Cc,
+        Column::Body,
+        Column::Subject,
+        Column::Media,
+        Column::Encoding,
+        Column::Segments,
+        Column::CostAmount,
+        Column::CostCurrency,
+        Column::StatusRank,
+        Column::Error,
+        Column::CreatedAt,
+        Column::SendAt,
+        Column::SentAt,
+        Column::CompletedAt,
+    ];
+
+    /// The message, given the id of its conversation.
+    ///
+    /// # Errors
+    /// If the direction or the status is invalid: another program wrote the row.
+    pub fn into_domain(self, conversation_id: Uuid) -> Result<Message, DbErr> {
+        let (direction, status) = parse(self.direction, self.status_rank)?;
         let time = |micros: Option<i64>| micros.map(Timestamp::from_micros);
         let cost = self.cost_amount.zip(self.cost_currency);
         Ok(Message {
-            id: self.id.0,
-            conversation_id: self.conversation_id.0,
+            id: self.id,
+            conversation_id,
             direction,
             from: PhoneNumber::from_stored(self.from_number),
             to: PhoneNumber::from_stored(self.to_number),
             body: self.body,
             status,
             created_at: Timestamp::from_micros(self.created_at),
-            telnyx_message_id: self.telnyx_message_id,
-            cc: from_json(self.cc.as_deref()).unwrap_or_default(),
+            telnyx_message_id: self.telnyx_message_id.map(TelnyxId::into_string),
+            cc: others(self.recipients.as_deref(), self.cc.as_deref()),
             subject: self.subject,
             media: from_json(self.media.as_deref()).unwrap_or_default(),
             encoding: self.encoding,
@@ -101,45 +151,71 @@ impl Model {
     }
 }
 
-/// The columns of a message that stand for it in a list of threads.
+impl From<Model> for MessageRow {
+    fn from(row: Model) -> Self {
+        Self {
+            id: row.id,
+            telnyx_message_id: row.telnyx_message_id,
+            direction: row.direction,
+            from_number: row.from_number,
+            to_number: row.to_number,
+            recipients: row.recipients,
+            cc: row.cc,
+            body: row.body,
+            subject: row.subject,
+            media: row.media,
+            encoding: row.encoding,
+            segments: row.segments,
+            cost_amount: row.cost_amount,
+            cost_currency: row.cost_currency,
+            status_rank: row.status_rank,
+            error: row.error,
+            created_at: row.created_at,
+            send_at: row.send_at,
+            sent_at: row.sent_at,
+            completed_at: row.completed_at,
+        }
+    }
+}
+
+/// The columns of a message that a list of conversations shows.
 #[derive(Clone, Debug, sea_orm::FromQueryResult)]
-pub struct Short {
-    /// convo's id.
-    pub id: TextUuid,
-    /// `inbound` or `outbound`.
-    pub direction: String,
-    /// The text.
+pub struct LastMessageRow {
+    pub id: Uuid,
+    pub direction: i16,
     pub body: String,
-    /// Files, as a JSON list.
+    pub subject: Option<String>,
+    pub recipients: Option<String>,
+    pub cc: Option<String>,
     pub media: Option<String>,
-    /// The status word.
-    pub status: String,
-    /// When.
+    pub status_rank: i16,
     pub created_at: i64,
 }
 
-impl Short {
-    /// The columns that it is made of.
-    pub const COLUMNS: [Column; 6] = [
+impl LastMessageRow {
+    pub const COLUMNS: [Column; 9] = [
         Column::Id,
         Column::Direction,
         Column::Body,
+        Column::Subject,
+        Column::Recipients,
+        Column::Cc,
         Column::Media,
-        Column::Status,
+        Column::StatusRank,
         Column::CreatedAt,
     ];
 
-    /// The message as a list of threads shows it.
-    ///
     /// # Errors
     /// As [`Model::into_domain`].
     pub fn into_domain(self) -> Result<LastMessage, DbErr> {
-        let (direction, status) = words(&self.direction, &self.status)?;
+        let (direction, status) = parse(self.direction, self.status_rank)?;
         let media: Vec<Media> = from_json(self.media.as_deref()).unwrap_or_default();
         Ok(LastMessage {
-            id: self.id.0,
+            id: self.id,
             direction,
             body: self.body,
+            subject: self.subject,
+            cc: others(self.recipients.as_deref(), self.cc.as_deref()),
             media_count: u32::try_from(media.len()).unwrap_or(u32::MAX),
             status,
             created_at: Timestamp::from_micros(self.created_at),
@@ -147,14 +223,57 @@ impl Short {
     }
 }
 
-fn words(direction: &str, status: &str) -> Result<(Direction, Status), DbErr> {
-    Direction::parse(direction)
-        .zip(Status::parse(status))
-        .ok_or_else(|| DbErr::Type(format!("message row with '{direction}' and '{status}'")))
+/// The recipients after the first, and the other participants.
+fn others(recipients: Option<&str>, cc: Option<&str>) -> Vec<String> {
+    let recipients: Vec<String> = from_json(recipients).unwrap_or_default();
+    let mut others: Vec<_> = recipients.into_iter().skip(1).collect();
+    let cc: Vec<String> = from_json(cc).unwrap_or_default();
+    for number in cc {
+        if !others.contains(&number) {
+            others.push(number);
+        }
+    }
+    others
+}
+
+/// The value of a direction in the database.
+pub fn direction(direction: Direction) -> i16 {
+    match direction {
+        Direction::Inbound => 0,
+        Direction::Outbound => 1,
+    }
+}
+
+fn parse(stored: i16, rank: i16) -> Result<(Direction, Status), DbErr> {
+    let directions = [Direction::Inbound, Direction::Outbound];
+    let found = directions.into_iter().find(|each| direction(*each) == stored);
+    let unknown = || DbErr::Type(format!("message row with direction {stored}"));
+    Ok((found.ok_or_else(unknown)?, status(rank)?))
+}
+
+/// The status with a rank.
+///
+/// # Errors
+/// If no status has that rank: another program wrote the row.
+pub fn status(rank: i16) -> Result<Status, DbErr> {
+    let found = Status::ALL.into_iter().find(|status| status.rank() == rank);
+    found.ok_or_else(|| DbErr::Type(format!("message row with status rank {rank}")))
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-/// None that is loaded.
-pub enum Relation {}
+pub enum Relation {
+    #[sea_orm(
+        belongs_to = "super::conversation::Entity",
+        from = "Column::ConversationKey",
+        to = "super::conversation::Column::Key"
+    )]
+    Conversation,
+}
+
+impl Related<super::conversation::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Conversation.def()
+    }
+}
 
 impl ActiveModelBehavior for ActiveModel {}

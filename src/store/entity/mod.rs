@@ -1,4 +1,4 @@
-//! The tables as SeaORM sees them; their meaning is told in the migration that makes them.
+//! The tables as SeaORM entities. Times are microseconds since the epoch.
 
 pub mod conversation;
 pub mod delivery_report;
@@ -6,13 +6,14 @@ pub mod event;
 pub mod idempotency_key;
 pub mod message;
 pub mod meta;
+pub mod opt_out;
+mod telnyx_id;
 
-use sea_orm::prelude::TextUuid;
-use uuid::Uuid;
+pub use telnyx_id::TelnyxId;
 
 use crate::domain::Timestamp;
 
-/// A JSON text column, read; what cannot be read is absent.
+/// Parses a JSON text column; `None` if it is invalid.
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(column: Option<&str>) -> Option<T> {
     serde_json::from_str(column?).ok()
 }
@@ -22,13 +23,9 @@ pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Option<String> {
     serde_json::to_string(value).ok()
 }
 
-/// A list for a JSON text column: null when it is empty, as most are.
+/// A list for a JSON text column: NULL if it is empty, as most are.
 pub(super) fn list_to_json<T: serde::Serialize>(list: &[T]) -> Option<String> {
     if list.is_empty() { None } else { to_json(&list) }
-}
-
-pub(super) fn id(id: Uuid) -> TextUuid {
-    TextUuid(id)
 }
 
 pub(super) fn micros(time: Timestamp) -> i64 {

@@ -1,5 +1,5 @@
-//! PostgreSQL's URL as the driver needs it: every parameter is one that has an effect, and means
-//! what it means to `psql`.
+//! Translating a PostgreSQL URL for the driver, so that every parameter means what it means to
+//! `psql`, and none is silently ignored.
 
 use std::path::Path;
 
@@ -8,53 +8,52 @@ use url::Url;
 use super::refuse;
 use crate::error::Error;
 
-/// Parameters that the driver understands as they are.
+/// Parameters passed to the driver unchanged.
 const KNOWN: &[&str] =
     &["host", "hostaddr", "port", "dbname", "user", "password", "application_name", "options"];
-/// Parameters that name files.
+/// Parameters whose value is a file.
 const FILES: &[&str] = &["sslrootcert", "sslcert", "sslkey"];
-/// The values of `sslmode`.
 const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
-/// Reads what follows the scheme. Relative paths of certificates start from `base`.
+/// Translates what follows the scheme. Relative paths of certificates are resolved against `base`.
 ///
 /// # Errors
-/// `not_configured` for a URL that is none or asks for something that would not be done. Values
-/// are never repeated: they may be secret.
+/// `not_configured` if the URL is invalid, or asks for something the driver would not do. Values are
+/// not repeated in the error: they may be secret.
 pub(super) fn url(rest: &str, base: &Path) -> Result<String, Error> {
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
     if hosts.contains(',') {
         return Err(refuse("DATABASE_URL names several hosts").hint(
-            "name one: a proxy, a floating address or a DNS name that leads to the primary",
+            "name one: a proxy, a floating IP address, or a DNS name that resolves to the primary",
         ));
     }
     let mut url = Url::parse(&format!("postgres://{rest}"))
         .map_err(|_| refuse("DATABASE_URL is not a valid PostgreSQL URL"))?;
-    let mut wishes = Wishes::default();
+    let mut ssl = SslParameters::default();
     let mut parameters = Vec::new();
     for (name, value) in url.query_pairs() {
         match &*name {
-            "sslmode" => wishes.mode = Some(mode(&value)?),
-            "sslrootcert" if value == "system" => wishes.has_system_roots = true,
+            "sslmode" => ssl.mode = Some(mode(&value)?),
+            "sslrootcert" if value == "system" => ssl.has_system_roots = true,
             file if FILES.contains(&file) => {
-                wishes.has_own_root |= file == "sslrootcert";
+                ssl.has_own_root |= file == "sslrootcert";
                 let path = base.join(&*value);
                 parameters.push((file.to_owned(), path.to_string_lossy().into_owned()));
             }
             known if KNOWN.contains(&known) || known.starts_with("options[") => {
                 parameters.push((known.to_owned(), value.into_owned()));
             }
-            // Said by some providers' URLs, and meant when it is not said.
+            // Found in some providers' URLs, and the default anyway.
             "channel_binding" if value != "require" => {}
             "target_session_attrs" if value == "any" => {}
-            other => return Err(unknown(other)),
+            other => return Err(unknown_parameter(other)),
         }
     }
-    if let Some(mode) = wishes.mode()? {
+    if let Some(mode) = ssl.mode()? {
         parameters.push(("sslmode".to_owned(), mode.to_owned()));
     }
-    // The driver would look up the brackets, too.
+    // The driver would resolve the address with its brackets.
     if let Some(address) = url.host_str().and_then(|host| host.strip_prefix('[')) {
         parameters.insert(0, ("hostaddr".to_owned(), address.trim_end_matches(']').to_owned()));
     }
@@ -65,8 +64,25 @@ pub(super) fn url(rest: &str, base: &Path) -> Result<String, Error> {
     Ok(url.into())
 }
 
-/// The file that a URL names and that cannot be read, with the reason.
-pub(super) fn unreadable(url: &str) -> Option<String> {
+/// Whether a translated URL contains a password.
+pub(super) fn has_password(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    url.password().is_some() || has_parameter(&url, &["password"])
+}
+
+/// Whether a translated URL names a server, but no password for it.
+pub(super) fn needs_password(url: &str) -> bool {
+    let Ok(parsed) = Url::parse(url) else { return false };
+    let in_authority = parsed.host_str().is_some_and(|host| !host.is_empty());
+    (in_authority || has_parameter(&parsed, &["host", "hostaddr"])) && !has_password(url)
+}
+
+fn has_parameter(url: &Url, names: &[&str]) -> bool {
+    url.query_pairs().any(|(name, _)| names.contains(&&*name))
+}
+
+/// Which file named in the URL cannot be read, and why.
+pub(super) fn unreadable_file(url: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
     let files = url.query_pairs().filter(|(name, _)| FILES.contains(&&**name));
     files.into_iter().find_map(|(name, path)| {
@@ -75,44 +91,45 @@ pub(super) fn unreadable(url: &str) -> Option<String> {
     })
 }
 
-fn unknown(name: &str) -> Error {
+fn unknown_parameter(name: &str) -> Error {
     let shown: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-    refuse(&format!("DATABASE_URL has a parameter that convo does not know: '{shown:.40}'"))
-        .hint("of PostgreSQL's: sslmode, sslrootcert, sslcert, sslkey, host, port, user, dbname")
+    refuse(&format!("DATABASE_URL has an unknown parameter: '{shown:.40}'")).hint(
+        "for PostgreSQL, use sslmode, sslrootcert, sslcert, sslkey, host, port, user or dbname",
+    )
 }
 
 fn mode(value: &str) -> Result<&'static str, Error> {
     SSL_MODES.iter().find(|mode| **mode == value).copied().ok_or_else(|| {
-        refuse("DATABASE_URL has an sslmode that is none").hint(format!(
-            "one of {}; verify-full alone is sure to reach the right server",
+        refuse("DATABASE_URL has an invalid sslmode").hint(format!(
+            "use one of {}; only verify-full makes sure that it is the right server",
             SSL_MODES.join(", ")
         ))
     })
 }
 
-/// What was said about encryption.
+/// The parameters that concern encryption.
 #[derive(Default)]
-struct Wishes {
+struct SslParameters {
     mode: Option<&'static str>,
     has_own_root: bool,
     has_system_roots: bool,
 }
 
-impl Wishes {
-    /// The mode that does what `psql` would do.
+impl SslParameters {
+    /// The mode that makes the driver do what `psql` would do.
     fn mode(&self) -> Result<Option<&'static str>, Error> {
         match self.mode {
-            // With public authorities, any server of the world has a certificate that is valid.
             Some("verify-full") => {}
+            // With public authorities, any server in the world has a valid certificate.
             Some("verify-ca") if !self.has_own_root => {
-                let what = "DATABASE_URL says sslmode=verify-ca without an authority of its own";
-                return Err(refuse(what).hint("add sslrootcert=FILE, or say sslmode=verify-full"));
+                let what = "DATABASE_URL has sslmode=verify-ca without an sslrootcert file";
+                return Err(refuse(what).hint("add sslrootcert=FILE, or use sslmode=verify-full"));
             }
             _ if self.has_system_roots => {
-                let what = "DATABASE_URL says sslrootcert=system without sslmode=verify-full";
-                return Err(refuse(what).hint("say sslmode=verify-full"));
+                let what = "DATABASE_URL has sslrootcert=system without sslmode=verify-full";
+                return Err(refuse(what).hint("use sslmode=verify-full"));
             }
-            // The driver would encrypt to whoever answers.
+            // The driver would not check the certificate.
             Some("require") if self.has_own_root => return Ok(Some("verify-ca")),
             // The driver would not encrypt at all.
             Some("allow") => return Ok(Some("prefer")),
@@ -135,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn encryption_means_what_it_means_to_psql() {
+    fn encryption_parameters_mean_what_they_mean_to_psql() {
         for (given, read_as) in [
             ("h/d", "h/d"),
             ("h/d?sslmode=allow", "h/d?sslmode=prefer"),
@@ -157,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_have_no_effect_is_refused() {
+    fn parameters_that_would_have_no_effect_are_refused() {
         for (given, told) in [
             ("u:secret@a,b/d", "several hosts"),
             ("a:1,b:2/d?target_session_attrs=read-write", "several hosts"),

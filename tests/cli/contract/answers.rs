@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use convo::sandbox::Behaviour;
-use sea_orm::{ConnectionTrait, Database};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{Contract, ask};
-use crate::harness::{Answer, CONTACT, Home, OWN, Server, StandIn, World, inbound};
-use crate::support::{TestDatabase, example};
+use super::Contract;
+use crate::support::{
+    Answer, CONTACT, FakeServer, Home, Reply, Server, Signer, TestDatabase, World, example,
+    execute, inbound, opt, request, wait_until,
+};
 
 const HI: &str = r#"{"message":"Hi"}"#;
 const LIST: &str = "GET /conversations";
@@ -23,13 +24,12 @@ const READY: &str = "GET /health/ready";
 const OPENAPI: &str = "GET /openapi.json";
 const METRICS: &str = "GET /metrics";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 8] = [
+const GUARDED: [(&str, &str); 7] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
     (MESSAGE, "/messages/1"),
     (RETRY, "/messages/1/retry"),
-    (READY, "/health/ready"),
     (OPENAPI, "/openapi.json"),
     (METRICS, "/metrics"),
 ];
@@ -60,28 +60,35 @@ impl Asker<'_> {
     async fn ask(&self, name: &str, path: &str, lines: &str, body: &str) -> Answer {
         let method = name.split(' ').next().expect("a method");
         let lines = format!("{}{lines}", self.lines);
-        let answer = ask(self.server, method, path, &lines, body).await;
+        let answer = self.server.ask(method, path, &lines, body).await;
         self.contract.holds(name, &answer);
         answer
     }
 
-    async fn told(&self, name: &str, path: &str, lines: &str, body: &str, told: (u16, &str)) {
+    async fn refuses(
+        &self,
+        name: &str,
+        path: &str,
+        lines: &str,
+        body: &str,
+        expected: (u16, &str),
+    ) {
         let answer = self.ask(name, path, lines, body).await;
-        assert_eq!(answer.told(), (told.0, told.1.to_owned()), "{name} {path}");
+        assert_eq!(answer.status_and_code(), (expected.0, expected.1.to_owned()), "{name} {path}");
     }
 
     async fn send(&self, number: &str, body: &str) -> Answer {
         self.ask(SEND, &format!("/conversations/{number}/send"), "", body).await
     }
 
-    async fn refuses_a_send(&self, number: &str, body: &str, told: (u16, &str)) {
+    async fn refuses_a_send(&self, number: &str, body: &str, expected: (u16, &str)) {
         let path = format!("/conversations/{number}/send");
-        self.told(SEND, &path, "", body, told).await;
+        self.refuses(SEND, &path, "", body, expected).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_is_as_described() {
+async fn every_answer_matches_the_document() {
     let contract = Contract::read();
     let world = World::with(TestDatabase::sqlite(), |home| {
         home.set("CONVO_API_TOKEN", TOKENS).set("CONVO_SEND_TIMEOUT", "2")
@@ -101,10 +108,9 @@ async fn every_answer_is_as_described() {
 }
 
 async fn signed(contract: &Contract, world: &World, body: &[u8]) -> Answer {
-    let (time, signature) = world.signer.sign(crate::harness::seconds(), body);
-    let lines = format!("telnyx-timestamp: {time}\r\ntelnyx-signature-ed25519: {signature}\r\n");
+    let lines = world.signer.lines(body);
     let body = std::str::from_utf8(body).expect("text");
-    let answer = ask(&world.server, "POST", "/webhooks/sms", &lines, body).await;
+    let answer = world.server.post("/webhooks/sms", &lines, body).await;
     contract.holds(WEBHOOK, &answer);
     answer
 }
@@ -123,9 +129,9 @@ async fn webhooks(contract: &Contract, world: &World) {
     }
     assert_eq!(signed(contract, world, b"[]").await.status, 400);
     let asker = Asker { contract, server: &world.server, lines: "" };
-    asker.told(WEBHOOK, "/webhooks/sms", "", "{}", (401, "invalid_signature")).await;
+    asker.refuses(WEBHOOK, "/webhooks/sms", "", "{}", (401, "invalid_signature")).await;
     let large = "x".repeat(1024 * 1024 + 1);
-    asker.told(WEBHOOK, "/webhooks/sms", "", &large, (413, "payload_too_large")).await;
+    asker.refuses(WEBHOOK, "/webhooks/sms", "", &large, (413, "payload_too_large")).await;
     assert_eq!(asker.ask(HEALTH, "/health", "", "").await.status, 200);
 }
 
@@ -138,7 +144,7 @@ async fn sending(asker: &Asker<'_>, world: &World) {
     assert_eq!(asker.ask(SEND, &dry, "", HI).await.status, 200);
     let long = format!("{{\"message\":\"{}\"}}", "é漢".repeat(800));
     let large = format!("{{\"message\":\"{}\"}}", "x".repeat(1024 * 1024));
-    for (number, body, told) in [
+    for (number, body, expected) in [
         (CONTACT, "{", (400, "invalid_request")),
         ("12125551234", HI, (400, "invalid_number")),
         (CONTACT, &long, (400, "message_too_long")),
@@ -147,19 +153,19 @@ async fn sending(asker: &Asker<'_>, world: &World) {
         (Behaviour::OptedOut.number(), HI, (403, "opted_out")),
         (Behaviour::Unauthorized.number(), HI, (401, "invalid_api_key")),
     ] {
-        asker.refuses_a_send(number, body, told).await;
+        asker.refuses_a_send(number, body, expected).await;
     }
     let path = format!("/conversations/{CONTACT}/send");
     let form = "content-type: text/plain\r\n";
-    asker.told(SEND, &path, form, HI, (415, "unsupported_media_type")).await;
+    asker.refuses(SEND, &path, form, HI, (415, "unsupported_media_type")).await;
     let key = "idempotency-key: order:17\r\n";
     assert_eq!(asker.ask(SEND, &path, key, HI).await.header("idempotency-key"), Some("order:17"));
     let other = r#"{"message":"Ho"}"#;
-    asker.told(SEND, &path, key, other, (422, "idempotency_key_reused")).await;
+    asker.refuses(SEND, &path, key, other, (422, "idempotency_key_reused")).await;
     let id = sent.json()["id"].as_str().expect("an id").to_owned();
-    crate::harness::until("reports come", || {
+    wait_until("reports", || {
         let row = world.home.run(&["show", CONTACT, "--history", "--json"]).json();
-        row["messages"][0]["history"].as_array().filter(|all| all.len() > 1).map(drop)
+        row["messages"][0]["history"].as_array().is_some_and(|all| all.len() > 1)
     });
     let shown = asker.ask(MESSAGE, &format!("/messages/{id}"), "", "").await;
     assert!(
@@ -182,27 +188,26 @@ async fn retrying(asker: &Asker<'_>, world: &World) {
     assert_eq!(asker.ask(RETRY, &lost, "", "{}").await.status, 202);
     let sent = asker.send(CONTACT, HI).await.json();
     let sent = format!("/messages/{}/retry", sent["id"].as_str().expect("an id"));
-    asker.told(RETRY, &sent, "", "{}", (409, "not_retryable")).await;
-    let stop = inbound("e-stop", "m-stop", vanished, "STOP")
-        .replace("\"type\":", "\"autoresponse_type\":\"STOP\",\"type\":");
+    asker.refuses(RETRY, &sent, "", "{}", (409, "not_retryable")).await;
+    let stop = opt("e-stop", "m-stop", vanished, "STOP");
     signed(asker.contract, world, stop.as_bytes()).await;
-    asker.told(RETRY, &lost, "", "{}", (403, "opted_out")).await;
+    asker.refuses(RETRY, &lost, "", "{}", (403, "opted_out")).await;
     let nobody = "/messages/01a20685-7f6b-7790-99a8-f178d4040dda/retry";
-    asker.told(RETRY, nobody, "", "{}", (404, "message_not_found")).await;
-    asker.told(RETRY, &format!("{nobody}?force=1"), "", "{}", (400, "invalid_request")).await;
+    asker.refuses(RETRY, nobody, "", "{}", (404, "message_not_found")).await;
+    asker.refuses(RETRY, &format!("{nobody}?force=1"), "", "{}", (400, "invalid_request")).await;
 }
 
 async fn reading(asker: &Asker<'_>) {
     let all = asker.ask(LIST, "/conversations", "", "").await;
-    let threads = all.json().as_array().expect("an array").clone();
-    assert!(threads.len() > 3);
+    let conversations = all.json().as_array().expect("an array").clone();
+    assert!(conversations.len() > 3);
     let page = asker.ask(LIST, "/conversations?limit=1", "", "").await;
     assert!(page.header("link").is_some());
     let filters = "status=delivered,read&direction=outbound&reverse=true&opted_out=false";
     let filtered = format!("/conversations?{filters}&since=2026-01-01T00:00:00Z&limit=1");
     assert_eq!(asker.ask(LIST, &filtered, "", "").await.status, 200);
-    asker.told(LIST, "/conversations?limit=0", "", "", (400, "invalid_request")).await;
-    asker.told(LIST, "/conversations?number=1", "", "", (400, "invalid_number")).await;
+    asker.refuses(LIST, "/conversations?limit=0", "", "", (400, "invalid_request")).await;
+    asker.refuses(LIST, "/conversations?number=1", "", "", (400, "invalid_number")).await;
     for (name, path) in [
         (LIST, "/conversations".to_owned()),
         (THREAD, format!("/conversations/{CONTACT}")),
@@ -210,57 +215,51 @@ async fn reading(asker: &Asker<'_>) {
         (RETRY, "/messages/1/retry".to_owned()),
     ] {
         let path = format!("{path}?no_such_parameter=1");
-        asker.told(name, &path, "", HI, (400, "unknown_parameter")).await;
+        asker.refuses(name, &path, "", HI, (400, "unknown_parameter")).await;
     }
-    for thread in &threads {
+    for thread in &conversations {
         let path = format!("/conversations/{}?history=true", thread["id"].as_str().expect("an id"));
         assert_eq!(asker.ask(THREAD, &path, "", "").await.status, 200);
     }
-    let prefix = &threads[0]["id"].as_str().expect("an id")[..4];
+    let prefix = &conversations[0]["id"].as_str().expect("an id")[..4];
     let nobody =
         format!("/conversations/{CONTACT}?limit=1&before=00000000-0000-0000-0000-000000000000");
-    for (path, told) in [
+    for (path, expected) in [
         (format!("/conversations/{prefix}"), (400, "ambiguous_id")),
         ("/conversations/%00".to_owned(), (400, "invalid_request")),
         ("/conversations/+19995550000".to_owned(), (404, "conversation_not_found")),
         (nobody, (404, "message_not_found")),
     ] {
-        asker.told(THREAD, &path, "", "", told).await;
+        asker.refuses(THREAD, &path, "", "", expected).await;
     }
-    asker.told(MESSAGE, "/messages/%00", "", "", (400, "invalid_request")).await;
-    asker.told(MESSAGE, "/messages/1", "", "", (404, "message_not_found")).await;
+    asker.refuses(MESSAGE, "/messages/%00", "", "", (400, "invalid_request")).await;
+    asker.refuses(MESSAGE, "/messages/1", "", "", (404, "message_not_found")).await;
     assert_eq!(asker.ask(READY, "/health/ready", "", "").await.status, 200);
     assert_eq!(asker.ask(METRICS, "/metrics", "", "").await.status, 200);
     assert_eq!(asker.ask(OPENAPI, "/openapi.json", "", "").await.status, 200);
 }
 
 fn sending_to(base_url: &str) -> Home {
-    Home::new()
-        .set("TELNYX_API_KEY", "KEY")
-        .set("TELNYX_PHONE_NUMBER", OWN)
-        .set("TELNYX_BASE_URL", base_url)
-        .set("CONVO_SEND_TIMEOUT", "2")
+    Home::new().sending_to(base_url).set("CONVO_SEND_TIMEOUT", "2")
 }
 
 /// What only servers with other settings answer.
 async fn other_settings(contract: &Contract) {
     let poor = r#"{"errors":[{"code":"20012","title":"Account inactive"}]}"#;
-    let busy = StandIn::with("429 Too Many Requests", "retry-after: 7\r\n", "{}").await;
-    let poor = StandIn::with("402 Payment Required", "", poor).await;
-    for (base_url, told) in [
-        (busy.base_url.as_str(), (429, "rate_limited")),
-        (&poor.base_url, (402, "telnyx_refused")),
+    let busy = FakeServer::replying(&[Reply::RateLimit(7)]).await;
+    let poor = FakeServer::replying(&[Reply::Status(402, poor)]).await;
+    for (base_url, expected) in [
+        (busy.base_url().as_str(), (429, "rate_limited")),
+        (&poor.base_url(), (402, "telnyx_refused")),
         ("http://127.0.0.1:9/v2", (503, "telnyx_unreachable")),
     ] {
         let home = sending_to(base_url);
         let server = Server::start(&home);
         let asker = Asker { contract, server: &server, lines: "" };
-        asker.refuses_a_send(CONTACT, HI, told).await;
+        asker.refuses_a_send(CONTACT, HI, expected).await;
     }
-    let fails = StandIn::json("500 Internal Server Error", "", "{}");
-    let takes = r#"{"data":{"id":"{n}","to":[{"status":"queued"}]}}"#;
-    let forgetful = StandIn::in_turn(&[&fails, &StandIn::json("200 OK", "", takes)]).await;
-    let home = sending_to(&forgetful.base_url);
+    let telnyx = FakeServer::replying(&[Reply::Status(500, "{}"), Reply::Accept]).await;
+    let home = sending_to(&telnyx.base_url());
     let server = Server::start(&home);
     let asker = Asker { contract, server: &server, lines: "" };
     let lost = unknown(&asker, CONTACT).await;
@@ -270,35 +269,44 @@ async fn other_settings(contract: &Contract) {
     let asker = Asker { contract, server: &server, lines: "" };
     asker.refuses_a_send(CONTACT, HI, (503, "not_configured")).await;
     let retry = "/messages/01a20685-7f6b-7790-99a8-f178d4040dda/retry";
-    asker.told(RETRY, retry, "", "", (503, "not_configured")).await;
+    asker.refuses(RETRY, retry, "", "", (503, "not_configured")).await;
     assert_eq!(asker.ask(READY, "/health/ready", "", "").await.status, 503);
     let form = "content-type: text/plain\r\n";
-    asker.told(RETRY, retry, form, "{}", (415, "unsupported_media_type")).await;
+    asker.refuses(RETRY, retry, form, "{}", (415, "unsupported_media_type")).await;
+    let encoded = "content-encoding: gzip\r\n";
+    asker.refuses(WEBHOOK, "/webhooks/sms", encoded, "{}", (415, "unsupported_media_type")).await;
 }
 
 /// What a server says that has no room, and to whoever takes too long.
 async fn bounds(contract: &Contract) {
     let home = sending_to("http://127.0.0.1:9/v2").set("CONVO_REQUEST_TIMEOUT", "1");
+    let signer = Signer::new(7);
+    let home = home.accepting(&signer);
     let server = Server::start(&home);
+    let signature = signer.lines("another body");
     let late = async |name: &str, path: &str| {
         let head = "host: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n";
-        let answer = server.raw(format!("POST {path} HTTP/1.1\r\n{head}\r\n{{")).await;
+        let answer = server.raw(format!("POST {path} HTTP/1.1\r\n{signature}{head}\r\n{{")).await;
         contract.holds(name, &answer);
-        assert_eq!(answer.told(), (408, "request_timeout".into()), "{name}");
+        assert_eq!(answer.status_and_code(), (408, "request_timeout".into()), "{name}");
     };
     futures_util::future::join(
         late(WEBHOOK, "/webhooks/sms"),
         late(SEND, &format!("/conversations/{CONTACT}/send")),
     )
     .await;
-    let server =
-        Server::start(&sending_to("http://127.0.0.1:9/v2").set("CONVO_MAX_CONNECTIONS", "1"));
+    // The only place is held by a send that Telnyx does not answer.
+    let telnyx = FakeServer::replying(&[Reply::Silence]).await;
+    let home = sending_to(&telnyx.base_url()).set("CONVO_MAX_CONNECTIONS", "1");
+    let home = home.set("CONVO_SEND_TIMEOUT", "30");
+    let server = Server::start(&home);
     let mut busy = TcpStream::connect(server.address).await.expect("a connection");
-    busy.write_all(b"POST /webhooks/sms HTTP/1.1\r\nhost: x\r\n").await.expect("half a request");
+    let send = request("POST", &format!("/conversations/{CONTACT}/send"), "", HI);
+    busy.write_all(send.as_bytes()).await.expect("a send");
+    telnyx.wait_for_offers(1).await;
     let asker = Asker { contract, server: &server, lines: "" };
-    let refused = GUARDED.iter().filter(|(name, _)| *name != READY);
-    for (name, path) in refused.chain(&[(WEBHOOK, "/webhooks/sms")]) {
-        asker.told(name, path, "", "{}", (503, "overloaded")).await;
+    for (name, path) in GUARDED.iter().chain(&[(WEBHOOK, "/webhooks/sms")]) {
+        asker.refuses(name, path, "", "{}", (503, "overloaded")).await;
     }
 }
 
@@ -306,30 +314,29 @@ async fn guards(contract: &Contract, server: &Server) {
     let asker = Asker { contract, server, lines: "" };
     for (name, path) in GUARDED {
         let poor = if name.starts_with("GET") { SENDER } else { READER };
-        asker.told(name, path, "", "{}", (401, "unauthorized")).await;
-        asker.told(name, path, poor, "{}", (403, "forbidden")).await;
+        asker.refuses(name, path, "", "{}", (401, "unauthorized")).await;
+        asker.refuses(name, path, poor, "{}", (403, "forbidden")).await;
     }
+    asker.refuses(READY, "/health/ready", WRONG, "", (401, "unauthorized")).await;
     while asker.ask(LIST, "/conversations", WRONG, "").await.status == 401 {}
+    asker.refuses(READY, "/health/ready", WRONG, "", (429, "too_many_attempts")).await;
     // Each of these is held back for a while, all at the same time.
-    let slowed =
-        GUARDED.map(|(name, path)| asker.told(name, path, WRONG, "{}", (429, "too_many_attempts")));
+    let slowed = GUARDED
+        .map(|(name, path)| asker.refuses(name, path, WRONG, "{}", (429, "too_many_attempts")));
     futures_util::future::join_all(slowed).await;
 }
 
 /// What a database answers in which something is missing.
 async fn without_its_tables(asker: &Asker<'_>, world: &World) {
-    let db = Database::connect(format!("sqlite://{}", world.db.file().display())).await;
-    let db = db.expect("the database");
     for table in ["messages", "conversations", "events"] {
-        let rename = format!("ALTER TABLE {table} RENAME TO {table}_away");
-        db.execute_unprepared(&rename).await.expect("renamed");
+        execute(&world.db.url, &format!("ALTER TABLE {table} RENAME TO {table}_away")).await;
     }
     let away = (503, "database_unavailable");
     let id = "01a20685-7f6b-7790-99a8-f178d4040dda";
-    asker.told(LIST, "/conversations", "", "", away).await;
-    asker.told(THREAD, &format!("/conversations/{CONTACT}"), "", "", away).await;
-    asker.told(MESSAGE, &format!("/messages/{id}"), "", "", away).await;
-    asker.told(RETRY, &format!("/messages/{id}/retry"), "", "{}", away).await;
+    asker.refuses(LIST, "/conversations", "", "", away).await;
+    asker.refuses(THREAD, &format!("/conversations/{CONTACT}"), "", "", away).await;
+    asker.refuses(MESSAGE, &format!("/messages/{id}"), "", "", away).await;
+    asker.refuses(RETRY, &format!("/messages/{id}/retry"), "", "{}", away).await;
     asker.refuses_a_send(CONTACT, HI, away).await;
     let late = inbound("e-late", "m-late", CONTACT, "Hi");
     assert_eq!(signed(asker.contract, world, late.as_bytes()).await.status, 503);

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Contract, ask, filled};
-use crate::harness::{Home, Server, World};
-use crate::support::TestDatabase;
+use super::{Contract, filled};
+use crate::support::{Home, Server, TestDatabase, World, bearer};
 
-/// Codes that no route answers: those of the command line, and of what is no route.
+/// Codes that no route answers: those of the command line, and of unknown routes.
 const ELSEWHERE: &[&str] = &[
     "address_unavailable",
     "copy_mismatch",
@@ -24,7 +23,7 @@ const ELSEWHERE: &[&str] = &[
 const NOBODY: &str = "01a20685-7f6b-7790-99a8-f178d4040dda";
 
 #[test]
-fn it_is_valid_openapi() {
+fn the_document_is_valid_openapi() {
     let json = include_str!("../../openapi/schema-3.1.json");
     let schema: Value = serde_json::from_str(json).expect("the schema of OpenAPI 3.1");
     let validator = jsonschema::options().build(&schema).expect("a schema");
@@ -42,7 +41,7 @@ fn it_is_valid_openapi() {
 }
 
 #[test]
-fn its_examples_hold() {
+fn the_examples_match_their_schemas() {
     let contract = Contract::read();
     let mut count = 0;
     let mut check = |what: &str, media: &Value| {
@@ -65,20 +64,88 @@ fn its_examples_hold() {
 }
 
 #[test]
-fn every_code_has_its_route() {
+fn every_error_code_has_a_route() {
     let contract = Contract::read();
     let all = contract.document["components"]["schemas"]["Code"]["enum"].clone();
     let all: BTreeSet<String> = serde_json::from_value(all).expect("words");
-    let mut told = BTreeSet::new();
+    let mut documented = BTreeSet::new();
     for operation in contract.operations().values() {
         for response in operation["responses"].as_object().expect("responses").values() {
-            let json = &response["content"]["application/json"];
-            told.extend(super::words(&contract.document, &json["schema"]));
+            documented.extend(super::words(&contract.document, response));
         }
     }
     let elsewhere = ELSEWHERE.iter().map(|code| (*code).to_owned()).collect();
-    let untold: BTreeSet<_> = all.difference(&told).cloned().collect();
-    assert_eq!(untold, elsewhere, "codes that no route has");
+    let undocumented: BTreeSet<_> = all.difference(&documented).cloned().collect();
+    assert_eq!(undocumented, elsewhere, "codes that no route has");
+}
+
+/// A client has one type for every failure, and the version of the API does not change with the
+/// program's.
+#[test]
+fn there_is_one_schema_for_errors() {
+    let contract = Contract::read();
+    assert_eq!(contract.document["info"]["version"], "1.0");
+    let error = json!({ "$ref": "#/components/schemas/Error" });
+    let mut count = 0;
+    for (name, operation) in contract.operations() {
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let schema = &response["content"]["application/json"]["schema"];
+            let codes = super::words(&contract.document, response);
+            if status.starts_with(['4', '5']) && !codes.is_empty() {
+                let is_error = *schema == error || schema["oneOf"][1] == error;
+                assert!(is_error, "{name} {status}: {schema}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 30, "only {count} failures");
+}
+
+/// A link leads from a value of the response's example to a parameter that the other operation has.
+#[test]
+fn links_lead_to_operations() {
+    let contract = Contract::read();
+    let operations = contract.operations();
+    let mut count = 0;
+    for (name, operation) in &operations {
+        for response in operation["responses"].as_object().expect("responses").values() {
+            for link in response["links"].as_object().into_iter().flat_map(|links| links.values()) {
+                let target = operations.values().find(|o| o["operationId"] == link["operationId"]);
+                let target = target.unwrap_or_else(|| panic!("{name}: {link}"));
+                for (parameter, value) in link["parameters"].as_object().expect("parameters") {
+                    let of = target["parameters"].as_array().expect("parameters").iter();
+                    let mut schemas = of.filter(|of| of["name"] == **parameter);
+                    let schema = &schemas.next().expect("a parameter")["schema"];
+                    let pointer = value.as_str().and_then(|v| v.strip_prefix("$response.body#"));
+                    let example = &response["content"]["application/json"]["example"];
+                    let value = example.pointer(pointer.expect("a pointer")).expect("a value");
+                    contract.assert_valid(name, schema, value);
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count >= 8, "only {count} links");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_is_there_below_its_version_too() {
+    let home = Home::new();
+    let server = Server::start(&home);
+    for (name, _) in Contract::read().operations() {
+        let (method, template) = name.split_once(' ').expect("a method");
+        let path = filled(template, NOBODY);
+        let plain = server.ask(method, &path, "", "{}").await;
+        let versioned = server.ask(method, &format!("/v1{path}"), "", "{}").await;
+        assert_eq!(versioned.status, plain.status, "{name}");
+        if !path.contains("metrics") {
+            assert_eq!(versioned.body, plain.body, "{name}");
+        }
+    }
+    for path in ["/v1", "/v1/", "/v2/health", "/v1/v1/health", "/v1health"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status_and_code(), (404, "not_found".into()), "{path}");
+    }
 }
 
 /// `/messages/{id}` as `/messages/{}`.
@@ -87,13 +154,20 @@ fn shape(name: &str) -> String {
 }
 
 #[test]
-fn it_has_every_route_of_the_source() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/routes.rs");
-    let source = std::fs::read_to_string(source).expect("the routes");
-    let leaves = source.split(".and(route(\"").skip(1).map(|leaf| {
-        let (template, rest) = leaf.split_once('"').expect("a template");
-        let posts = rest.trim_start_matches("))").trim_start().starts_with(".and(post())");
-        shape(&format!("{} {template}", if posts { "POST" } else { "GET" }))
+fn the_document_has_every_route() {
+    let read = |path| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::read_to_string(path).expect("a source file")
+    };
+    let (source, labels) = (read("src/server/routes.rs"), read("src/metrics/labels.rs"));
+    let leaves = source.split(".and(route(Route::").skip(1).map(|leaf| {
+        let (name, rest) = leaf.split_once("))").expect("the name of a route");
+        let template = labels.lines().find_map(|line| {
+            line.trim().strip_prefix(name)?.strip_prefix(" => \"")?.strip_suffix("\",")
+        });
+        let posts = rest.trim_start().starts_with(".and(post())");
+        let method = if posts { "POST" } else { "GET" };
+        shape(&format!("{method} {}", template.expect("the template of the route")))
     });
     let leaves: BTreeSet<_> = leaves.collect();
     assert!(leaves.len() > 5, "{leaves:?}");
@@ -102,7 +176,7 @@ fn it_has_every_route_of_the_source() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_server_has_the_same_document_routes_and_parameters() {
+async fn a_running_server_matches_the_document() {
     let home = Home::new();
     let server = Server::start(&home);
     let printed = home.run(&["openapi"]).silent();
@@ -114,15 +188,20 @@ async fn a_running_server_has_the_same_document_routes_and_parameters() {
         let path = filled(template, NOBODY);
         let allowed = if method == "GET" { "get, head" } else { "post" };
         for other in ["DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"] {
-            let answer = ask(&server, other, &path, "", "").await;
-            assert_eq!(answer.told(), (405, "method_not_allowed".into()), "{other} {path}");
+            let answer = server.ask(other, &path, "", "").await;
+            assert_eq!(
+                answer.status_and_code(),
+                (405, "method_not_allowed".into()),
+                "{other} {path}"
+            );
             assert_eq!(answer.header("allow"), Some(allowed), "{path}");
         }
         // A parameter that no route has is refused, with the ones that the route takes.
         let query = format!("{path}?no_such_parameter=1");
-        let answer = ask(&server, method, &query, "", "{}").await;
+        let answer = server.ask(method, &query, "", "{}").await;
         let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-        let hint = match body["hint"].as_str().map(|hint| hint.strip_prefix("it takes ")) {
+        let hint = match body["hint"].as_str().map(|hint| hint.strip_prefix("its parameters are: "))
+        {
             Some(Some(list)) if answer.status == 400 => list.to_owned(),
             _ => String::new(),
         };
@@ -137,24 +216,29 @@ async fn a_running_server_has_the_same_document_routes_and_parameters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_route_asks_for_the_scope_that_it_names() {
-    let tokens = "reader:read:0123456789abcdef,sender:send:fedcba9876543210";
+async fn every_route_requires_the_scope_that_it_documents() {
+    let tokens = "reader:read:0123456789abcdef,sender:send:fedcba9876543210,\
+                  monitor:metrics:13579bdf02468ace";
     let world =
         World::with(TestDatabase::sqlite(), |home| home.set("CONVO_API_TOKEN", tokens)).await;
     for (name, operation) in Contract::read().operations() {
         let (method, template) = name.split_once(' ').expect("a method");
         let path = filled(template, NOBODY);
-        let with = async |lines: &str| ask(&world.server, method, &path, lines, "{}").await;
+        let with = async |lines: &str| world.server.ask(method, &path, lines, "{}").await;
         let Some(scope) = operation["security"][0]["token"][0].as_str() else {
-            assert!(["GET /health", "POST /webhooks/sms"].contains(&name.as_str()), "{name}");
+            let open = ["GET /health", "GET /health/ready", "POST /webhooks/sms"];
+            assert!(open.contains(&name.as_str()), "{name}");
             continue;
         };
-        let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
         let (reader, sender) = (bearer("0123456789abcdef"), bearer("fedcba9876543210"));
-        let (good, poor) = if scope == "read" { (reader, sender) } else { (sender, reader) };
-        assert_eq!(with("").await.told(), (401, "unauthorized".into()), "{name}");
+        let (good, poor) = match scope {
+            "read" => (reader, sender),
+            "metrics" => (bearer("13579bdf02468ace"), sender),
+            _ => (sender, reader),
+        };
+        assert_eq!(with("").await.status_and_code(), (401, "unauthorized".into()), "{name}");
         let refused = with(&poor).await;
-        assert_eq!(refused.told(), (403, "forbidden".into()), "{name}");
+        assert_eq!(refused.status_and_code(), (403, "forbidden".into()), "{name}");
         let sentence = format!("this API token lacks the scope '{scope}'");
         assert_eq!(refused.json()["error"], sentence, "{name}");
         let served = with(&good).await;

@@ -1,6 +1,7 @@
 //! What the OpenAPI document says, held against what the program does.
 
 mod answers;
+mod clients;
 mod document;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,7 @@ use std::sync::Mutex;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Home, Server};
+use crate::support::{Answer, Home};
 
 /// Headers that every HTTP answer may have, and those against browsers and caches.
 const EVERYWHERE: &[&str] = &[
@@ -93,7 +94,11 @@ impl Contract {
         self.assert_valid(&what, &media["schema"], &body);
         self.assert_headers(&what, response, answer);
         let word = match (&body["code"], &body["status"]) {
-            (Value::String(code), _) => code,
+            (Value::String(code), _) => {
+                let named = words(&self.document, response);
+                assert!(named.contains(code), "{what} is not described with {code}: {named:?}");
+                code
+            }
             (_, Value::String(status)) if name == "POST /webhooks/sms" => status,
             _ => "",
         };
@@ -132,7 +137,7 @@ impl Contract {
         for (name, operation) in self.operations() {
             for (status, response) in operation["responses"].as_object().expect("responses") {
                 for media in response["content"].as_object().expect("content").values() {
-                    let words = words(&self.document, &media["schema"]);
+                    let words = words(&self.document, response);
                     all.extend(words.iter().map(|word| format!("{name} {status} {word}")));
                     if words.is_empty() || media["schema"].get("oneOf").is_some() {
                         all.insert(format!("{name} {status}"));
@@ -144,20 +149,22 @@ impl Contract {
     }
 }
 
-/// The codes of a failure, or the words of the webhook's answer.
-fn words(document: &Value, schema: &Value) -> BTreeSet<String> {
-    let one_of = schema["oneOf"].as_array().into_iter().flatten();
-    let mut words: BTreeSet<_> = one_of.flat_map(|schema| words_of(document, schema)).collect();
-    words.extend(words_of(document, schema));
+/// The codes of a failure, which the response's description names, or the words of the webhook's answer.
+fn words(document: &Value, response: &Value) -> BTreeSet<String> {
+    let schemas = &document["components"]["schemas"];
+    let is_listed = |name: &str, word: &str| {
+        schemas[name]["enum"].as_array().is_some_and(|list| list.contains(&word.into()))
+    };
+    let description = response["description"].as_str().unwrap_or_default();
+    let quoted = description.split('`').skip(1).step_by(2);
+    let mut words: BTreeSet<_> =
+        quoted.filter(|word| is_listed("Code", word)).map(str::to_owned).collect();
+    let schema = &response["content"]["application/json"]["schema"];
+    if schema.pointer("/properties/status/$ref").is_some() {
+        let outcomes = schemas["EventOutcome"]["enum"].as_array().into_iter().flatten();
+        words.extend(outcomes.filter_map(Value::as_str).map(str::to_owned));
+    }
     words
-}
-
-fn words_of(document: &Value, schema: &Value) -> Vec<String> {
-    let codes = schema.pointer("/allOf/1/properties/code/enum");
-    let received = schema.pointer("/properties/status/$ref").is_some();
-    let received = received.then(|| &document["components"]["schemas"]["Received"]["enum"]);
-    let list = codes.or(received).and_then(Value::as_array).cloned().unwrap_or_default();
-    list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// Lets every object have the fields that are named, and no other.
@@ -173,22 +180,6 @@ fn strict(mut value: Value) -> Value {
         _ => {}
     }
     value
-}
-
-/// A request of any method, with further header lines.
-async fn ask(server: &Server, method: &str, path: &str, lines: &str, body: &str) -> Answer {
-    let length = body.len();
-    let of_body = match method {
-        "POST" => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
-        _ => String::new(),
-    };
-    let of_body = if lines.contains("content-type") {
-        format!("content-length: {length}\r\n")
-    } else {
-        of_body
-    };
-    let head = "host: localhost\r\nconnection: close\r\n";
-    server.raw(format!("{method} {path} HTTP/1.1\r\n{head}{lines}{of_body}\r\n{body}")).await
 }
 
 /// A path of an operation, its parameters filled in.

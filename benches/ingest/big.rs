@@ -1,0 +1,110 @@
+//! A database with many messages, compared with an empty one.
+
+use convo::sandbox::SigningKey;
+use sea_orm::ConnectionTrait;
+
+use crate::database::BenchDatabase;
+use crate::server::Process;
+use crate::webhook::Webhooks;
+use crate::{ROUNDS, median, round};
+
+/// The messages that are there already.
+const MESSAGES: u32 = 10_000_000;
+/// Contacts that write, all of them before and during the rounds.
+pub const CONTACTS: u32 = 100_000;
+/// Rows that are filled in by one transaction.
+const STEP: u32 = 500_000;
+const CONNECTIONS: usize = 64;
+
+/// Prints the rate of each kind of database with ten million messages as a ratio to that of an empty one,
+/// in alternating rounds.
+pub async fn measure(key: &SigningKey, pairs: Vec<[BenchDatabase; 2]>) {
+    for [empty, full] in pairs {
+        let start = |database: &BenchDatabase| Process::convo(&database.url, &key.public_key());
+        let servers = [start(&empty), start(&full)];
+        fill(&full).await;
+        let mut rounds: [Vec<(f64, f64)>; 2] = Default::default();
+        let mut stored = [Vec::new(), Vec::new()];
+        for _ in 0..ROUNDS {
+            for (place, server) in servers.iter().enumerate() {
+                let webhooks = Webhooks::sign(key, 40_000, CONTACTS);
+                let done = round(server, &webhooks, CONNECTIONS, false).await;
+                rounds[place].push((done.rate(), done.latency(0.99)));
+                stored[place].extend(done.answered.iter().map(|n| webhooks.id(*n)));
+            }
+        }
+        for server in servers {
+            server.stop();
+        }
+        empty.check(&stored[0], 0).await;
+        full.check(&stored[1], u64::from(MESSAGES)).await;
+        let of = |place: usize, figure: fn(&(f64, f64)) -> f64| {
+            median(&mut rounds[place].iter().map(figure).collect::<Vec<_>>())
+        };
+        let (rates, p99) = ([of(0, |r| r.0), of(1, |r| r.0)], [of(0, |r| r.1), of(1, |r| r.1)]);
+        println!(
+            "{}: {:.0}/s with {MESSAGES} messages, {:.0}/s without: {:.2}; p99 {:.1} ms and {:.1} ms",
+            full.label,
+            rates[1],
+            rates[0],
+            rates[1] / rates[0],
+            p99[1],
+            p99[0]
+        );
+    }
+}
+
+/// Fills in conversations, messages and events as a server would have stored them.
+async fn fill(database: &BenchDatabase) {
+    let db = database.connect().await;
+    let (id, body) = match database.is_sqlite() {
+        true => {
+            db.execute_unprepared("PRAGMA synchronous = off").await.expect("a setting");
+            ("unhex(printf('%032x', i))", "randomblob(220)")
+        }
+        false => (
+            "decode(lpad(to_hex(i), 32, '0'), 'hex')",
+            "decode(repeat(md5(i::text), 13) || repeat('0', 24), 'hex')",
+        ),
+    };
+    let uuid = if database.is_sqlite() { id } else { "lpad(to_hex(i), 32, '0')::uuid" };
+    let per_contact = MESSAGES / CONTACTS;
+    let numbers = |from: u32, to: u32| {
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {to})"
+        )
+    };
+    let conversations = format!(
+        "INSERT INTO conversations (key, id, contact_number, message_count, last_message_at, \
+         created_at, last_route) {} SELECT i + 1, {uuid}, '+1' || (2000000000 + i), {per_contact}, \
+         1700000000000000 + i, 1700000000000000, 'in:+15551234567' FROM n",
+        numbers(0, CONTACTS)
+    );
+    db.execute_unprepared(&conversations).await.expect("conversations");
+    for from in (0..MESSAGES).step_by(STEP as usize) {
+        let n = numbers(from, from + STEP);
+        for sql in [
+            format!(
+                "INSERT INTO messages (id, conversation_key, telnyx_message_id, direction, \
+                 from_number, to_number, body, encoding, segments, status_rank, created_at) {n} \
+                 SELECT {uuid}, i % {CONTACTS} + 1, {id}, 0, '+1' || (2000000000 + i % {CONTACTS}), \
+                 '+15551234567', 'A text of the usual length, which somebody wrote some time ago, {from}.', \
+                 'GSM-7', 1, 130, 1700000000000000 + i FROM n"
+            ),
+            format!(
+                "INSERT INTO events (occurred_at, id, event_type, received_at, dictionary, body) {n} \
+                 SELECT 1700000000000000 + i, {id}, NULL, 1700000000000000 + i, 1, {body} \
+                 FROM n"
+            ),
+        ] {
+            db.execute_unprepared(&sql).await.expect("rows");
+        }
+    }
+    let numbering = "SELECT setval(pg_get_serial_sequence('conversations', 'key'), 1000000)";
+    let finish = if database.is_sqlite() { "PRAGMA wal_checkpoint(truncate)" } else { numbering };
+    db.execute_unprepared(finish).await.expect("finished");
+    if !database.is_sqlite() {
+        db.execute_unprepared("VACUUM ANALYZE").await.expect("vacuumed");
+        db.execute_unprepared("CHECKPOINT").await.expect("flushed");
+    }
+}

@@ -1,0 +1,171 @@
+//! Where a command finds the conversations: in the database, or at a convo server.
+//!
+//! It is an enum rather than a trait because there are exactly two, and each operation shows here
+//! what both do.
+
+pub(crate) mod open;
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::client::Client;
+use crate::config::{Config, Remote};
+use crate::domain::{
+    Conversation, Cursor, Draft, IdempotencyKey, Listing, Message, MessagePage, Page, Selector,
+    SendPlan, Sent, Window,
+};
+use crate::error::Error;
+use crate::store::Purpose;
+use crate::threading::Conversations;
+
+/// The longest a command waits for its database to close. What has not been written by then, because
+/// another program holds a lock, has already been reported as an error.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
+
+/// The conversations, local or remote. Each operation behaves like that of [`Conversations`].
+#[derive(Clone)]
+pub enum Backend {
+    /// In the database, which this process opens.
+    Local(Conversations),
+    /// At a server.
+    Remote(Client),
+}
+
+impl Backend {
+    /// Connects to the server that the settings name, or else opens the database.
+    ///
+    /// # Errors
+    /// The database cannot be opened for this purpose, or a setting is invalid.
+    pub async fn open(config: &Config, purpose: Purpose) -> Result<Self, Error> {
+        match config.remote()? {
+            Some(Remote { address, token }) => {
+                Client::new(&address, token.as_ref()).map(Self::Remote)
+            }
+            None => open::open_local(config, purpose).await.map(Self::Local),
+        }
+    }
+
+    /// The token that interrupts running sends, for Ctrl-C.
+    #[must_use]
+    pub fn interrupt(&self) -> CancellationToken {
+        match self {
+            Self::Local(conversations) => conversations.interrupt().clone(),
+            Self::Remote(client) => client.interrupt().clone(),
+        }
+    }
+
+    /// The file of the database, if opening it created one.
+    #[must_use]
+    pub fn created_file(&self) -> Option<&Path> {
+        match self {
+            Self::Local(conversations) => conversations.created_file(),
+            Self::Remote(_) => None,
+        }
+    }
+
+    /// Closes the database, if this process opened it.
+    pub async fn close(&self) {
+        match self {
+            Self::Local(conversations) => {
+                let _ = tokio::time::timeout(CLOSE_TIME, conversations.close()).await;
+            }
+            Self::Remote(_) => {}
+        }
+    }
+
+    /// One page of a listing, after a cursor. A page may have fewer rows than `limit`, even none,
+    /// without being the last.
+    ///
+    /// # Errors
+    /// The database or the server cannot be reached.
+    pub async fn list(
+        &self,
+        listing: &Listing,
+        after: Option<Cursor>,
+        limit: u64,
+    ) -> Result<Page<Conversation>, Error> {
+        match self {
+            Self::Local(conversations) => conversations.list(listing, after, limit).await,
+            Self::Remote(client) => client.list(listing, after, limit).await,
+        }
+    }
+
+    /// The conversation that a selector names.
+    ///
+    /// # Errors
+    /// No conversation matches, or several do.
+    pub async fn find(&self, selector: &Selector) -> Result<Conversation, Error> {
+        match self {
+            Self::Local(conversations) => conversations.find(selector).await,
+            Self::Remote(client) => client.find(selector).await,
+        }
+    }
+
+    /// A page of the messages of a conversation, in chronological order. It may have fewer rows than
+    /// `limit` without being the last.
+    ///
+    /// # Errors
+    /// The window begins at a message that is not in the conversation.
+    pub async fn messages(
+        &self,
+        conversation: Uuid,
+        window: Window,
+        history: bool,
+    ) -> Result<MessagePage, Error> {
+        match self {
+            Self::Local(conversations) => {
+                conversations.messages(conversation, window, history).await
+            }
+            Self::Remote(client) => client.messages(conversation, window, history).await,
+        }
+    }
+
+    /// One message with its history.
+    ///
+    /// # Errors
+    /// `message_not_found`.
+    pub async fn message(&self, id: Uuid) -> Result<Message, Error> {
+        match self {
+            Self::Local(conversations) => conversations.message(id).await,
+            Self::Remote(client) => client.message(id).await,
+        }
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// Nothing was sent. A local send with an unknown outcome is not an error; a remote one whose
+    /// response broke off is `outcome_unknown`.
+    pub async fn send(&self, draft: &Draft, key: Option<&IdempotencyKey>) -> Result<Sent, Error> {
+        match self {
+            Self::Local(conversations) => conversations.send(draft, key).await,
+            Self::Remote(client) => client.send(draft, key).await,
+        }
+    }
+
+    /// Repeats the request for a message whose outcome is unknown, after 24 hours only with `force`.
+    ///
+    /// # Errors
+    /// The status of the message does not allow it, or its contact has opted out. It is not an error
+    /// if the outcome stays unknown.
+    pub async fn retry(&self, id: Uuid, force: bool) -> Result<Message, Error> {
+        match self {
+            Self::Local(conversations) => conversations.retry(id, force).await,
+            Self::Remote(client) => client.retry(id, force).await,
+        }
+    }
+
+    /// What a send would do.
+    ///
+    /// # Errors
+    /// The same refusals as a send, before anything is stored.
+    pub async fn plan(&self, draft: &Draft) -> Result<SendPlan, Error> {
+        match self {
+            Self::Local(conversations) => conversations.plan(draft).await,
+            Self::Remote(client) => client.plan(draft).await,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The settings of a server, all of which are checked before it starts.
+
+use std::time::Duration;
+
+use crate::config::{Config, TelnyxAccess};
+use crate::error::Error;
+use crate::server::access::ApiToken;
+use crate::server::{Limits, Stop};
+use crate::store::{Location, Mode};
+use crate::threading::Policy;
+
+/// What `convo serve` needs to know.
+#[derive(Clone, Debug)]
+pub(super) struct ServerSettings {
+    pub database: Location,
+    pub mode: Mode,
+    pub is_sandbox: bool,
+    pub listen: String,
+    pub api_tokens: Vec<ApiToken>,
+    pub public_keys: Vec<String>,
+    pub telnyx: TelnyxAccess,
+    pub policy: Policy,
+    pub limits: Limits,
+    pub stop: Stop,
+    pub start_timeout: Duration,
+    pub under_systemd: bool,
+    pub has_sockets: bool,
+}
+
+impl ServerSettings {
+    /// # Errors
+    /// `not_configured` for an invalid setting.
+    pub(super) fn read(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            database: config.database()?,
+            mode: config.mode(),
+            is_sandbox: config.is_sandbox(),
+            listen: config.listen()?,
+            api_tokens: config.api_tokens()?,
+            public_keys: config.public_keys()?,
+            telnyx: config.telnyx()?,
+            policy: config.policy()?,
+            limits: config.limits()?,
+            stop: config.stop()?,
+            start_timeout: config.start_timeout()?,
+            under_systemd: config.under_systemd(),
+            has_sockets: config.has_sockets(),
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! The key under which a send can be repeated without sending twice.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::error::Error;
+
+/// The format of a caller's idempotency key, as the OpenAPI document states it.
+pub const IDEMPOTENCY_KEY_PATTERN: &str = "^[A-Za-z0-9_:-]{1,255}$";
+
+/// The idempotency key of a send: the caller's, or convo's id of the message. The format is the one
+/// that Telnyx prescribes for its keys, which is also safe in a header.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Parses a caller's key, which must match [`IDEMPOTENCY_KEY_PATTERN`].
+    ///
+    /// # Errors
+    /// `invalid_request`.
+    pub fn parse(key: &str) -> Result<Self, Error> {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"_:-".contains(&b);
+        if (1..=255).contains(&key.len()) && key.bytes().all(is_allowed) {
+            return Ok(Self(key.to_owned()));
+        }
+        Err(Error::invalid("the idempotency key is not 1 to 255 letters, digits, '_', ':' or '-'")
+            .hint("a UUID makes a good key"))
+    }
+
+    /// A new key, for a send without one.
+    #[must_use]
+    pub fn random() -> Self {
+        Self::from(Uuid::now_v7())
+    }
+
+    /// The key as it is stored and sent.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Uuid> for IdempotencyKey {
+    fn from(id: Uuid) -> Self {
+        Self(id.to_string())
+    }
+}
+
+impl From<IdempotencyKey> for String {
+    fn from(key: IdempotencyKey) -> Self {
+        key.0
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn a_key_has_letters_digits_and_three_signs() {
+        let longest = "k".repeat(255);
+        for key in ["a", "Order:17_a-b", longest.as_str()] {
+            assert_eq!(IdempotencyKey::parse(key).expect("a good key").as_str(), key);
+        }
+        for key in ["", "a b", "é", "a.b", "a\n", "k".repeat(256).as_str()] {
+            let error = IdempotencyKey::parse(key).expect_err("a bad key");
+            assert_eq!(error.code(), Code::InvalidRequest, "{key:?}");
+            assert!(error.hint_text().is_some());
+        }
+    }
+
+    #[test]
+    fn a_generated_key_is_valid() {
+        let key = IdempotencyKey::random();
+        assert_eq!(IdempotencyKey::parse(key.as_str()).expect("a good key"), key);
+    }
+}

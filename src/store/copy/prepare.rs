@@ -1,0 +1,134 @@
+//! Preparing a copy: checks whether it may begin or resume, and records it in both databases.
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+
+use sea_orm::DbErr;
+use uuid::Uuid;
+
+use super::table::tables;
+use super::{in_transaction, open};
+use crate::clock;
+use crate::error::{Code, Error};
+use crate::store::db_error::{Failure, OrTell, classify};
+use crate::store::hold::{self, CopyRecord};
+use crate::store::open_error::cannot_open;
+use crate::store::reader::Reader;
+use crate::store::schema::{self, SchemaState};
+use crate::store::{Location, Purpose};
+
+/// How often holding the source is retried after a deadlock with its writers.
+const RETRIES: u32 = 10;
+
+/// Whether two paths lead to one file.
+pub(super) fn is_same_file(one: &Location, other: &Location) -> bool {
+    let file = |location: &Location| {
+        let meta = location.path()?.metadata().ok()?;
+        Some((meta.dev(), meta.ino()))
+    };
+    file(one).is_some_and(|one| file(other) == Some(one))
+}
+
+/// Opens the target, creating it if necessary, and holds the source.
+pub(super) async fn prepare(
+    from: &Location,
+    to: &Location,
+    source: &Reader,
+) -> Result<(Reader, CopyRecord), Error> {
+    let state = SchemaState::read(source).await.or_tell()?;
+    if state.is_newer {
+        let what = "has the schema of a newer version of convo";
+        return Err(unfit(from, what, "copy it with that version"));
+    }
+    if state.pending > 0 {
+        return Err(unfit(from, "has an out-of-date schema", "run `convo migrate` on it first"));
+    }
+    hold::refuse_unfinished(&state.meta)?;
+    let target = open(to, Purpose::Serve).await?;
+    match begin_or_resume(from, to, source, &state, &target).await {
+        Ok(record) => Ok((target, record)),
+        Err(error) => {
+            let _ = target.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// Checks that the copy may begin or resume, and records it in both databases: in the target first,
+/// so that no source is held for nothing.
+async fn begin_or_resume(
+    from: &Location,
+    to: &Location,
+    source: &Reader,
+    state: &SchemaState,
+    target: &Reader,
+) -> Result<CopyRecord, Error> {
+    let mode = state.mode();
+    let migrated = async { schema::migrate(&target.pool()?, mode).await };
+    migrated.await.map_err(|error: DbErr| cannot_open(to, &error))?;
+    let there = SchemaState::read(target).await.or_tell()?;
+    there.check_encoding()?;
+    if there.is_newer || there.pending > 0 || there.mode() != mode || hold::is_held(&there.meta) {
+        let what = "has a different mode or schema version, or is read-only";
+        return Err(unfit(to, what, "use an empty database"));
+    }
+    let copy_id = hold::target_record(&there.meta).map(|record| record.id);
+    let held = hold::source_record(&state.meta);
+    if let Some(held) = held.filter(|held| Some(held.id) == copy_id) {
+        return Ok(held);
+    }
+    if !is_empty(target).await.or_tell()? {
+        let hint = "use an empty database: convo copy overwrites nothing";
+        return Err(unfit(to, "already contains other data", hint));
+    }
+    // Held for another target: with two copies, both would be taken for the database.
+    hold::refuse_held(&state.meta)?;
+    let record =
+        CopyRecord { id: Uuid::now_v7(), other: from.to_string(), since: clock::now(), done: None };
+    in_transaction(target, async |txn| hold::record_in_target(txn, &record).await)
+        .await
+        .or_tell()?;
+    let record = CopyRecord { other: to.to_string(), ..record };
+    hold_source(source, &record).await?;
+    Ok(record)
+}
+
+fn unfit(location: &Location, what: &str, hint: &str) -> Error {
+    Error::new(Code::DatabaseNotReady, format!("{location} {what}")).hint(hint)
+}
+
+async fn is_empty(db: &Reader) -> Result<bool, DbErr> {
+    for table in tables()? {
+        if table.last_key(db).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Holds the source, unless another copy does already.
+async fn hold_source(source: &Reader, record: &CopyRecord) -> Result<(), Error> {
+    let mut retries = 0;
+    loop {
+        let mut earlier = HashMap::new();
+        let held = in_transaction(source, async |txn| {
+            // From here on, another copy that wants to hold the source waits.
+            hold::hold(txn).await?;
+            let state = SchemaState::read(txn).await?;
+            if hold::is_held(&state.meta) {
+                earlier = state.meta;
+                return Ok(());
+            }
+            hold::record_in_source(txn, record).await
+        });
+        match held.await {
+            Err(error) if classify(&error) == Failure::Contention && retries < RETRIES => {
+                retries += 1;
+            }
+            result => {
+                result.or_tell()?;
+                return hold::refuse_held(&earlier);
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The keys of the `meta` table, in which a database describes itself.
+
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
+
+use super::entity::meta;
+
+/// `real` or `sandbox`.
+pub(super) const MODE: &str = "mode";
+/// The last migration that a program must know to understand the database.
+pub(super) const NEEDS: &str = "needs";
+/// The base URL at which the simulated Telnyx last ran.
+pub(super) const SANDBOX: &str = "sandbox_base_url";
+/// In a source: its [`CopyRecord`](super::hold::CopyRecord). As long as it exists, the database is held.
+pub(super) const HELD: &str = "held";
+/// In a target: its [`CopyRecord`](super::hold::CopyRecord).
+pub(super) const COPY: &str = "copy";
+
+/// What a [`probe`] writes, for a moment.
+const PROBE: &str = "probe";
+/// Its size: more than a transaction usually writes, since a full disk may still take a few pages.
+const PROBE_SIZE: usize = 256 * 1024;
+
+/// Sets a key, which may exist.
+pub(super) async fn set(db: &impl ConnectionTrait, key: &str, value: &str) -> Result<(), DbErr> {
+    let row = meta::ActiveModel {
+        key: sea_orm::Set(key.to_owned()),
+        value: sea_orm::Set(value.to_owned()),
+    };
+    let newest =
+        OnConflict::column(meta::Column::Key).update_column(meta::Column::Value).to_owned();
+    meta::Entity::insert(row).on_conflict(newest).exec_without_returning(db).await.map(drop)
+}
+
+/// Writes something that fails wherever a usual transaction would.
+pub(super) async fn begin_probe(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    set(db, PROBE, &"-".repeat(PROBE_SIZE)).await
+}
+
+/// Removes it, in another transaction: within the same one little would reach the disk.
+pub(super) async fn end_probe(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    meta::Entity::delete_by_id(PROBE).exec(db).await.map(drop)
+}

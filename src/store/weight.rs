@@ -1,0 +1,134 @@
+//! Pages limited in bytes as well as in rows: most messages are short, but one may have a megabyte.
+//!
+//! A page is first read without the long columns of its heavy rows, which are then read for as many rows
+//! as the page has room for.
+
+use std::collections::HashMap;
+
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic, QueryFilter,
+    QueryResult, QuerySelect, Select,
+};
+use uuid::Uuid;
+
+use super::entity::message;
+use super::entity::message::{Column, Entity, MessageRow};
+
+/// The most bytes of messages in a page of more than one row.
+pub(super) const PAGE_BYTES: u64 = 512 * 1024;
+/// The most bytes of a light row. A text of ten segments has at most 4,590.
+const LIGHT: i64 = 5_000;
+/// The columns of variable length that may be long.
+const LONG: [Column; 8] = [
+    Column::Recipients,
+    Column::Cc,
+    Column::Body,
+    Column::Subject,
+    Column::Media,
+    Column::Error,
+    Column::RequestBody,
+    Column::Refusal,
+];
+/// The name of the expression that tells how many bytes a row has.
+pub(super) const WEIGHT: &str = "weight";
+
+/// The bytes in the long columns of a message.
+pub(super) fn weight() -> Expr {
+    let length =
+        |column: Column| format!("coalesce(octet_length(messages.{}), 0)", column.as_str());
+    Expr::cust(format!("CAST({} AS bigint)", LONG.map(length).join(" + ")))
+}
+
+/// A column of a message, empty if it is long and the row is heavy.
+pub(super) fn if_light(column: Column) -> Expr {
+    if !LONG.iter().any(|long| long.as_str() == column.as_str()) {
+        return column.into_expr();
+    }
+    let value = Expr::case(weight().lte(LIGHT), column.into_expr());
+    match column {
+        Column::Body => value.finally("").into(),
+        _ => value.into(),
+    }
+}
+
+/// How many of some rows fit on a page of so many bytes, given the weight of each: at least one.
+pub(super) fn fitting(weights: impl Iterator<Item = u64>, bytes: u64) -> usize {
+    let mut sum = 0_u64;
+    let fits = |weight: &u64| {
+        sum = sum.saturating_add(*weight);
+        sum <= bytes
+    };
+    weights.take_while(fits).count().max(1)
+}
+
+pub(super) fn is_heavy(weight: u64) -> bool {
+    weight > LIGHT.unsigned_abs()
+}
+
+/// The messages that a query finds, in its order, as many as fit on a page; and whether that is all.
+pub(super) async fn page(
+    db: &impl ConnectionTrait,
+    query: Select<Entity>,
+    limit: u64,
+) -> Result<(Vec<MessageRow>, bool), DbErr> {
+    // One row more than asked for shows whether there is a next page.
+    let mut query = query.limit(limit.saturating_add(1)).select_only();
+    for column in MessageRow::COLUMNS {
+        query = query.expr_as(if_light(column), column.as_str());
+    }
+    let mut found = query.expr_as(weight(), WEIGHT).into_model::<Weighed>().all(db).await?;
+    let all = found.len();
+    let fitting = fitting(found.iter().map(|row| row.weight), PAGE_BYTES);
+    found.truncate(fitting.min(usize::try_from(limit).unwrap_or(usize::MAX)));
+    let is_all = found.len() == all;
+    let heavy = found.iter().filter(|row| is_heavy(row.weight)).map(|row| row.message.id);
+    let heavy: Vec<_> = heavy.collect();
+    let mut whole = HashMap::new();
+    if !heavy.is_empty() {
+        let rows = Entity::find().filter(Column::Id.is_in(heavy.iter().copied()));
+        let rows = rows.select_only().columns(MessageRow::COLUMNS).into_model::<MessageRow>();
+        whole.extend(rows.all(db).await?.into_iter().map(|row| (row.id, row)));
+    }
+    let complete = |row: Weighed| match is_heavy(row.weight) {
+        // It may have been deleted meanwhile.
+        true => whole.remove(&row.message.id),
+        false => Some(row.message),
+    };
+    Ok((found.into_iter().filter_map(complete).collect(), is_all))
+}
+
+/// A message without its long columns if it is heavy.
+struct Weighed {
+    message: MessageRow,
+    weight: u64,
+}
+
+impl FromQueryResult for Weighed {
+    fn from_query_result(row: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
+        Ok(Self {
+            message: MessageRow::from_query_result(row, prefix)?,
+            weight: read(row, prefix)?,
+        })
+    }
+}
+
+/// The weight of a row.
+pub(super) fn read(row: &QueryResult, prefix: &str) -> Result<u64, DbErr> {
+    let weight: Option<i64> = row.try_get(prefix, WEIGHT)?;
+    Ok(weight.unwrap_or_default().unsigned_abs())
+}
+
+/// The last messages with some ids, whole.
+pub(super) async fn last_messages(
+    db: &impl ConnectionTrait,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, message::LastMessageRow>, DbErr> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let query = Entity::find().filter(Column::Id.is_in(ids.iter().copied()));
+    let query = query.select_only().columns(message::LastMessageRow::COLUMNS);
+    let rows = query.into_model::<message::LastMessageRow>().all(db).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+}
