@@ -49,6 +49,9 @@ pub struct Extra {
     /// The key under which the same send may be repeated safely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The oldest cursor of the feed there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<String>,
 }
 
 /// The JSON body of an error response.

@@ -76,6 +76,11 @@
 //! **A copied database protects itself.** During `convo copy` and afterwards, triggers in the source
 //! reject every change, whichever program attempts it.
 //!
+//! **One feed.** Whatever changes a message or an opt-out becomes an entry of one ordered list, written in
+//! the same transaction. Positions are given at its very end, under a lock that is held until the commit,
+//! so entries become visible in their order: a reader that goes on from the last one it has seen misses
+//! none. Everything that follows what happens is such a reader.
+//!
 //! **Keyset pagination.** A page begins after the last row of the previous one, by value: there is no
 //! `OFFSET`, and no database cursor is held open for a slow reader.
 //!
@@ -164,6 +169,7 @@
 //!   address.rs           which server URLs are allowed
 //!   exchange.rs          one request and response; what a failure means for the caller
 //!   health.rs            the response about a server's health
+//!   feed.rs              reading the feed by long polling
 //!   connect_error.rs     why a connection failed: DNS, TLS, certificates
 //!   link.rs              the position of the next page, from the `Link` header
 //!
@@ -185,6 +191,8 @@
 //!   outcome.rs           what an offer's result means for the row and for the caller
 //!   replay.rs            repeats under an idempotency key: waiting for the first send
 //!   retry.rs             `convo retry`
+//!   feed.rs              reading the feed, and waiting for what comes
+//!   retention.rs         removing what is no longer kept
 //!   settle.rs            finding and settling what is left open, in rounds
 //!   inspect.rs           figures for `/metrics`
 //!
@@ -202,6 +210,7 @@
 //!   writer.rs            the writer thread: queue, group commit, reconnecting
 //!   raw_event.rs         raw events, compressed with a dictionary that never changes
 //!   job.rs               a job and its waiting caller
+//!   transaction.rs       a transaction that remembers what it changes, for the feed
 //!   batch.rs             one transaction: order of jobs and row locks, retries, splitting
 //!   handoff.rs           whether the writer or the caller decides about a queued send
 //!   duplicate_check.rs   when a batch looks for known ids before inserting
@@ -218,6 +227,9 @@
 //!   sends.rs             the row before a send, its outcome after it, idempotency keys
 //!   settle/              settling in the database
 //!     read.rs write.rs   finding what is open; leases of attempts, and results
+//!   feed/                the feed: which changes it has
+//!     append.rs read.rs  giving positions at the end of a transaction; reading from a position
+//!     wake.rs trim.rs    waking those who wait for more; removing old entries
 //!   read.rs              one conversation and its messages; search by id fragment
 //!   listing/             the list of conversations: filters, pages, last messages
 //!     walk.rs            the conversations that may match a filter, by indices
@@ -233,7 +245,7 @@
 //!     driver.rs          the cells of a row, and PostgreSQL's `COPY`, with SQLx
 //!   entity/              SeaORM entities, one file per table
 //!     conversation.rs message.rs delivery_report.rs event.rs idempotency_key.rs meta.rs
-//!     opt_out.rs
+//!     opt_out.rs feed.rs merged_message.rs
 //!                        the columns of the table of that name
 //!     telnyx_id.rs       Telnyx's ids as bytes
 //!
@@ -279,6 +291,7 @@
 //!   phone.rs             phone numbers and senders: parsing, hints, masking for logs
 //!   send.rs              a send request: validation, media, schedule, hash, plan
 //!   segments.rs          GSM-7 or UCS-2, and how many segments
+//!   feed.rs              the feed: events, cursors, filters
 //!   listing.rs cursor.rs filters of a list; cursors, places and windows: which page of what
 //!   idempotency_key.rs   callers' idempotency keys: validation
 //!   text.rs              NUL and lone surrogates

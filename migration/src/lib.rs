@@ -8,6 +8,7 @@
 pub use sea_orm_migration::prelude::*;
 
 mod m20261129_000003_schema;
+mod m20261130_000001_feed;
 
 /// Migrations of development versions, before the first release. A database that has them was made
 /// with another schema and cannot be brought up to date.
@@ -25,6 +26,9 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261129_000003_schema::Migration)]
+        vec![
+            Box::new(m20261129_000003_schema::Migration),
+            Box::new(m20261130_000001_feed::Migration),
+        ]
     }
 }

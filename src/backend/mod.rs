@@ -14,8 +14,8 @@ use uuid::Uuid;
 use crate::client::Client;
 use crate::config::{Config, Remote};
 use crate::domain::{
-    Conversation, Cursor, Draft, IdempotencyKey, Listing, Message, MessagePage, Page, Selector,
-    SendPlan, Sent, Window,
+    Conversation, Cursor, Draft, FeedFilter, FeedPage, FeedStart, IdempotencyKey, Listing, Message,
+    MessagePage, Page, Selector, SendPlan, Sent, Window,
 };
 use crate::error::Error;
 use crate::store::Purpose;
@@ -131,6 +131,26 @@ impl Backend {
         match self {
             Self::Local(conversations) => conversations.message(id).await,
             Self::Remote(client) => client.message(id).await,
+        }
+    }
+
+    /// Up to `limit` events. If none matches the filter yet, waits for one as long as `patience`, or less;
+    /// then the page is empty, but its position may have moved.
+    ///
+    /// # Errors
+    /// `cursor_expired`; the database or the server cannot be reached.
+    pub async fn events(
+        &self,
+        start: FeedStart,
+        filter: &FeedFilter,
+        limit: u64,
+        patience: Duration,
+    ) -> Result<FeedPage, Error> {
+        match self {
+            Self::Local(conversations) => {
+                conversations.events(start, filter, limit, patience).await
+            }
+            Self::Remote(client) => client.events(start, filter, limit, patience).await,
         }
     }
 

@@ -6,6 +6,7 @@
 mod address;
 mod connect_error;
 mod exchange;
+mod feed;
 mod health;
 mod link;
 #[cfg(test)]

@@ -199,6 +199,7 @@ impl SendArgs {
 
     fn prepare(&self, text: String, now: Timestamp, zone: Zone) -> Result<PreparedSend, Error> {
         let request = SendRequest {
+            in_reply_to: None,
             message: Some(text).filter(|text| !text.is_empty()),
             media_urls: self.media.clone(),
             subject: self.subject.clone(),

@@ -136,10 +136,15 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
         let (conversations, shutdown) = (conversations.clone(), shutdown.asked.clone());
         async move { conversations.keep_settling(shutdown).await }
     });
+    let trimming = AbortOnDropHandle::new(tokio::spawn({
+        let (conversations, shutdown) = (conversations.clone(), shutdown.asked.clone());
+        async move { conversations.keep_trimming(shutdown).await }
+    }));
     let deadline = serving.await.map_err(|_| {
         tracing::error!("the server ended because of a bug in convo");
         Error::internal()
     })?;
+    drop(trimming);
     close(&conversations, settling, deadline).await;
     Ok(())
 }

@@ -154,6 +154,9 @@ pub struct Message {
     pub sent_at: Option<Timestamp>,
     /// When Telnyx finished processing it.
     pub completed_at: Option<Timestamp>,
+    /// The inbound message that a program answered with it.
+    #[serde(default)]
+    pub in_reply_to: Option<Uuid>,
     /// All delivery reports about it, ordered by the time they occurred; only if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<Vec<StatusReport>>,
@@ -164,6 +167,15 @@ impl Message {
     #[must_use]
     pub fn without_history(self) -> Self {
         Self { history: None, ..self }
+    }
+
+    /// Your number: the one that it was sent from or to.
+    #[must_use]
+    pub fn own(&self) -> &PhoneNumber {
+        match self.direction {
+            Direction::Inbound => &self.to,
+            Direction::Outbound => &self.from,
+        }
     }
 
     /// The other party's number.

@@ -6,6 +6,7 @@
 pub mod conversation;
 pub mod cursor;
 pub mod event_outcome;
+pub mod feed;
 pub mod fold;
 pub mod idempotency_key;
 pub mod listing;
@@ -22,6 +23,7 @@ pub use crate::clock::Timestamp;
 pub use conversation::{Conversation, LastMessage, Selector, Thread};
 pub use cursor::{Cursor, Place, Window};
 pub use event_outcome::EventOutcome;
+pub use feed::{FeedCursor, FeedEvent, FeedFilter, FeedKind, FeedPage, FeedStart};
 pub use idempotency_key::IdempotencyKey;
 pub use listing::{Listing, MessagePage, Page};
 pub use message::{Cost, Direction, Media, Message, MessageError, StatusReport};

@@ -42,6 +42,10 @@ pub struct SendRequest {
         deserialize_with = "Timestamp::deserialize_with_zone"
     )]
     pub send_at: Option<Timestamp>,
+    /// The id of the inbound message that a program answers with this one. A message is answered once:
+    /// a repeat gets the first answer, whatever its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: Option<Uuid>,
     /// Make one attempt even if the contact has opted out, and let Telnyx decide.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub despite_opt_out: bool,

@@ -45,6 +45,8 @@ codes! {
     ConversationNotFound => "conversation_not_found",
     /// No such message.
     MessageNotFound => "message_not_found",
+    /// What followed a cursor of the feed is no longer kept, or it is of another database.
+    CursorExpired => "cursor_expired",
     /// No such route.
     NotFound => "not_found",
     /// The route does not allow this method.
@@ -119,6 +121,7 @@ impl Code {
             Self::ConversationNotFound | Self::MessageNotFound | Self::NotFound => {
                 StatusCode::NOT_FOUND
             }
+            Self::CursorExpired => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotRetryable | Self::Cancelled | Self::CopyMismatch => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -170,7 +173,7 @@ impl Code {
             | Self::Overloaded
             | Self::DatabaseUnavailable
             | Self::ServerUnreachable => 5,
-            Self::TelnyxRefused | Self::Cancelled | Self::CopyMismatch => 6,
+            Self::TelnyxRefused | Self::Cancelled | Self::CopyMismatch | Self::CursorExpired => 6,
             Self::OptedOut => 7,
             Self::NotFinal => 8,
             Self::OutcomeUnknown => 9,

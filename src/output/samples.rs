@@ -83,6 +83,7 @@ pub(crate) fn inbound(body: &str) -> Message {
         send_at: None,
         sent_at: None,
         completed_at: None,
+        in_reply_to: None,
         history: None,
     }
 }

@@ -14,7 +14,9 @@ use super::last_commit::{Ending, LastCommit};
 use super::model::Change;
 use super::pool::Pool;
 use super::reader::timed_out;
+use super::transaction::WriteTransaction;
 use super::{messages, meta, sends};
+use crate::clock;
 use crate::domain::{EventOutcome, Status};
 use crate::error::Error;
 use crate::metrics::{self, Repeat};
@@ -45,14 +47,17 @@ pub(super) async fn write(
     while !batch.is_empty() {
         let duplicates = duplicate_check.next(batch.len());
         let result = with_timeout(pool, &mut batch, duplicates).await;
-        let Err(Aborted { error, in_doubt, reusable }) = result else {
-            if !batch.is_empty() {
-                last_commit.record(Ending::Committed);
+        let Aborted { error, in_doubt, reusable } = match result {
+            Ok(feed_grew) => {
+                if !batch.is_empty() {
+                    last_commit.record(Ending::Committed);
+                }
+                duplicate_check.record(batch.iter().any(was_duplicate));
+                batch.iter().for_each(count_statuses);
+                answers.answer(batch, feed_grew);
+                break;
             }
-            duplicate_check.record(batch.iter().any(was_duplicate));
-            batch.iter().for_each(count_statuses);
-            answers.answer(batch);
-            break;
+            Err(aborted) => aborted,
         };
         match classify(&error) {
             Failure::Contention
@@ -118,12 +123,12 @@ struct Aborted {
 }
 
 /// Runs the transaction with a timeout: the server's host may be gone without having closed the
-/// connection.
+/// connection. Returns whether the feed has grown.
 async fn with_timeout(
     pool: &Pool,
     batch: &mut Vec<Job>,
     duplicates: Duplicates,
-) -> Result<(), Aborted> {
+) -> Result<bool, Aborted> {
     let timeout = timeout(pool, batch);
     let written = transaction(pool, batch, duplicates);
     let Some(timeout) = timeout else { return written.await };
@@ -141,7 +146,7 @@ async fn transaction(
     pool: &Pool,
     batch: &mut Vec<Job>,
     duplicates: Duplicates,
-) -> Result<(), Aborted> {
+) -> Result<bool, Aborted> {
     let since = Instant::now();
     let verify = |in_doubt| {
         let verified = pool.verify_file();
@@ -153,17 +158,18 @@ async fn transaction(
         let reusable = classify(&error) == Failure::Contention;
         Aborted { error, in_doubt: false, reusable }
     })?;
-    let Some(txn) = begun else { return Ok(()) };
+    let Some(txn) = begun.map(WriteTransaction::new) else { return Ok(false) };
     // As late as possible: nothing may be stored for a caller that was told to retry.
     batch.retain_mut(Job::is_wanted);
     match write_jobs(&txn, batch, duplicates).await {
         Ok(()) => {
             let commit_since = Instant::now();
-            let commit = txn.commit().await;
-            commit.map_err(|error| Aborted { error, in_doubt: true, reusable: false })?;
+            let commit = txn.commit(clock::now()).await;
+            let feed_grew =
+                commit.map_err(|error| Aborted { error, in_doubt: true, reusable: false })?;
             verify(true)?;
             metrics::batch(batch.len(), since.elapsed(), commit_since.elapsed());
-            Ok(())
+            Ok(feed_grew)
         }
         Err(error) => {
             let reusable = txn.rollback().await.is_ok() && classify(&error) != Failure::Unavailable;
@@ -190,7 +196,7 @@ fn count_statuses(job: &Job) {
 }
 
 async fn write_jobs(
-    txn: &DatabaseTransaction,
+    txn: &WriteTransaction,
     batch: &mut [Job],
     duplicates: Duplicates,
 ) -> Result<(), DbErr> {
@@ -218,7 +224,7 @@ async fn write_jobs(
 /// Sorts the jobs and locks their conversations, in the same order on every server: jobs lock rows
 /// one after the other and would otherwise deadlock. The statements for events keep that order by
 /// themselves.
-async fn lock_in_order(txn: &DatabaseTransaction, batch: &mut [Job]) -> Result<(), DbErr> {
+async fn lock_in_order(txn: &WriteTransaction, batch: &mut [Job]) -> Result<(), DbErr> {
     if batch.len() < 2 || batch.iter().all(|job| matches!(job, Job::Event(_))) {
         return Ok(());
     }

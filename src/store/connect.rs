@@ -11,6 +11,7 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, Statement};
 
 use super::database_file::{DatabaseFile, wal_path};
 use super::db_error::OrTell;
+use super::feed::wake::{FeedGrowth, FeedSignal};
 use super::file_access::{check_owner, check_private};
 use super::leftover_wal::is_own_log;
 use super::location::FileMode;
@@ -49,6 +50,7 @@ pub struct Store {
     file: Option<Arc<DatabaseFile>>,
     pub(super) mode: Mode,
     created: Option<PathBuf>,
+    feed: FeedSignal,
 }
 
 impl Store {
@@ -74,15 +76,19 @@ impl Store {
             return Err(error);
         }
         let file = open_file(location)?;
+        let feed = FeedSignal::new();
         let writer = match purpose {
             Purpose::Read => None,
             _ => {
                 let (location, file) = (location.clone(), file.clone());
                 let connect = async move || connect_writer(&location, file.as_ref()).await;
-                Some(Writer::start(connect).await?)
+                Some(Writer::start(connect, feed.clone()).await?)
             }
         };
-        Ok(Self { reader, writer, file, mode, created })
+        if writer.is_some() && location.path().is_none() {
+            feed.announce(&reader);
+        }
+        Ok(Self { reader, writer, file, mode, created, feed })
     }
 
     /// Migrates the schema, creating a missing file. Returns how many migrations ran.
@@ -128,6 +134,11 @@ impl Store {
         if let Some(writer) = &self.writer {
             writer.end().await;
         }
+    }
+
+    /// Wakes when the feed has grown, whoever has written.
+    pub(crate) fn feed_growth(&self) -> FeedGrowth {
+        self.feed.subscribe(&self.reader)
     }
 
     /// # Errors

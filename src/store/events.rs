@@ -9,10 +9,12 @@ use super::db_error::left_out;
 use super::duplicate_check::Duplicates;
 use super::entity::event::USUAL_TYPE;
 use super::entity::{TelnyxId, micros};
+use super::feed::FeedChange;
 use super::job::Task;
 use super::messages::MessageValues;
 use super::model::{Change, NewEvent, NewMessage, NewReport};
 use super::sql::{self, BulkInsert};
+use super::transaction::WriteTransaction;
 use super::{messages, opt_outs, reports};
 use crate::clock;
 use crate::domain::{Direction, EventOutcome};
@@ -55,7 +57,7 @@ impl EventValues {
 /// One that [tells of a duplicate](super::db_error::is_duplicate) if there is one, unless duplicates are
 /// known.
 pub(super) async fn write(
-    db: &impl ConnectionTrait,
+    db: &WriteTransaction,
     tasks: &mut [&mut EventTask],
     duplicates: Duplicates,
 ) -> Result<(), DbErr> {
@@ -84,7 +86,7 @@ pub(super) async fn write(
 
 /// Inserts the new events of a batch and what they tell.
 async fn insert(
-    db: &impl ConnectionTrait,
+    db: &WriteTransaction,
     tasks: &mut [&mut EventTask],
     is_new: &[bool],
     duplicates: Duplicates,
@@ -103,6 +105,7 @@ async fn insert(
     }
     // In key order, too.
     incoming.sort_by_key(|(message, _)| (message.telnyx_message_id.as_deref(), message.id));
+    incoming.iter().for_each(|(message, _)| db.record(FeedChange::Message(message.id)));
     let mut inserts = vec![BulkInsert::new("events", &COLUMNS, rows)];
     inserts.extend(messages::inserts(incoming));
     if duplicates == Duplicates::AreSkipped {

@@ -11,14 +11,16 @@ use uuid::Uuid;
 
 use super::entity::message::direction;
 use super::entity::{TelnyxId, delivery_report, from_json, list_to_json, message, micros};
+use super::feed::FeedChange;
 use super::sql::{Values, lock_rows, or_kept, qualified};
+use super::transaction::WriteTransaction;
 use super::{Facts, messages};
 use crate::domain::fold::{Reported, deciding_report};
 use crate::domain::{Direction, Status, Timestamp};
 
 /// Folds the reports about some messages, given by their Telnyx ids, into the messages. Idempotent.
 pub(super) async fn fold(
-    db: &impl ConnectionTrait,
+    db: &WriteTransaction,
     ids: impl Iterator<Item = &str>,
 ) -> Result<(), DbErr> {
     let ids: Vec<_> = messages::distinct(ids).into_iter().map(TelnyxId::new).collect();
@@ -48,10 +50,18 @@ pub(super) async fn fold(
             add_recipients(db, target, reports).await?;
         }
     }
-    let updates: Vec<_> = targets
-        .iter()
-        .filter_map(|target| status_update(target, reports.get(&target.telnyx_message_id)?))
-        .collect();
+    let mut updates = Vec::new();
+    for target in &mut targets {
+        let Some(reports) = reports.get(&target.telnyx_message_id) else { continue };
+        if let Some((status, update)) = status_update(target, reports) {
+            target.rank = Ord::max(target.rank, status.rank());
+            updates.push(update);
+        }
+        if target.rank != target.rank_before {
+            let status = message::status(target.rank)?;
+            db.record(FeedChange::Status { message: target.id, status, replaces: None });
+        }
+    }
     if updates.is_empty() {
         return Ok(());
     }
@@ -67,6 +77,9 @@ struct Target {
     recipients: Vec<String>,
     /// Whether convo sent it.
     is_ours: bool,
+    /// The rank of its status, and what it was before.
+    rank: i16,
+    rank_before: i16,
 }
 
 async fn targets(db: &impl ConnectionTrait, ids: &[TelnyxId]) -> Result<Vec<Target>, DbErr> {
@@ -75,6 +88,7 @@ async fn targets(db: &impl ConnectionTrait, ids: &[TelnyxId]) -> Result<Vec<Targ
     query
         .columns([C::Id, C::TelnyxMessageId, C::FromNumber, C::ToNumber, C::Recipients])
         .expr(Expr::col(C::RequestBody).is_not_null())
+        .column(C::StatusRank)
         .from(message::Entity)
         .and_where(C::TelnyxMessageId.is_in(ids.iter().cloned()))
         .and_where(C::Direction.eq(direction(Direction::Outbound)))
@@ -89,6 +103,8 @@ async fn targets(db: &impl ConnectionTrait, ids: &[TelnyxId]) -> Result<Vec<Targ
             from: row.try_get_by_index(2)?,
             recipients: from_json(recipients.as_deref()).unwrap_or_else(|| vec![first]),
             is_ours: row.try_get_by_index(5)?,
+            rank: row.try_get_by_index(6)?,
+            rank_before: row.try_get_by_index(6)?,
         })
     };
     db.query_all(&query).await?.into_iter().map(read).collect()
@@ -135,6 +151,7 @@ async fn add_recipients(
     if target.recipients.len() == known {
         return Ok(());
     }
+    target.rank = Status::Queued.rank();
     message::Entity::update_many()
         .col_expr(C::Recipients, Expr::value(list_to_json(&target.recipients)))
         .col_expr(C::StatusRank, Expr::value(Status::Queued.rank()))
@@ -150,12 +167,15 @@ fn is_same(number: &str, other: &str) -> bool {
     number.trim_start_matches('+') == other.trim_start_matches('+')
 }
 
-/// The update to the status that a message's reports decide, if they decide one.
-fn status_update(target: &Target, rows: &[&delivery_report::Model]) -> Option<Vec<Value>> {
+/// The status that a message's reports decide, if they decide one, and the update to it.
+fn status_update(
+    target: &Target,
+    rows: &[&delivery_report::Model],
+) -> Option<(Status, Vec<Value>)> {
     let reports = rows.iter().filter_map(|row| reported(row));
     let decides = deciding_report(&target.recipients, reports)?;
     let row = rows.iter().find(|row| reported(row) == Some(decides))?;
-    Some(update_row(target.id, decides.status, row))
+    Some((decides.status, update_row(target.id, decides.status, row)))
 }
 
 fn reported(row: &delivery_report::Model) -> Option<Reported<'_>> {

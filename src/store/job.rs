@@ -3,15 +3,17 @@
 use std::fmt::Debug;
 
 use futures_util::future::LocalBoxFuture;
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::db_error::{Failure, unavailable};
 use super::events::EventTask;
+use super::feed::wake::FeedSignal;
 use super::handoff::Handoff;
 use super::model::{Closing, NewSend, Opened, StoredSend};
+use super::transaction::WriteTransaction;
 use crate::error::Error;
 
 /// The input of a job, its output once written, and the caller that waits for it.
@@ -45,15 +47,12 @@ pub(super) enum ProbeStep {
 pub(super) trait Settlement: Debug + Send + 'static {
     type Output: Debug + Send;
 
-    async fn write(&self, db: &DatabaseTransaction) -> Result<Self::Output, DbErr>;
+    async fn write(&self, db: &WriteTransaction) -> Result<Self::Output, DbErr>;
 }
 
 /// A [`Settlement`] of any type with the caller that waits for it.
 pub(super) trait SettleJob: Debug + Send {
-    fn write<'a>(
-        &'a mut self,
-        db: &'a DatabaseTransaction,
-    ) -> LocalBoxFuture<'a, Result<(), DbErr>>;
+    fn write<'a>(&'a mut self, db: &'a WriteTransaction) -> LocalBoxFuture<'a, Result<(), DbErr>>;
 
     fn answer(self: Box<Self>);
 
@@ -61,10 +60,7 @@ pub(super) trait SettleJob: Debug + Send {
 }
 
 impl<S: Settlement> SettleJob for Task<S, S::Output> {
-    fn write<'a>(
-        &'a mut self,
-        db: &'a DatabaseTransaction,
-    ) -> LocalBoxFuture<'a, Result<(), DbErr>> {
+    fn write<'a>(&'a mut self, db: &'a WriteTransaction) -> LocalBoxFuture<'a, Result<(), DbErr>> {
         Box::pin(async {
             self.output = Some(self.input.write(db).await?);
             Ok(())
@@ -155,17 +151,24 @@ impl Job {
 /// Where the callers of written jobs are answered: on the runtime that they wait on, so that the writer
 /// goes on with the next batch.
 #[derive(Clone, Debug)]
-pub(super) struct Answers(Handle);
+pub(super) struct Answers {
+    runtime: Handle,
+    feed: FeedSignal,
+}
 
 impl Answers {
     /// On the present runtime.
-    pub(super) fn here() -> Self {
-        Self(Handle::current())
+    pub(super) fn here(feed: FeedSignal) -> Self {
+        Self { runtime: Handle::current(), feed }
     }
 
-    /// Answers the callers of a batch. Only after the commit.
-    pub(super) fn answer(&self, batch: Vec<Job>) {
-        self.0.spawn(async move { batch.into_iter().for_each(Job::answer) });
+    /// Answers the callers of a batch, and wakes those who wait for the feed if it grew. Only after the
+    /// commit.
+    pub(super) fn answer(&self, batch: Vec<Job>, feed_grew: bool) {
+        if feed_grew {
+            self.feed.grew();
+        }
+        self.runtime.spawn(async move { batch.into_iter().for_each(Job::answer) });
     }
 }
 

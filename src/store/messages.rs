@@ -9,24 +9,25 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, Value};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, IntoActiveModel,
+    QueryFilter, QueryOrder,
 };
 use uuid::Uuid;
 
 use super::entity::message::direction;
-use super::entity::{TelnyxId, conversation, list_to_json, message, micros};
+use super::entity::{TelnyxId, conversation, list_to_json, merged_message, message, micros};
+use super::feed::FeedChange;
 use super::model::NewMessage;
 use super::sql::{self, BulkInsert};
+use super::transaction::WriteTransaction;
 use crate::domain::{Direction, PhoneNumber, Timestamp};
 
 /// Stores messages, skipping those whose Telnyx id exists.
-pub(super) async fn insert(
-    db: &impl ConnectionTrait,
-    messages: &[&NewMessage],
-) -> Result<(), DbErr> {
+pub(super) async fn insert(db: &WriteTransaction, messages: &[&NewMessage]) -> Result<(), DbErr> {
     let Some(first) = messages.first() else { return Ok(()) };
     let existing = existing(db, first.direction, telnyx_ids(messages)).await?;
     let new = without_existing(messages, &existing);
+    new.iter().for_each(|message| db.record(FeedChange::Message(message.id)));
     let rows = new.into_iter().map(|message| (message, Box::new(values(message)))).collect();
     sql::run_all(db, inserts(rows)).await.map(drop)
 }
@@ -202,7 +203,7 @@ pub(super) async fn reset_route(
 }
 
 /// The columns of an inserted message, in the order of [`values`].
-const MESSAGE_COLUMNS: [&str; 24] = [
+const MESSAGE_COLUMNS: [&str; 25] = [
     "id",
     "conversation_key",
     "telnyx_message_id",
@@ -227,6 +228,7 @@ const MESSAGE_COLUMNS: [&str; 24] = [
     "base_url",
     "attempt_until",
     "repeats_left",
+    "in_reply_to",
 ];
 
 /// The values of a message in the order of [`MESSAGE_COLUMNS`].
@@ -262,14 +264,21 @@ pub(super) fn values(message: &NewMessage) -> MessageValues {
         offer.map(|offer| offer.base_url.clone()).into(),
         offer.map(|offer| micros(offer.until)).into(),
         offer.and_then(|offer| offer.repeats_left).into(),
+        message.in_reply_to.into(),
     ]
 }
 
-/// Deletes a row whose message another row stands for, and corrects the counters of its
+/// Deletes a row whose message another row stands for, the survivor, and corrects the counters of its
 /// conversation.
-pub(super) async fn remove(db: &impl ConnectionTrait, gone: &message::Model) -> Result<(), DbErr> {
+pub(super) async fn remove(
+    db: &WriteTransaction,
+    gone: &message::Model,
+    survivor: Uuid,
+) -> Result<(), DbErr> {
     use conversation::Column as C;
     message::Entity::delete_by_id(gone.id).exec(db).await?;
+    let merged = merged_message::Model { id: gone.id, survivor_id: survivor };
+    merged_message::Entity::insert(merged.into_active_model()).exec_without_returning(db).await?;
     // The counter first: its update locks the conversation, so that no other server adds a message
     // between finding the last one and recording its time.
     conversation::Entity::update_many()

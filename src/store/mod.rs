@@ -15,6 +15,7 @@ mod db_error;
 mod duplicate_check;
 mod entity;
 mod events;
+mod feed;
 mod file_access;
 mod fold;
 mod handoff;
@@ -44,11 +45,13 @@ mod sql;
 mod sqlstate;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod weight;
 pub mod writer;
 
 pub use connect::{Purpose, Store};
 pub use entity::delivery_report::Facts;
+pub(crate) use feed::read::FeedSlice;
 pub use location::Location;
 pub use mode::Mode;
 pub use raw_event::{LONGEST_EVENT, RawEvent};

@@ -34,6 +34,8 @@ pub(crate) struct NewMessage {
     pub(crate) send_at: Option<Timestamp>,
     /// The request to Telnyx, if convo sends it.
     pub(crate) offer: Option<Offer>,
+    /// The inbound message that a program answers with it.
+    pub(crate) in_reply_to: Option<Uuid>,
 }
 
 impl NewMessage {

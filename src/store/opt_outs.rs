@@ -4,7 +4,9 @@ use sea_orm::sea_query::{Expr, ExprTrait, IntoIden, OnConflict, Query, SimpleExp
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
 use super::entity::{conversation, micros, opt_out};
+use super::feed::FeedChange;
 use super::model::OptOutChange;
+use super::transaction::WriteTransaction;
 
 /// A contact's opt-out as stored; `None` if it has not opted out, or has opted in again.
 pub(super) async fn find(
@@ -18,11 +20,12 @@ pub(super) async fn find(
 /// Records a STOP or START, unless a later one is recorded already; a tie goes to START. Without
 /// Telnyx's time on either side the one that arrives last decides.
 pub(super) async fn decide(
-    db: &impl ConnectionTrait,
+    db: &WriteTransaction,
     contact: &str,
     change: &OptOutChange,
 ) -> Result<(), DbErr> {
     use opt_out::Column as C;
+    let before = find(db, contact).await?;
     let opted_out_at = change.opted_out.then(|| micros(change.at()));
     let number = change.number.as_ref().filter(|_| change.opted_out);
     let row: [SimpleExpr; 5] = [
@@ -57,11 +60,19 @@ pub(super) async fn decide(
         .map_err(|error| DbErr::Custom(error.to_string()))?
         .on_conflict(newest);
     db.execute(&insert).await?;
-    copy_to_conversation(db, contact).await
+    let after = find(db, contact).await?;
+    if before.is_some() != after.is_some() {
+        let (contact, opted_out) = (contact.to_owned(), after.is_some());
+        db.record(FeedChange::OptOut { contact, opted_out });
+    }
+    copy_to_conversation(db, contact, after).await
 }
 
-async fn copy_to_conversation(db: &impl ConnectionTrait, contact: &str) -> Result<(), DbErr> {
-    let stored = find(db, contact).await?;
+async fn copy_to_conversation(
+    db: &impl ConnectionTrait,
+    contact: &str,
+    stored: Option<opt_out::Model>,
+) -> Result<(), DbErr> {
     let (at, number) =
         stored.map(|row| (row.opted_out_at, row.opted_out_number)).unwrap_or_default();
     conversation::Entity::update_many()

@@ -62,6 +62,11 @@ impl Reader {
         self.0.pool.borrow().clone().ok_or_else(timed_out)
     }
 
+    /// The database that it reads.
+    pub(super) fn location(&self) -> &Location {
+        &self.0.location
+    }
+
     pub(super) async fn close(&self) -> Result<(), DbErr> {
         match self.pool() {
             Ok(pool) => pool.db.close().await,

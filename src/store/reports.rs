@@ -14,10 +14,12 @@ use uuid::Uuid;
 
 use super::entity::message::direction;
 use super::entity::{TelnyxId, delivery_report, message, micros, to_json};
+use super::feed::FeedChange;
 use super::fold::fold;
 use super::model::{NewMessage, NewReport};
 use super::opt_outs;
 use super::sql::{is_unset, lock_rows};
+use super::transaction::WriteTransaction;
 use super::{messages, sql};
 use crate::domain::{Direction, Status, StatusReport, Timestamp};
 
@@ -28,7 +30,7 @@ pub(super) const WAIT_SECONDS: i64 = 600;
 /// Stores reports and updates their messages. Returns how many rows, one for each recipient, were not
 /// stored yet.
 pub(super) async fn write(
-    db: &impl ConnectionTrait,
+    db: &WriteTransaction,
     reports: &[&NewReport],
     now: Timestamp,
 ) -> Result<u64, DbErr> {
@@ -46,7 +48,7 @@ pub(super) async fn write(
 /// folds the reports into all of them. Returns the reports that have to wait because they may be about
 /// a message of ours; without `now`, none waits any longer.
 pub(super) async fn match_messages<'a>(
-    db: &impl ConnectionTrait,
+    db: &WriteTransaction,
     reports: &[&'a NewReport],
     now: Option<Timestamp>,
 ) -> Result<Vec<&'a NewReport>, DbErr> {
@@ -72,7 +74,7 @@ pub(super) async fn match_messages<'a>(
 }
 
 /// Records the opt-outs that the errors in reports name.
-async fn decide_opt_outs(db: &impl ConnectionTrait, reports: &[&NewReport]) -> Result<(), DbErr> {
+async fn decide_opt_outs(db: &WriteTransaction, reports: &[&NewReport]) -> Result<(), DbErr> {
     for report in reports {
         let Some(change) = &report.opt_out else { continue };
         for recipient in &report.recipients {
@@ -207,7 +209,7 @@ async fn may_be_ours(
 /// No other row is ever removed: if Telnyx gives two of our sends the same id, or one send two ids, the
 /// message keeps the id it has.
 pub(super) async fn attach(
-    db: &impl ConnectionTrait,
+    db: &WriteTransaction,
     ours: Uuid,
     telnyx_message_id: &str,
 ) -> Result<(), DbErr> {
@@ -221,20 +223,32 @@ pub(super) async fn attach(
         .filter(message::Column::Direction.eq(direction(Direction::Outbound)))
         .one(db)
         .await?;
-    if let Some(other) = other.filter(|other| other.id != ours) {
+    let other = other.filter(|other| other.id != ours);
+    if let Some(other) = &other {
         if other.request_body.is_some() {
             tracing::error!(message_id = %ours, other = %other.id, telnyx_message_id,
                 "Telnyx's response has the id of another message");
             return Ok(());
         }
-        messages::remove(db, &other).await?;
+        messages::remove(db, other, ours).await?;
     }
     message::Entity::update_many()
         .col_expr(message::Column::TelnyxMessageId, TelnyxId::new(telnyx_message_id).into())
         .filter(message::Column::Id.eq(ours))
         .exec(db)
         .await?;
-    fold(db, std::iter::once(telnyx_message_id)).await
+    fold(db, std::iter::once(telnyx_message_id)).await?;
+    if let Some(other) = other {
+        let status = status(db, ours).await?;
+        db.record(FeedChange::Status { message: ours, status, replaces: Some(other.id) });
+    }
+    Ok(())
+}
+
+async fn status(db: &impl ConnectionTrait, id: Uuid) -> Result<Status, DbErr> {
+    let query = message::Entity::find_by_id(id).select_only().column(message::Column::StatusRank);
+    let rank: Option<i16> = query.into_tuple().one(db).await?;
+    message::status(rank.unwrap_or_default())
 }
 
 /// The Telnyx id of a message, locked against changes until the end of the transaction.

@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::db_error::OrTell;
 use super::entity::{conversation, from_json, idempotency_key, message, micros, to_json};
+use super::feed::FeedChange;
 use super::model::{Closing, NewSend, Opened, OptOutChange, Outcome, StoredSend};
+use super::transaction::WriteTransaction;
 use super::{Facts, Store, messages, opt_outs, reports};
 use crate::domain::{IdempotencyKey, MessageError, PhoneNumber, Status, Timestamp, verdict};
 use crate::error::{Error, ErrorBody};
@@ -19,7 +21,7 @@ const KEY_SECONDS: i64 = 30 * 24 * 3_600;
 const KEY_TRIES: u32 = 5;
 
 /// Stores a message before it is offered, unless its key is bound or its contact has opted out.
-pub(super) async fn open(db: &impl ConnectionTrait, send: &NewSend) -> Result<Opened, DbErr> {
+pub(super) async fn open(db: &WriteTransaction, send: &NewSend) -> Result<Opened, DbErr> {
     let now = send.message.created_at;
     for _ in 0..KEY_TRIES {
         if let Some(opened) = earlier_send(db, &send.key, &send.request_hash, now).await? {
@@ -105,10 +107,7 @@ pub(super) async fn take_key(
 
 /// Records the outcome of an offer and returns the send as it stands: a report may have raised its status
 /// further.
-pub(super) async fn close(
-    db: &impl ConnectionTrait,
-    closing: &Closing,
-) -> Result<StoredSend, DbErr> {
+pub(super) async fn close(db: &WriteTransaction, closing: &Closing) -> Result<StoredSend, DbErr> {
     match &closing.outcome {
         Outcome::Accepted { telnyx_message_id, status, facts, lift_opt_out, report } => {
             accept(db, closing.id, *status, facts).await?;
@@ -141,7 +140,7 @@ pub(super) async fn close(
 }
 
 async fn decide_opt_out(
-    db: &impl ConnectionTrait,
+    db: &WriteTransaction,
     ours: Uuid,
     change: &OptOutChange,
 ) -> Result<(), DbErr> {
@@ -150,18 +149,21 @@ async fn decide_opt_out(
 }
 
 /// Raises the status of a message; a lower one changes nothing.
-async fn advance(db: &impl ConnectionTrait, ours: Uuid, status: Status) -> Result<(), DbErr> {
-    message::Entity::update_many()
+async fn advance(db: &WriteTransaction, ours: Uuid, status: Status) -> Result<(), DbErr> {
+    let raised = message::Entity::update_many()
         .col_expr(message::Column::StatusRank, Expr::value(status.rank()))
         .filter(message::Column::Id.eq(ours))
         .filter(message::Column::StatusRank.lt(status.rank()))
         .exec(db)
-        .await
-        .map(drop)
+        .await?;
+    if raised.rows_affected > 0 {
+        db.record(FeedChange::Status { message: ours, status, replaces: None });
+    }
+    Ok(())
 }
 
 async fn accept(
-    db: &impl ConnectionTrait,
+    db: &WriteTransaction,
     ours: Uuid,
     status: Status,
     facts: &Facts,
@@ -230,7 +232,7 @@ async fn restore_repeat(db: &impl ConnectionTrait, closing: &Closing) -> Result<
 /// sent after all. One that has become unknown because its attempt took too long is closed as well, unless
 /// another process has offered it.
 async fn close_unsent(
-    db: &impl ConnectionTrait,
+    db: &WriteTransaction,
     closing: &Closing,
     status: Status,
     error: &MessageError,
@@ -247,7 +249,11 @@ async fn close_unsent(
         .filter(C::TelnyxMessageId.is_null())
         .exec(db)
         .await?;
-    Ok(closed.rows_affected > 0)
+    let is_closed = closed.rows_affected > 0;
+    if is_closed {
+        db.record(FeedChange::Status { message: closing.id, status, replaces: None });
+    }
+    Ok(is_closed)
 }
 
 pub(super) async fn free_key(db: &impl ConnectionTrait, ours: Uuid) -> Result<(), DbErr> {

@@ -161,7 +161,7 @@ pub(super) fn padded(count: usize) -> usize {
 }
 
 /// Appends NULLs up to a length, each of its column's type.
-fn pad(mut values: Vec<Value>, length: usize, width: usize) -> Vec<Value> {
+pub(super) fn pad(mut values: Vec<Value>, length: usize, width: usize) -> Vec<Value> {
     let nulls: Vec<Value> = values.iter().take(width).map(Value::as_null).collect();
     let missing = length - values.len();
     values.extend(nulls.into_iter().cycle().take(missing));

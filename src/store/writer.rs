@@ -14,6 +14,7 @@ use super::checkpoint::Checkpointer;
 use super::db_error::unavailable;
 use super::duplicate_check::DuplicateCheck;
 use super::events::PreparedEvent;
+use super::feed::wake::FeedSignal;
 use super::handoff::Handoff;
 use super::job::{Answers, Job, ProbeStep, Settlement, Task, in_doubt_about};
 use super::last_commit::{Ending, LastCommit};
@@ -48,19 +49,21 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the writer on a thread and a connection of its own. On the runtime of a busy server it
-    /// would queue behind requests at every statement, and every request waits for it.
+    /// would queue behind requests at every statement, and every request waits for it. `feed` is told
+    /// when the feed has grown.
     ///
     /// # Errors
     /// What `connect` returns.
     pub(super) async fn start(
         connect: impl AsyncFn() -> Result<Pool, Error> + Send + 'static,
+        feed: FeedSignal,
     ) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (started, ready) = oneshot::channel();
         let (liveness, responder) = liveness::channel();
         let last_commit = LastCommit::default();
         let recorded = last_commit.clone();
-        let answers = Answers::here();
+        let answers = Answers::here(feed);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|_| Error::internal())?;
         let work = move || {

@@ -1,11 +1,13 @@
 //! Conversations: receiving, sending, settling, reading. The command line, the REST API and the
 //! webhook call this module and nothing below it.
 
+mod feed;
 mod inspect;
 mod offer;
 mod outcome;
 mod receive;
 mod replay;
+mod retention;
 mod retry;
 mod send;
 mod settle;
@@ -43,10 +45,11 @@ pub struct Conversations {
     store: Store,
     telnyx: Option<TelnyxClient>,
     numbers: Vec<PhoneNumber>,
-    policy: Policy,
+    policy: Arc<Policy>,
     interrupt: CancellationToken,
     /// Held during the query for `/metrics`, so that there is one at a time.
     stats_query: Arc<Mutex<()>>,
+    last_slice: Arc<feed::LastSlice>,
 }
 
 /// Settings of sends.
@@ -58,6 +61,8 @@ pub struct Policy {
     pub tag: bool,
     /// The age up to which settling may offer a message of unknown outcome once more; zero for never.
     pub settle_window: Duration,
+    /// How long entries of the feed are kept; `None` for ever.
+    pub keep_feed: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -66,6 +71,7 @@ impl Default for Policy {
             timeout: Duration::from_secs(30),
             tag: true,
             settle_window: Duration::from_secs(600),
+            keep_feed: Some(Duration::from_secs(30 * 24 * 3_600)),
         }
     }
 }
@@ -104,9 +110,10 @@ impl Conversations {
             store,
             telnyx,
             numbers,
-            policy,
+            policy: Arc::new(policy),
             interrupt: CancellationToken::new(),
             stats_query: Arc::default(),
+            last_slice: Arc::default(),
         }
     }
 

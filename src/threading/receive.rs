@@ -131,6 +131,7 @@ fn message(
         created_at: at,
         send_at: None,
         offer: None,
+        in_reply_to: None,
     })
 }
 

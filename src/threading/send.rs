@@ -264,6 +264,7 @@ fn new_message(
         created_at: now,
         send_at: request.send_at,
         offer: Some(offer.clone()),
+        in_reply_to: request.in_reply_to,
     }
 }
 

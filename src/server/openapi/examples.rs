@@ -96,6 +96,7 @@ pub(super) fn message() -> Message {
         send_at: None,
         sent_at: None,
         completed_at: None,
+        in_reply_to: None,
         history: None,
     }
 }

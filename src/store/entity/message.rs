@@ -57,6 +57,8 @@ pub struct Model {
     pub repeats_left: Option<i16>,
     /// The error that its caller was given, as JSON, if nothing was sent.
     pub refusal: Option<String>,
+    /// The inbound message that a program answered with it.
+    pub in_reply_to: Option<Uuid>,
 }
 
 impl Model {
@@ -92,10 +94,11 @@ pub struct MessageRow {
     pub send_at: Option<i64>,
     pub sent_at: Option<i64>,
     pub completed_at: Option<i64>,
+    pub in_reply_to: Option<Uuid>,
 }
 
 impl MessageRow {
-    pub const COLUMNS: [Column; 20] = [
+    pub const COLUMNS: [Column; 21] = [
         Column::Id,
         Column::TelnyxMessageId,
         Column::Direction,
@@ -116,6 +119,7 @@ impl MessageRow {
         Column::SendAt,
         Column::SentAt,
         Column::CompletedAt,
+        Column::InReplyTo,
     ];
 
     /// The message, given the id of its conversation.
@@ -146,6 +150,7 @@ impl MessageRow {
             send_at: time(self.send_at),
             sent_at: time(self.sent_at),
             completed_at: time(self.completed_at),
+            in_reply_to: self.in_reply_to,
             history: None,
         })
     }
@@ -174,6 +179,7 @@ impl From<Model> for MessageRow {
             send_at: row.send_at,
             sent_at: row.sent_at,
             completed_at: row.completed_at,
+            in_reply_to: row.in_reply_to,
         }
     }
 }

@@ -3,7 +3,9 @@
 pub mod conversation;
 pub mod delivery_report;
 pub mod event;
+pub mod feed;
 pub mod idempotency_key;
+pub mod merged_message;
 pub mod message;
 pub mod meta;
 pub mod opt_out;

@@ -5,6 +5,7 @@ use sea_orm::{QueryResult, Statement};
 use super::*;
 use crate::domain::{Cost, Direction, Media, PhoneNumber, Status};
 use crate::store::model::Offer;
+use crate::store::pool::{Pool, Role};
 use crate::store::{Facts, Location, Mode, Purpose, Store};
 
 fn number(number: &str) -> PhoneNumber {
@@ -44,7 +45,16 @@ fn message(media: &[Media]) -> NewMessage {
             until: time(6),
             repeats_left: Some(7),
         }),
+        in_reply_to: Some(Uuid::from_u128(8)),
     }
+}
+
+async fn store_all(location: &Location, messages: &[&NewMessage]) {
+    let pool = Pool::connect(location, Role::Writer).await.expect("connected");
+    let txn = WriteTransaction::new(pool.begin().await.expect("begun"));
+    insert(&txn, messages).await.expect("inserted");
+    assert!(txn.commit(time(1)).await.expect("committed"), "the feed has grown");
+    pool.db.close().await.expect("closed");
 }
 
 fn some(text: &str) -> Option<String> {
@@ -57,7 +67,7 @@ async fn every_value_goes_into_its_own_column() {
     let location = Location::parse("sqlite:c.db", dir.path()).expect("a location");
     let store = Store::open(&location, Mode::Real, Purpose::Serve).await.expect("a store");
     let media = [Media { url: "media".to_owned(), content_type: None, sha256: None, size: None }];
-    insert(&store.reader, &[&message(&media)]).await.expect("inserted");
+    store_all(&location, &[&message(&media)]).await;
     let row = message::Entity::find().one(&store.reader).await.expect("read");
     let conversation = conversation::Entity::find().one(&store.reader).await.expect("read");
     let conversation = conversation.expect("a conversation");
@@ -90,6 +100,7 @@ async fn every_value_goes_into_its_own_column() {
         attempt_until: Some(6),
         repeats_left: Some(7),
         refusal: None,
+        in_reply_to: Some(Uuid::from_u128(8)),
     };
     assert_eq!(row, Some(expected));
     store.close().await;
@@ -104,7 +115,7 @@ async fn the_view_has_the_word_for_every_status() {
     for (n, status) in (1..).zip(Status::ALL) {
         let id = Uuid::from_u128(n);
         let message = NewMessage { id, telnyx_message_id: None, status, ..message(&[]) };
-        insert(&store.reader, &[&message]).await.expect("inserted");
+        store_all(&location, &[&message]).await;
     }
     let sql = "SELECT status FROM convo_messages ORDER BY id";
     let rows = Statement::from_string(DatabaseBackend::Sqlite, sql);

@@ -45,6 +45,7 @@ fn send(id: Uuid) -> NewSend {
             until: until(),
             repeats_left: None,
         }),
+        in_reply_to: None,
     };
     let request_hash = b"hash".to_vec();
     NewSend { message, key: key(), request_hash, despite_opt_out: false, only_repeat: false }

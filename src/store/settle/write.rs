@@ -9,8 +9,7 @@
 
 use sea_orm::sea_query::{Expr, Query, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
-    QueryResult, QuerySelect, Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryResult, QuerySelect, Set,
 };
 use uuid::Uuid;
 
@@ -18,10 +17,12 @@ use crate::domain::{Direction, IdempotencyKey, Status, Timestamp};
 use crate::error::{Error, ErrorBody};
 use crate::store::entity::message::direction;
 use crate::store::entity::{TelnyxId, delivery_report, message, micros, to_json};
+use crate::store::feed::FeedChange;
 use crate::store::job::Settlement;
 use crate::store::model::NewReport;
 use crate::store::reports::{self, WAIT_SECONDS};
 use crate::store::sends;
+use crate::store::transaction::WriteTransaction;
 use crate::store::writer::Writer;
 
 /// The right to make the next attempt on a message. Of several processes that request it at the same
@@ -123,7 +124,7 @@ struct MarkUnknown {
 impl Settlement for MarkUnknown {
     type Output = Vec<Settled>;
 
-    async fn write(&self, db: &DatabaseTransaction) -> Result<Vec<Settled>, DbErr> {
+    async fn write(&self, db: &WriteTransaction) -> Result<Vec<Settled>, DbErr> {
         use message::Column as C;
         let mut update = Query::update();
         update
@@ -134,8 +135,9 @@ impl Settlement for MarkUnknown {
             .and_where(C::AttemptUntil.lt(micros(self.before)))
             .returning_col(C::Id);
         let read = |row: &QueryResult| {
-            let id = row.try_get_by_index(0)?;
-            Ok(Settled { id, status: Status::Unknown })
+            let (id, status) = (row.try_get_by_index(0)?, Status::Unknown);
+            db.record(FeedChange::Status { message: id, status, replaces: None });
+            Ok(Settled { id, status })
         };
         db.query_all(&update).await?.iter().map(read).collect()
     }
@@ -144,7 +146,7 @@ impl Settlement for MarkUnknown {
 impl Settlement for AttemptLease {
     type Output = bool;
 
-    async fn write(&self, db: &DatabaseTransaction) -> Result<bool, DbErr> {
+    async fn write(&self, db: &WriteTransaction) -> Result<bool, DbErr> {
         use message::Column as C;
         let mut update = message::Entity::update_many()
             .col_expr(C::AttemptUntil, Expr::value(micros(self.until)))
@@ -173,17 +175,21 @@ impl Settlement for Withdrawal {
 
     /// The transaction that stores the message may commit after this one has begun. It has taken the
     /// key, so taking the key here waits for it.
-    async fn write(&self, db: &DatabaseTransaction) -> Result<(), DbErr> {
+    async fn write(&self, db: &WriteTransaction) -> Result<(), DbErr> {
         use message::Column as C;
         sends::take_key(db, &self.key, &[], self.id, self.until).await?;
-        message::Entity::update_many()
-            .col_expr(C::StatusRank, Expr::value(Status::Cancelled.rank()))
+        let status = Status::Cancelled;
+        let cancelled = message::Entity::update_many()
+            .col_expr(C::StatusRank, Expr::value(status.rank()))
             .col_expr(C::Refusal, Expr::value(to_json(&self.refusal)))
             .filter(C::Id.eq(self.id))
             .filter(open())
             .filter(C::AttemptUntil.eq(micros(self.until)))
             .exec(db)
             .await?;
+        if cancelled.rows_affected > 0 {
+            db.record(FeedChange::Status { message: self.id, status, replaces: None });
+        }
         sends::free_key(db, self.id).await
     }
 }
@@ -197,7 +203,7 @@ struct Lookup {
 impl Settlement for Lookup {
     type Output = Status;
 
-    async fn write(&self, db: &DatabaseTransaction) -> Result<Status, DbErr> {
+    async fn write(&self, db: &WriteTransaction) -> Result<Status, DbErr> {
         reports::write(db, &[&self.report], self.report.occurred_at).await?;
         Ok(sends::read(db, self.id).await?.message.status)
     }
@@ -213,7 +219,7 @@ struct ResolveWaiting {
 impl Settlement for ResolveWaiting {
     type Output = Vec<Settled>;
 
-    async fn write(&self, db: &DatabaseTransaction) -> Result<Vec<Settled>, DbErr> {
+    async fn write(&self, db: &WriteTransaction) -> Result<Vec<Settled>, DbErr> {
         let deadline = self.now.plus_seconds(-WAIT_SECONDS);
         let (overdue, recent): (Vec<_>, Vec<_>) =
             self.waiting.iter().partition(|waiting| waiting.since <= deadline);

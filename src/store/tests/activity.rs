@@ -32,7 +32,7 @@ fn contact(n: u32) -> PhoneNumber {
     number(&format!("+1{}", 2_000_000_000 + n))
 }
 
-fn message(n: u32, direction: Direction) -> NewMessage {
+pub(super) fn message(n: u32, direction: Direction) -> NewMessage {
     let (from, to) = match direction {
         Direction::Inbound => (contact(n), number(OWN)),
         Direction::Outbound => (number(OWN), contact(n)),
@@ -52,10 +52,11 @@ fn message(n: u32, direction: Direction) -> NewMessage {
         created_at: at(30_000),
         send_at: None,
         offer: None,
+        in_reply_to: None,
     }
 }
 
-fn event(change: Change) -> NewEvent {
+pub(super) fn event(change: Change) -> NewEvent {
     NewEvent {
         id: Uuid::new_v4().to_string(),
         event_type: "test".to_owned(),
@@ -66,8 +67,8 @@ fn event(change: Change) -> NewEvent {
     }
 }
 
-fn stop(opted_out: bool) -> OptOutChange {
-    let (decided_at, learned_at) = (Some(at(30_000)), at(30_000));
+pub(super) fn stop(opted_out: bool, at: Timestamp) -> OptOutChange {
+    let (decided_at, learned_at) = (Some(at), at);
     OptOutChange { opted_out, decided_at, learned_at, number: None, profile: None }
 }
 
@@ -100,7 +101,9 @@ pub(super) async fn all(store: &Store) {
 /// Every kind of event, alone, many at once, and again.
 async fn receive(store: &Store) {
     let writer = store.writer().expect("a writer");
-    let inbound = |n| Change::Message(Box::new(message(n, Direction::Inbound)), Some(stop(n == 7)));
+    let inbound = |n| {
+        Change::Message(Box::new(message(n, Direction::Inbound)), Some(stop(n == 7, at(30_000))))
+    };
     let known = event(inbound(7));
     for _ in 0..2 {
         writer.event(known.clone()).await.expect("stored");
@@ -145,13 +148,13 @@ async fn send_and_close(store: &Store) {
             telnyx_message_id: Uuid::new_v4().to_string(),
             status: Status::Queued,
             facts,
-            lift_opt_out: Some(stop(false)),
+            lift_opt_out: Some(stop(false, at(30_000))),
             report: Some(Box::new(report("answered", None))),
         },
         Outcome::NotSent {
             error,
             status: Status::SendingFailed,
-            opt_out: Some(stop(true)),
+            opt_out: Some(stop(true, at(30_000))),
             refusal: Box::new(refusal()),
         },
         Outcome::Unknown,

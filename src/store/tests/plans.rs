@@ -4,10 +4,9 @@
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, Statement,
 };
-use uuid::Uuid;
 
 use super::activity::{self, OWN};
-use super::recorder;
+use super::{new_postgres_database, recorder};
 use crate::store::{Location, Mode, Purpose, Store};
 
 /// Rows in each table: enough for PostgreSQL to prefer an index.
@@ -158,14 +157,8 @@ async fn statements_use_indices_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[allow(clippy::disallowed_methods, reason = "the environment names the PostgreSQL server")]
 async fn statements_use_indices_on_postgresql() {
-    let server = std::env::var("CONVO_TEST_POSTGRES_URL").expect("set: run scripts/test");
-    let admin = Database::connect(&server).await.expect("PostgreSQL answers");
-    let name = format!("plans_{}", Uuid::new_v4().simple());
-    admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a database");
-    let mut url = url::Url::parse(&server).expect("a URL");
-    url.set_path(&name);
-    let location = Location::parse(url.as_str(), ".".as_ref()).expect("a location");
-    check(&location, url.as_str()).await;
+    let url = new_postgres_database().await;
+    let location = Location::parse(&url, ".".as_ref()).expect("a location");
+    check(&location, &url).await;
 }

@@ -1,0 +1,41 @@
+//! The entries of the feed.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "feed")]
+pub struct Model {
+    /// Its number; entries become visible in this order.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub position: i64,
+    /// When it was stored; never before the entry that precedes it.
+    pub at: i64,
+    /// Random bytes.
+    pub nonce: i32,
+    /// What changed: see [`kind`].
+    pub kind: i16,
+    /// The status that the message got.
+    pub status_rank: Option<i16>,
+    pub message_id: Option<Uuid>,
+    /// Another message that turned out to be this one.
+    pub replaces: Option<Uuid>,
+    /// Of a conversation that was removed.
+    pub conversation_id: Option<Uuid>,
+    /// Of an opt-out.
+    pub contact: Option<String>,
+}
+
+/// The values of the column `kind`. An entry of any other kind, such as the first one with 0, is not
+/// shown.
+pub mod kind {
+    pub const MESSAGE: i16 = 1;
+    pub const STATUS: i16 = 2;
+    pub const OPTED_OUT: i16 = 3;
+    pub const OPTED_IN: i16 = 4;
+    pub const REMOVED: i16 = 5;
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,88 @@
+//! The feed in the database: appending the changes of a transaction, reading from a position, waiting
+//! for more, and removing what is too old.
+
+mod append;
+pub(super) mod read;
+mod trim;
+pub(crate) mod wake;
+
+use uuid::Uuid;
+
+use super::entity::feed::kind;
+use crate::domain::Status;
+
+pub(super) use append::append;
+
+/// A change that a transaction makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FeedChange {
+    /// A new message.
+    Message(Uuid),
+    /// An outbound message has another status.
+    Status {
+        message: Uuid,
+        status: Status,
+        /// A message that turned out to be this one.
+        replaces: Option<Uuid>,
+    },
+    /// A contact has opted out, or in again.
+    OptOut { contact: String, opted_out: bool },
+}
+
+impl FeedChange {
+    /// The message that it is about.
+    fn message(&self) -> Option<Uuid> {
+        match self {
+            Self::Message(message) | Self::Status { message, .. } => Some(*message),
+            Self::OptOut { .. } => None,
+        }
+    }
+
+    /// The value of the column `kind`.
+    fn kind(&self) -> i16 {
+        match self {
+            Self::Message(_) => kind::MESSAGE,
+            Self::Status { .. } => kind::STATUS,
+            Self::OptOut { opted_out: true, .. } => kind::OPTED_OUT,
+            Self::OptOut { opted_out: false, .. } => kind::OPTED_IN,
+        }
+    }
+}
+
+/// Of several statuses of a message within one transaction only the last is ever seen; and none of a
+/// message that is new.
+pub(super) fn without_repeats(changes: Vec<FeedChange>) -> Vec<FeedChange> {
+    if !changes.iter().any(|change| matches!(change, FeedChange::Status { .. })) {
+        return changes;
+    }
+    let is_seen = |(place, change): (usize, &FeedChange)| {
+        let FeedChange::Status { message, replaces: None, .. } = change else { return true };
+        let is_new = changes.contains(&FeedChange::Message(*message));
+        let later = &changes[place + 1..];
+        !is_new && !later.iter().any(|later| later.message() == Some(*message))
+    };
+    let seen: Vec<_> = changes.iter().enumerate().map(is_seen).collect();
+    changes.into_iter().zip(seen).filter_map(|(change, seen)| seen.then_some(change)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_status_in_a_transaction_is_seen() {
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        let status = |message, status, replaces| FeedChange::Status { message, status, replaces };
+        let merged = status(one, Status::Sent, Some(other));
+        let last = status(one, Status::Delivered, None);
+        let changes = vec![
+            FeedChange::Message(other),
+            status(other, Status::Sent, None),
+            status(one, Status::Queued, None),
+            merged.clone(),
+            status(one, Status::Sent, None),
+            last.clone(),
+        ];
+        assert_eq!(without_repeats(changes), [FeedChange::Message(other), merged, last]);
+    }
+}

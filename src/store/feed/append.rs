@@ -1,0 +1,125 @@
+//! Appending entries at the end of a transaction.
+
+use std::fmt::Write;
+
+use sea_orm::sea_query::Value;
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
+use uuid::Uuid;
+
+use super::FeedChange;
+use crate::domain::Timestamp;
+use crate::store::entity::micros;
+use crate::store::sql;
+
+/// The advisory lock under which positions are given. Any number will do if every release uses the
+/// same; this one spells "feed".
+const LOCK: i64 = 0x6665_6564;
+
+/// Gives the changes their positions, the last thing before the commit: on PostgreSQL other servers wait
+/// from here on.
+pub(in crate::store) async fn append(
+    db: &impl ConnectionTrait,
+    changes: &[FeedChange],
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    match db.get_database_backend() {
+        DatabaseBackend::Sqlite => db.execute_raw(to_sqlite(changes, now)).await.map(drop),
+        _ => db.execute_unprepared(&to_postgres(changes, now)).await.map(drop),
+    }
+}
+
+/// Counts on from the newest entry, which is always kept.
+fn to_sqlite(changes: &[FeedChange], now: Timestamp) -> Statement {
+    const WIDTH: usize = 8;
+    let count = sql::padded(changes.len());
+    let mut values = Vec::with_capacity(count * WIDTH);
+    for (change, (step, nonce)) in changes.iter().zip((1_i64..).zip(nonces())) {
+        let (status, replaces) = status(change);
+        let row: [Value; WIDTH] = [
+            step.into(),
+            micros(now).into(),
+            nonce.into(),
+            change.kind().into(),
+            status.into(),
+            change.message().into(),
+            replaces.into(),
+            contact(change).into(),
+        ];
+        values.extend(row);
+    }
+    let values = sql::pad(values, count * WIDTH, WIDTH);
+    let mut text = "INSERT INTO feed \
+         (position, at, nonce, kind, status_rank, message_id, replaces, contact) \
+         SELECT h.position + column1, max(h.at, column2), column3, column4, column5, column6, \
+         column7, column8 \
+         FROM (SELECT position, at FROM feed ORDER BY position DESC LIMIT 1) AS h, (VALUES "
+        .to_owned();
+    for row in 0..count {
+        text.push_str(if row == 0 {
+            "(?, ?, ?, ?, ?, ?, ?, ?)"
+        } else {
+            ", (?, ?, ?, ?, ?, ?, ?, ?)"
+        });
+    }
+    text.push_str(") AS v WHERE column1 IS NOT NULL");
+    Statement::from_sql_and_values(DatabaseBackend::Sqlite, text, values)
+}
+
+/// In one message, by the simple protocol. The time of the newest entry is read by a statement of its
+/// own, which begins after the lock was given and sees what its last holder has committed.
+fn to_postgres(changes: &[FeedChange], now: Timestamp) -> String {
+    let mut text = format!(
+        "SELECT pg_advisory_xact_lock({LOCK}); \
+         INSERT INTO feed \
+         (position, at, nonce, kind, status_rank, message_id, replaces, contact) \
+         SELECT nextval('feed_positions'), \
+         greatest({}, (SELECT at FROM feed ORDER BY position DESC LIMIT 1)), nonce, kind, \
+         status_rank::smallint, message_id::uuid, replaces::uuid, contact FROM (VALUES ",
+        micros(now)
+    );
+    for (place, (change, nonce)) in changes.iter().zip(nonces()).enumerate() {
+        let (status, replaces) = status(change);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "{}({nonce}, {}, {}, {}, {}, {})",
+            if place == 0 { "" } else { ", " },
+            change.kind(),
+            status.map_or_else(|| "NULL".to_owned(), |rank| rank.to_string()),
+            id(change.message()),
+            id(replaces),
+            contact(change).map_or_else(|| "NULL".to_owned(), |contact| quoted(&contact)),
+        );
+    }
+    text.push_str(") AS v (nonce, kind, status_rank, message_id, replaces, contact)");
+    text
+}
+
+fn id(id: Option<Uuid>) -> String {
+    id.map_or_else(|| "NULL".to_owned(), |id| format!("'{id}'"))
+}
+
+/// A text literal, whatever `standard_conforming_strings` is.
+fn quoted(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+fn status(change: &FeedChange) -> (Option<i16>, Option<Uuid>) {
+    match change {
+        FeedChange::Status { status, replaces, .. } => (Some(status.rank()), *replaces),
+        _ => (None, None),
+    }
+}
+
+fn contact(change: &FeedChange) -> Option<String> {
+    match change {
+        FeedChange::OptOut { contact, .. } => Some(contact.clone()),
+        _ => None,
+    }
+}
+
+/// Bytes that differ from entry to entry, and that another history of the database does not have.
+fn nonces() -> impl Iterator<Item = i32> {
+    let random = Uuid::new_v4().as_u64_pair().1 as u32;
+    (0_u32..).map(move |step| random.wrapping_add(step).cast_signed())
+}

@@ -1,0 +1,71 @@
+//! A transaction of the writer, which remembers what it changes: that becomes the feed's entries at its
+//! end.
+
+use std::sync::{Mutex, PoisonError};
+
+use sea_orm::prelude::async_trait::async_trait;
+use sea_orm::{
+    ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, ExecResult, QueryResult,
+    Statement,
+};
+
+use super::feed::{self, FeedChange};
+use crate::domain::Timestamp;
+
+/// A transaction that writes. Everything that changes a message or an opt-out must
+/// [`record`](Self::record) it here.
+#[derive(Debug)]
+pub(super) struct WriteTransaction {
+    txn: DatabaseTransaction,
+    changes: Mutex<Vec<FeedChange>>,
+}
+
+impl WriteTransaction {
+    pub(super) fn new(txn: DatabaseTransaction) -> Self {
+        Self { txn, changes: Mutex::default() }
+    }
+
+    /// Adds a change to the feed when the transaction commits.
+    pub(super) fn record(&self, change: FeedChange) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+    }
+
+    /// Writes the feed's entries and commits. Returns whether there were any.
+    pub(super) async fn commit(self, now: Timestamp) -> Result<bool, DbErr> {
+        let changes = self.changes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let changes = feed::without_repeats(changes);
+        if changes.is_empty() {
+            self.txn.commit().await?;
+            return Ok(false);
+        }
+        feed::append(&self.txn, &changes, now).await?;
+        self.txn.commit().await.map(|()| true)
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), DbErr> {
+        self.txn.rollback().await
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for WriteTransaction {
+    fn get_database_backend(&self) -> DatabaseBackend {
+        self.txn.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.txn.execute_raw(statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.txn.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.txn.query_one_raw(statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.txn.query_all_raw(statement).await
+    }
+}
