@@ -38,8 +38,21 @@ impl WriteTransaction {
             self.txn.commit().await?;
             return Ok(false);
         }
-        feed::append(&self.txn, &changes, now).await?;
-        self.txn.commit().await.map(|()| true)
+        match self.txn.get_database_backend() {
+            DatabaseBackend::Sqlite => {
+                self.txn.execute_raw(feed::append(&changes, now)).await?;
+                self.txn.commit().await?;
+            }
+            _ => {
+                // Positions, entries and COMMIT leave in one message: were this process to stop between
+                // them, every other server would wait for its lock. The driver still has to end a
+                // transaction; it is given an empty one, whose end it does not wait for.
+                let append = feed::append_under_lock(&changes, now);
+                self.txn.execute_unprepared(&format!("{append}; COMMIT; BEGIN")).await?;
+                drop(self.txn);
+            }
+        }
+        Ok(true)
     }
 
     pub(super) async fn rollback(self) -> Result<(), DbErr> {

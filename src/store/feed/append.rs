@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use sea_orm::sea_query::Value;
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
+use sea_orm::{DatabaseBackend, Statement};
 use uuid::Uuid;
 
 use super::FeedChange;
@@ -15,21 +15,9 @@ use crate::store::sql;
 /// same; this one spells "feed".
 const LOCK: i64 = 0x6665_6564;
 
-/// Gives the changes their positions, the last thing before the commit: on PostgreSQL other servers wait
-/// from here on.
-pub(in crate::store) async fn append(
-    db: &impl ConnectionTrait,
-    changes: &[FeedChange],
-    now: Timestamp,
-) -> Result<(), DbErr> {
-    match db.get_database_backend() {
-        DatabaseBackend::Sqlite => db.execute_raw(to_sqlite(changes, now)).await.map(drop),
-        _ => db.execute_unprepared(&to_postgres(changes, now)).await.map(drop),
-    }
-}
-
-/// Counts on from the newest entry, which is always kept.
-fn to_sqlite(changes: &[FeedChange], now: Timestamp) -> Statement {
+/// The statement for SQLite, whose write lock is held already. Counts on from the newest entry, which is
+/// always kept.
+pub(in crate::store) fn append(changes: &[FeedChange], now: Timestamp) -> Statement {
     const WIDTH: usize = 8;
     let count = sql::padded(changes.len());
     let mut values = Vec::with_capacity(count * WIDTH);
@@ -65,9 +53,10 @@ fn to_sqlite(changes: &[FeedChange], now: Timestamp) -> Statement {
     Statement::from_sql_and_values(DatabaseBackend::Sqlite, text, values)
 }
 
-/// In one message, by the simple protocol. The time of the newest entry is read by a statement of its
-/// own, which begins after the lock was given and sees what its last holder has committed.
-fn to_postgres(changes: &[FeedChange], now: Timestamp) -> String {
+/// The statements for PostgreSQL, to be sent in one message, by the simple protocol, with the commit:
+/// other servers wait from here on. The time of the newest entry is read by a statement of its own, which
+/// begins after the lock was given and sees what its last holder has committed.
+pub(in crate::store) fn append_under_lock(changes: &[FeedChange], now: Timestamp) -> String {
     let mut text = format!(
         "SELECT pg_advisory_xact_lock({LOCK}); \
          INSERT INTO feed \
