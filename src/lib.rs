@@ -190,6 +190,7 @@
 //!   offer.rs             attempts to send to Telnyx within one call: retries and pauses
 //!   outcome.rs           what an offer's result means for the row and for the caller
 //!   replay.rs            repeats under an idempotency key: waiting for the first send
+//!   reply.rs             automatic answers: to which message, from which number, how many
 //!   retry.rs             `convo retry`
 //!   feed.rs              reading the feed, and waiting for what comes
 //!   retention.rs         removing what is no longer kept

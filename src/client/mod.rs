@@ -161,13 +161,14 @@ impl Client {
         Ok(MessagePage { rows: thread.messages, next })
     }
 
-    /// Sends a message. Without a key, a new one is used, so that the send can be repeated safely.
+    /// Sends a message. Without a key, a new one is used, so that the send can be repeated safely; an
+    /// answer has its own.
     ///
     /// # Errors
     /// The server's; `server_unreachable` if certainly nothing was sent; `outcome_unknown`, with the
     /// key for a repeat, if the response was lost.
     pub async fn send(&self, draft: &Draft, key: Option<&IdempotencyKey>) -> Result<Sent, Error> {
-        let key = key.cloned().unwrap_or_else(IdempotencyKey::random);
+        let key = draft.key(key)?.unwrap_or_else(IdempotencyKey::random);
         let post =
             self.post_send(draft).timeout(SEND_TIMEOUT).header(IDEMPOTENCY_KEY, key.as_str());
         let exchange = Exchange::send(self.address.as_str(), &key);

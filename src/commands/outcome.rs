@@ -90,9 +90,15 @@ fn add_to_hint(error: Error, further: &str) -> Error {
 
 /// Adds the key that makes it safe to repeat a send whose outcome is unknown.
 pub(super) fn add_key(error: Error, key: impl Display) -> Error {
+    let key = key.to_string();
+    let answered = IdempotencyKey::parse(&key).ok().and_then(|key| key.answered());
+    let option = match answered {
+        Some(id) => format!("--reply-to {id}"),
+        None => format!("--idempotency-key {key}"),
+    };
     error
-        .hint(format!("it may have been sent; repeat it only with --idempotency-key {key}"))
-        .with(|extra| extra.idempotency_key = Some(key.to_string()))
+        .hint(format!("it may have been sent; repeat it only with {option}"))
+        .with(|extra| extra.idempotency_key = Some(key))
 }
 
 /// The hint for a message of unknown outcome whose idempotency key is not known.
@@ -175,8 +181,12 @@ mod tests {
         let error = ended.expect_err("an unknown outcome");
         assert!(error.hint_text().is_some_and(|hint| hint.ends_with("--idempotency-key key-1")));
         assert_eq!(error.extra().idempotency_key.as_deref(), Some("key-1"));
-        let remote = Error::new(Code::OutcomeUnknown, "the answer broke off");
-        let error = with_key(remote, Some(&key("k2")));
+        let remote = || Error::new(Code::OutcomeUnknown, "the answer broke off");
+        let error = with_key(remote(), Some(&key("k2")));
         assert!(error.hint_text().is_some_and(|hint| hint.ends_with("--idempotency-key k2")));
+        let answered = Uuid::from_u128(7);
+        let error = with_key(remote(), Some(&IdempotencyKey::for_reply(answered)));
+        let option = format!("--reply-to {answered}");
+        assert!(error.hint_text().is_some_and(|hint| hint.ends_with(&option)));
     }
 }

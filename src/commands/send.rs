@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
+use uuid::Uuid;
 
 use super::complete;
 use super::context::Context;
@@ -54,6 +55,9 @@ pub(super) struct SendArgs {
     /// Have Telnyx send it later: 2h or 3d from now, 09:00, a date and time, or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = cli::moment)]
     at: Option<Moment>,
+    /// Answer this inbound message of the recipient, once, even if this command is repeated
+    #[arg(long, value_name = "ID", value_parser = cli::message_id)]
+    reply_to: Option<Uuid>,
     /// Send the message only once, even if this command is repeated with the same key
     #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
     idempotency_key: Option<String>,
@@ -85,7 +89,8 @@ Examples:
   convo send +12125551234 \"Running late, 10 min\"
   convo send +12125551234 --dry-run < note.txt
   id=$(convo send +12125551234 \"Your code is 1234\") || echo \"exit $?\"
-  convo send +12125551234 \"Fire!\" --wait=delivered --timeout 2m",
+  convo send +12125551234 \"Fire!\" --wait=delivered --timeout 2m
+  convo send +12125551234 \"Thank you\" --reply-to 0193a5f0-7b1e-7c3a-9d2f-4b8e6a1c0d57",
     description: "\
 The message is stored before it is submitted to Telnyx, and the outcome afterwards. The exit \
 code says what is known: 0 if Telnyx accepted it, 5 if it was definitely not sent and it is safe to \
@@ -94,6 +99,12 @@ try again, 9 if the outcome is unknown.
 After exit 9, repeat the send only with the printed key: convo send --idempotency-key KEY. Under the \
 same key, the same message is sent only once; a repeated send waits for one still in progress and \
 has the same result.
+
+With --reply-to, the message is the answer of a program to an inbound message. That message is answered \
+once: a repeated send, by whichever program and with whichever text, sends nothing and reports the \
+first answer; if its outcome was unknown, it is submitted again as it was. It goes out from the \
+number that the message came to. A contact gets at most CONVO_REPLY_LIMIT answers (20) within an hour, \
+so that two programs cannot answer each other without end; beyond that, the exit code is 5.
 
 With --wait, the exit code says how it ended: 0 if the status is final and not a failure, 6 if it \
 failed, 8 if it timed out before the status was final, 9 if the outcome is unknown. \
@@ -120,7 +131,7 @@ separated by TAB. One line for people goes to standard error.",
 #[derive(Clone, Debug)]
 struct PreparedSend {
     draft: Draft,
-    /// The caller's own key.
+    /// The caller's own key, or that of the answer.
     key: Option<IdempotencyKey>,
 }
 
@@ -199,7 +210,7 @@ impl SendArgs {
 
     fn prepare(&self, text: String, now: Timestamp, zone: Zone) -> Result<PreparedSend, Error> {
         let request = SendRequest {
-            in_reply_to: None,
+            in_reply_to: self.reply_to,
             message: Some(text).filter(|text| !text.is_empty()),
             media_urls: self.media.clone(),
             subject: self.subject.clone(),
@@ -210,6 +221,7 @@ impl SendArgs {
         };
         let key = self.idempotency_key.as_deref().map(IdempotencyKey::parse).transpose()?;
         let draft = Draft::new(&self.to, request)?;
+        let key = draft.key(key.as_ref())?;
         // Under a known key the time may have passed: the repeat gets the earlier outcome.
         if key.is_none() {
             draft.check_schedule(now)?;
@@ -240,7 +252,7 @@ impl SendArgs {
                 Some(goal) => {
                     report_after(Wait::new(goal, self.timeout), sent, backend, reporter).await
                 }
-                None => reporter.report(&sent, key.is_some()),
+                None => reporter.report(&sent, self.idempotency_key.is_some()),
             },
             Err(error) => {
                 if let Some(id) = error.extra().message_id {

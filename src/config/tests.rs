@@ -206,6 +206,8 @@ fn nonsense_names_its_variable() {
         ("CONVO_TAG", "maybe"),
         ("CONVO_SETTLE_WINDOW", "-1"),
         ("CONVO_SETTLE_WINDOW", "86401"),
+        ("CONVO_REPLY_LIMIT", "-1"),
+        ("CONVO_REPLY_LIMIT", "1001"),
         ("CONVO_MAX_CONNECTIONS", "0"),
         ("CONVO_MAX_SENDS", "many"),
         ("CONVO_QUEUE", "-1"),

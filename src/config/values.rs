@@ -21,6 +21,7 @@ pub(super) fn policy(config: &Config) -> Result<Policy, Error> {
         timeout: seconds(config, "CONVO_SEND_TIMEOUT", 1.0..=30.0, usual.timeout)?,
         tag: switch("CONVO_TAG", config.text("CONVO_TAG")?.as_deref())?,
         settle_window: seconds(config, "CONVO_SETTLE_WINDOW", 0.0..=DAY, usual.settle_window)?,
+        reply_limit: count(config, "CONVO_REPLY_LIMIT", 0..=1_000, usual.reply_limit)?,
         keep_feed: usual.keep_feed,
     })
 }

@@ -96,6 +96,11 @@ pub const VARIABLES: &[Variable] = &[
          default 600; 0 turns this off.",
     ).or("600"),
     setting(
+        "CONVO_REPLY_LIMIT",
+        "How many automatic answers (in_reply_to) a contact may get within an hour: 0 to 1000. By \
+         default 20; 0 refuses all.",
+    ).or("20"),
+    setting(
         "CONVO_MAX_CONNECTIONS",
         "The number of requests that convo serve serves at the same time. By default 512; further ones \
          are answered 503.",

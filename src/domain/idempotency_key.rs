@@ -9,6 +9,9 @@ use crate::error::Error;
 /// The format of a caller's idempotency key, as the OpenAPI document states it.
 pub const IDEMPOTENCY_KEY_PATTERN: &str = "^[A-Za-z0-9_:-]{1,255}$";
 
+/// What the key of an answer begins with; the id of the message that is answered follows.
+const REPLY_PREFIX: &str = "reply:";
+
 /// The idempotency key of a send: the caller's, or convo's id of the message. The format is the one
 /// that Telnyx prescribes for its keys, which is also safe in a header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +29,18 @@ impl IdempotencyKey {
         }
         Err(Error::invalid("the idempotency key is not 1 to 255 letters, digits, '_', ':' or '-'")
             .hint("a UUID makes a good key"))
+    }
+
+    /// The key of the answer to an inbound message: there is one answer, whoever sends it.
+    #[must_use]
+    pub fn for_reply(answered: Uuid) -> Self {
+        Self(format!("{REPLY_PREFIX}{answered}"))
+    }
+
+    /// The message whose answer this is the key of, if it is such a key.
+    #[must_use]
+    pub fn answered(&self) -> Option<Uuid> {
+        Uuid::try_parse(self.0.strip_prefix(REPLY_PREFIX)?).ok()
     }
 
     /// A new key, for a send without one.
@@ -74,6 +89,17 @@ mod tests {
             let error = IdempotencyKey::parse(key).expect_err("a bad key");
             assert_eq!(error.code(), Code::InvalidRequest, "{key:?}");
             assert!(error.hint_text().is_some());
+        }
+    }
+
+    #[test]
+    fn the_key_of_an_answer_names_the_message() {
+        let answered = Uuid::from_u128(7);
+        let key = IdempotencyKey::for_reply(answered);
+        assert_eq!(IdempotencyKey::parse(key.as_str()).expect("a good key"), key);
+        assert_eq!(key.answered(), Some(answered));
+        for other in ["reply:7", "reply:", "7", "order:00000000-0000-0000-0000-000000000007"] {
+            assert_eq!(IdempotencyKey::parse(other).expect("a good key").answered(), None);
         }
     }
 

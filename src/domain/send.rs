@@ -152,8 +152,12 @@ impl SendRequest {
         Ok(Segments::for_mms(text))
     }
 
-    /// A hash of what is sent and to whom; whether to retry is not part of it.
+    /// A hash of what is sent and to whom; whether to retry is not part of it. A message has one answer,
+    /// so the hash of an answer depends on nothing else.
     fn hash(&self, to: &PhoneNumber) -> Vec<u8> {
+        if let Some(answered) = self.in_reply_to {
+            return Sha256::digest(answered.as_bytes()).to_vec();
+        }
         let sent = Self { no_retry: false, ..self.clone() };
         let canonical = serde_json::json!([to, sent]).to_string();
         Sha256::digest(canonical.as_bytes()).to_vec()
@@ -223,6 +227,29 @@ impl Draft {
     #[must_use]
     pub fn request_hash(&self) -> &[u8] {
         &self.request_hash
+    }
+
+    /// The idempotency key of the send: that of the answer if it is one, else the caller's. An answer
+    /// under another key could be sent beside the first one, and the key of an answer belongs to no
+    /// other send.
+    ///
+    /// # Errors
+    /// `invalid_request`.
+    pub fn key(&self, given: Option<&IdempotencyKey>) -> Result<Option<IdempotencyKey>, Error> {
+        match (self.request.in_reply_to.map(IdempotencyKey::for_reply), given) {
+            (Some(key), Some(given)) if key != *given => Err(Error::invalid(
+                "an answer has no idempotency key of its own",
+            )
+            .hint("leave the key out: a repeated answer to one message is never sent twice")),
+            (Some(key), _) => Ok(Some(key)),
+            (None, Some(given)) => match given.answered() {
+                Some(_) => Err(Error::invalid("this idempotency key belongs to an answer").hint(
+                    "name the message that is answered: in_reply_to, or --reply-to of convo send",
+                )),
+                None => Ok(Some(given.clone())),
+            },
+            (None, None) => Ok(None),
+        }
     }
 
     /// Checks that Telnyx would accept the scheduled time now. This is not part of

@@ -77,6 +77,8 @@ codes! {
     CopyMismatch => "copy_mismatch",
     /// The contact has opted out.
     OptedOut => "opted_out",
+    /// As many automatic answers as an hour allows went to the contact; nothing was sent.
+    ReplyLimit => "reply_limit",
     /// Telnyx's rate limit; nothing was sent.
     RateLimited => "rate_limited",
     /// Telnyx could not be reached; nothing was sent.
@@ -128,7 +130,9 @@ impl Code {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyKeyReused | Self::TelnyxRefused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited | Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::ReplyLimit | Self::TooManyAttempts => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::TelnyxUnreachable
             | Self::NotConfigured
             | Self::AddressUnavailable
@@ -167,6 +171,7 @@ impl Code {
             | Self::NotFound
             | Self::ServerMismatch => 4,
             Self::RateLimited
+            | Self::ReplyLimit
             | Self::AddressUnavailable
             | Self::TelnyxUnreachable
             | Self::RequestTimeout

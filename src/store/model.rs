@@ -156,6 +156,8 @@ pub(crate) struct NewSend {
     pub(crate) request_hash: Vec<u8>,
     /// Whether to send it although the contact has opted out.
     pub(crate) despite_opt_out: bool,
+    /// How many answers its contact may get within an hour, if it is an answer.
+    pub(crate) reply_limit: usize,
     /// Whether to look only for an earlier send under the key, and to store nothing.
     pub(crate) only_repeat: bool,
 }
@@ -176,6 +178,11 @@ pub(crate) enum Opened {
         since: Timestamp,
         /// Our number that the opt-out applies to.
         number: Option<PhoneNumber>,
+    },
+    /// The contact got as many answers within the hour as are allowed; nothing was stored.
+    ReplyLimit {
+        /// When the next one is allowed; `None` if none ever is.
+        next: Option<Timestamp>,
     },
     /// Another transaction held a lock for too long; nothing was stored.
     Locked,

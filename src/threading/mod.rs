@@ -7,6 +7,7 @@ mod offer;
 mod outcome;
 mod receive;
 mod replay;
+mod reply;
 mod retention;
 mod retry;
 mod send;
@@ -61,6 +62,8 @@ pub struct Policy {
     pub tag: bool,
     /// The age up to which settling may offer a message of unknown outcome once more; zero for never.
     pub settle_window: Duration,
+    /// How many automatic answers a contact may get within an hour; with 0, none.
+    pub reply_limit: usize,
     /// How long entries of the feed are kept; `None` for ever.
     pub keep_feed: Option<Duration>,
 }
@@ -71,6 +74,7 @@ impl Default for Policy {
             timeout: Duration::from_secs(30),
             tag: true,
             settle_window: Duration::from_secs(600),
+            reply_limit: 20,
             keep_feed: Some(Duration::from_secs(30 * 24 * 3_600)),
         }
     }

@@ -10,7 +10,7 @@ use super::Conversations;
 use super::offer::reserve;
 use super::settle::GRACE_SECONDS;
 use crate::clock;
-use crate::domain::{IdempotencyKey, Sent, Status};
+use crate::domain::{Draft, IdempotencyKey, Sent, Status};
 use crate::error::Error;
 use crate::store::model::StoredSend;
 
@@ -19,10 +19,35 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 impl Conversations {
+    /// The first send under the key of a repeat, as it stands at the end of the repeat's call. The answer to
+    /// a message that a process did not bring to an end is offered again.
+    pub(super) async fn end_of_first(
+        &self,
+        draft: &Draft,
+        first: StoredSend,
+        arrived: Instant,
+    ) -> StoredSend {
+        let is_abandoned = first.message.status.is_open() && !is_in_flight(&first);
+        let is_answer = first.message.in_reply_to.is_some();
+        if is_abandoned && is_answer && !draft.request().no_retry {
+            return self.resume(first).await;
+        }
+        self.wait_for_first(first, arrived).await
+    }
+
+    /// Offers an answer of unknown outcome again. If that is not possible, it stays as it is.
+    async fn resume(&self, first: StoredSend) -> StoredSend {
+        let id = first.message.id;
+        if let Err(error) = self.retry(id, false).await {
+            tracing::info!(message_id = %id, %error, "an answer of unknown outcome stays so");
+        }
+        self.store.stored_send(id).await.ok().flatten().unwrap_or(first)
+    }
+
     /// Waits until the first send under a key has an outcome, and returns it as it stands then. It is
     /// still pending if its process has died, or if the time of this call, which began at `arrived`, ran
     /// out first.
-    pub(super) async fn wait_for_first(&self, first: StoredSend, arrived: Instant) -> StoredSend {
+    async fn wait_for_first(&self, first: StoredSend, arrived: Instant) -> StoredSend {
         if !is_in_flight(&first) {
             return first;
         }

@@ -9,10 +9,11 @@ use super::Conversations;
 use super::offer::{Attempt, Offered, reserve};
 use super::outcome::{accepted, cancelled, too_slow};
 use super::replay::answer;
+use super::reply::over_reply_limit;
 use crate::clock;
 use crate::domain::{
-    Direction, Draft, IdempotencyKey, Media, PhoneNumber, Selector, SendPlan, Sent, Status,
-    Timestamp,
+    Direction, Draft, IdempotencyKey, Media, Message, PhoneNumber, Selector, SendPlan, Sent,
+    Status, Timestamp,
 };
 use crate::error::{Code, Error};
 use crate::metrics::{self, SendOutcome};
@@ -81,37 +82,42 @@ impl Conversations {
         let arrived = Instant::now();
         let schedule = draft.check_schedule(now);
         let telnyx = self.telnyx.as_ref().ok_or_else(no_api_key)?;
-        let from = self.sender(draft).await?;
+        let key = draft.key(key)?;
+        let from = self.sender(draft, self.answered(draft).await?.as_ref()).await?;
         let id = Uuid::now_v7();
         let offer = Offer {
             body: self.request_body(id, draft, &from)?,
             base_url: telnyx.base_url().to_owned(),
             until: now.plus(self.policy.timeout),
-            repeats_left: match key {
+            repeats_left: match &key {
                 _ if draft.request().no_retry => Some(0),
                 Some(_) => Some(1),
                 None => None,
             },
         };
         let message = new_message(id, draft, from, &offer, now);
-        let key = key.cloned().unwrap_or_else(|| IdempotencyKey::from(id));
+        let key = key.unwrap_or_else(|| IdempotencyKey::from(id));
         let send = NewSend {
             message: message.clone(),
             key: key.clone(),
             request_hash: draft.request_hash().to_owned(),
             despite_opt_out: draft.request().despite_opt_out,
+            reply_limit: self.policy.reply_limit,
             only_repeat: schedule.is_err(),
         };
         match self.open(send, arrived).await {
             Ok(Opened::Stored) => {}
             Ok(Opened::NoRepeat) => return Err(schedule.err().unwrap_or_else(Error::internal)),
             Ok(Opened::Replay(first)) => {
-                let first = self.wait_for_first(*first, arrived).await;
+                let first = self.end_of_first(draft, *first, arrived).await;
                 return Ok(Ended::Repeated(answer(first, key)));
             }
             Ok(Opened::KeyReused) => return Err(key_reused()),
             Ok(Opened::Locked) => {
                 return Err(too_slow("the database was too slow; nothing was sent"));
+            }
+            Ok(Opened::ReplyLimit { next }) => {
+                return Err(over_reply_limit(self.policy.reply_limit, next));
             }
             Ok(Opened::OptedOut { since, number }) => {
                 return Err(opted_out(draft.to(), since, number.as_ref()));
@@ -166,7 +172,7 @@ impl Conversations {
         let found = self.store.candidates(&Selector::new(draft.to().as_str())).await?;
         let conversation = found.into_iter().next();
         Ok(SendPlan {
-            from: self.sender(draft).await?,
+            from: self.sender(draft, self.answered(draft).await?.as_ref()).await?,
             conversation_id: conversation.as_ref().map(|conversation| conversation.id),
             opted_out_at: conversation.and_then(|conversation| conversation.opted_out_at),
             to: draft.to().clone(),
@@ -176,11 +182,18 @@ impl Conversations {
         })
     }
 
-    /// The sender: the caller's choice, else the one of our numbers that the contact last wrote to, else
-    /// the first.
-    async fn sender(&self, draft: &Draft) -> Result<PhoneNumber, Error> {
+    /// The sender: the caller's choice, else the number that the answered message came to, else the one of
+    /// our numbers that the contact last wrote to, else the first.
+    async fn sender(
+        &self,
+        draft: &Draft,
+        answered: Option<&Message>,
+    ) -> Result<PhoneNumber, Error> {
         if let Some(chosen) = draft.from() {
             return Ok(chosen.clone());
+        }
+        if let Some(number) = answered.and_then(|message| self.number_written_to(message)) {
+            return Ok(number);
         }
         let default = self.numbers.first().ok_or_else(|| {
             Error::new(Code::NotConfigured, "TELNYX_PHONE_NUMBER is not set")

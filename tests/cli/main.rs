@@ -34,6 +34,7 @@ mod pager;
 mod pages;
 mod pooled;
 mod postgres_refusals;
+mod replies;
 mod rest;
 mod same_bytes;
 mod screen;

@@ -245,6 +245,7 @@ impl Operation {
         match code {
             Code::Unauthorized => response.add_header("WWW-Authenticate"),
             Code::RateLimited
+            | Code::ReplyLimit
             | Code::TooManyAttempts
             | Code::Overloaded
             | Code::DatabaseUnavailable => response.add_header("Retry-After"),

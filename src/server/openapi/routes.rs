@@ -160,7 +160,8 @@ fn send(schemas: &mut Schemas) -> Operation {
             "Idempotency-Key",
             "Requests with the same key send a message only once. While the first request is in \
              progress, a repeated one waits for it and gets the same response, even if that is an error. \
-             Kept for 30 days. The default is the message's id.",
+             Kept for 30 days. The default is the message's id. An answer (`in_reply_to`) has the key \
+             `reply:` and the id of the message that it answers, and accepts no other.",
             key,
         )
         .body(&schemas.deserialized::<SendRequest>(), &json!(examples::send_request()))
@@ -168,6 +169,7 @@ fn send(schemas: &mut Schemas) -> Operation {
         .errors(&[Code::InvalidNumber, Code::MessageTooLong, Code::RequestTimeout])
         .errors(&[Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::IdempotencyKeyReused])
         .errors(&[Code::InvalidApiKey, Code::OptedOut, Code::TelnyxRefused, Code::Cancelled])
+        .errors(&[Code::MessageNotFound, Code::ReplyLimit])
         .errors(&[Code::RateLimited, Code::TelnyxUnreachable, Code::Overloaded])
         .errors(&STORE)
         .errors(&[Code::NotConfigured, Code::OutcomeUnknown])

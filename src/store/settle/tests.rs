@@ -48,7 +48,14 @@ fn send(id: Uuid) -> NewSend {
         in_reply_to: None,
     };
     let request_hash = b"hash".to_vec();
-    NewSend { message, key: key(), request_hash, despite_opt_out: false, only_repeat: false }
+    NewSend {
+        message,
+        key: key(),
+        request_hash,
+        despite_opt_out: false,
+        reply_limit: 20,
+        only_repeat: false,
+    }
 }
 
 async fn open(store: &Store, id: Uuid) -> Opened {

@@ -134,7 +134,14 @@ fn send(key: &str) -> NewSend {
     };
     let key = IdempotencyKey::parse(key).expect("a good key");
     let request_hash = b"hash".to_vec();
-    NewSend { message, key, request_hash, despite_opt_out: false, only_repeat: false }
+    NewSend {
+        message,
+        key,
+        request_hash,
+        despite_opt_out: false,
+        reply_limit: 20,
+        only_repeat: false,
+    }
 }
 
 /// Sends with every outcome.

@@ -9,5 +9,6 @@ mod doubt;
 mod fixture;
 mod keys;
 mod killed;
+mod replies;
 mod reports;
 mod settling;
