@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use convo::sandbox::Behaviour;
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -91,13 +92,16 @@ impl Asker<'_> {
 async fn every_answer_matches_the_document() {
     let contract = Contract::read();
     let world = World::with(TestDatabase::sqlite(), |home| {
-        home.set("CONVO_API_TOKEN", TOKENS).set("CONVO_SEND_TIMEOUT", "2")
+        home.set("CONVO_API_TOKEN", TOKENS)
+            .set("CONVO_SEND_TIMEOUT", "2")
+            .set("CONVO_REPLY_LIMIT", "1")
     });
     let world = world.await;
     let asker = Asker { contract: &contract, server: &world.server, lines: ALL };
     webhooks(&contract, &world).await;
     sending(&asker, &world).await;
     retrying(&asker, &world).await;
+    answering(&asker, &world).await;
     reading(&asker).await;
     other_settings(&contract).await;
     bounds(&contract).await;
@@ -195,6 +199,22 @@ async fn retrying(asker: &Asker<'_>, world: &World) {
     let nobody = "/messages/01a20685-7f6b-7790-99a8-f178d4040dda/retry";
     asker.refuses(RETRY, nobody, "", "{}", (404, "message_not_found")).await;
     asker.refuses(RETRY, &format!("{nobody}?force=1"), "", "{}", (400, "invalid_request")).await;
+}
+
+async fn answering(asker: &Asker<'_>, world: &World) {
+    let mut answers = Vec::new();
+    for name in ["question-1", "question-2"] {
+        let text = inbound(name, name, CONTACT, name);
+        signed(asker.contract, world, text.as_bytes()).await;
+        let thread = world.home.run(&["show", CONTACT, "--json"]).json();
+        let all = thread["messages"].as_array().expect("messages");
+        let text = all.iter().find(|message| message["body"] == name).expect("the text");
+        answers.push(json!({"message": "Hi", "in_reply_to": text["id"]}).to_string());
+    }
+    assert_eq!(asker.send(CONTACT, &answers[0]).await.status, 201);
+    asker.refuses_a_send(CONTACT, &answers[1], (429, "reply_limit")).await;
+    let nobody = r#"{"message":"Hi","in_reply_to":"01a20685-7f6b-7790-99a8-f178d4040dda"}"#;
+    asker.refuses_a_send(CONTACT, nobody, (404, "message_not_found")).await;
 }
 
 async fn reading(asker: &Asker<'_>) {
