@@ -14,6 +14,9 @@ pub(super) const PAGE: u64 = 500;
 /// The number of records printed on a terminal by default.
 pub(super) const BRIEF: u64 = 50;
 
+/// The bytes that are written at a time: as many as a pipe holds.
+const BLOCK: usize = 64 * 1024;
+
 /// How much to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
@@ -78,7 +81,7 @@ pub(crate) fn finish_write(written: io::Result<()>) -> Result<(), Error> {
 
 /// Standard output in blocks: records are written in small pieces.
 pub(super) fn stdout() -> impl Write {
-    io::BufWriter::new(stdio::stdout())
+    io::BufWriter::with_capacity(BLOCK, stdio::stdout())
 }
 
 /// Prints help or the version, coloured if wanted.

@@ -49,6 +49,14 @@ impl<'a, W: Write> ThreadPrinter<'a, W> {
             }
             format => record::write(self.out, format, page)?,
         }
+        Ok(())
+    }
+
+    /// Shows what has been printed so far.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 

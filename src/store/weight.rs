@@ -3,17 +3,21 @@
 //! A page is first read without the long columns of its heavy rows, which are then read for as many rows
 //! as the page has room for.
 
+mod thread;
+
 use std::collections::HashMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic, QueryFilter,
-    QueryResult, QuerySelect, Select,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IdenStatic, QueryFilter, QueryResult,
+    QuerySelect,
 };
 use uuid::Uuid;
 
 use super::entity::message;
-use super::entity::message::{Column, Entity, MessageRow};
+use super::entity::message::{Column, Entity};
+
+pub(super) use thread::page;
 
 /// The most bytes of messages in a page of more than one row.
 pub(super) const PAGE_BYTES: u64 = 512 * 1024;
@@ -64,53 +68,6 @@ pub(super) fn fitting(weights: impl Iterator<Item = u64>, bytes: u64) -> usize {
 
 pub(super) fn is_heavy(weight: u64) -> bool {
     weight > LIGHT.unsigned_abs()
-}
-
-/// The messages that a query finds, in its order, as many as fit on a page; and whether that is all.
-pub(super) async fn page(
-    db: &impl ConnectionTrait,
-    query: Select<Entity>,
-    limit: u64,
-) -> Result<(Vec<MessageRow>, bool), DbErr> {
-    // One row more than asked for shows whether there is a next page.
-    let mut query = query.limit(limit.saturating_add(1)).select_only();
-    for column in MessageRow::COLUMNS {
-        query = query.expr_as(if_light(column), column.as_str());
-    }
-    let mut found = query.expr_as(weight(), WEIGHT).into_model::<Weighed>().all(db).await?;
-    let all = found.len();
-    let fitting = fitting(found.iter().map(|row| row.weight), PAGE_BYTES);
-    found.truncate(fitting.min(usize::try_from(limit).unwrap_or(usize::MAX)));
-    let is_all = found.len() == all;
-    let heavy = found.iter().filter(|row| is_heavy(row.weight)).map(|row| row.message.id);
-    let heavy: Vec<_> = heavy.collect();
-    let mut whole = HashMap::new();
-    if !heavy.is_empty() {
-        let rows = Entity::find().filter(Column::Id.is_in(heavy.iter().copied()));
-        let rows = rows.select_only().columns(MessageRow::COLUMNS).into_model::<MessageRow>();
-        whole.extend(rows.all(db).await?.into_iter().map(|row| (row.id, row)));
-    }
-    let complete = |row: Weighed| match is_heavy(row.weight) {
-        // It may have been deleted meanwhile.
-        true => whole.remove(&row.message.id),
-        false => Some(row.message),
-    };
-    Ok((found.into_iter().filter_map(complete).collect(), is_all))
-}
-
-/// A message without its long columns if it is heavy.
-struct Weighed {
-    message: MessageRow,
-    weight: u64,
-}
-
-impl FromQueryResult for Weighed {
-    fn from_query_result(row: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
-        Ok(Self {
-            message: MessageRow::from_query_result(row, prefix)?,
-            weight: read(row, prefix)?,
-        })
-    }
 }
 
 /// The weight of a row.

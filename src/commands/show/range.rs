@@ -1,7 +1,8 @@
 //! Reading a range of a conversation: the newest messages of it, or all, in constant memory.
 
-use std::io::Write;
+use std::io::{self, Write};
 
+use futures_util::future::join;
 use uuid::Uuid;
 
 use crate::commands::print::{BRIEF, Extent, PAGE, PrintError};
@@ -10,6 +11,9 @@ use crate::error::Error;
 use crate::output::chat::Earlier;
 use crate::output::thread::ThreadPrinter;
 use crate::output::{Format, Style};
+
+/// The messages that are printed without a pause.
+const STRETCH: usize = 50;
 
 /// Where a range begins.
 #[derive(Clone, Copy, Debug)]
@@ -177,10 +181,31 @@ async fn print_stretch<W: Write>(
     loop {
         let end = page.rows.iter().position(|message| Some(message.id) == last);
         page.rows.truncate(end.map_or(page.rows.len(), |end| end + 1));
-        printer.page(&page.rows)?;
-        let Some(after) = page.next.filter(|_| end.is_none()) else { return Ok(()) };
-        page = fetch(oldest(Some(after))).await?;
+        let after = page.next.filter(|_| end.is_none());
+        let next = async {
+            match after {
+                Some(after) => fetch(oldest(Some(after))).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        // The database works on the next page while this one is printed.
+        let (next, printed) = join(next, print_page(&page.rows, printer)).await;
+        printed?;
+        let Some(next) = next? else { return Ok(()) };
+        page = next;
     }
+}
+
+/// Prints a page with pauses, in which the same thread can ask for the next one.
+async fn print_page<W: Write>(
+    page: &[Message],
+    printer: &mut ThreadPrinter<'_, W>,
+) -> io::Result<()> {
+    for some in page.chunks(STRETCH) {
+        printer.page(some)?;
+        tokio::task::yield_now().await;
+    }
+    printer.flush()
 }
 
 #[cfg(test)]
