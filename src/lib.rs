@@ -234,7 +234,8 @@
 //!   read.rs              one conversation and its messages; search by id fragment
 //!   listing/             the list of conversations: filters, pages, last messages
 //!     walk.rs            the conversations that may match a filter, by indices
-//!   weight.rs            pages limited in bytes
+//!   weight/              pages limited in bytes
+//!     thread.rs          a page of a conversation, with few values a row
 //!   inspect.rs           connection and open-message figures for `/metrics`
 //!   sqlstate.rs          what PostgreSQL's error codes mean: retry, wait, or intervene
 //!   db_error.rs          what a database error means: retry, unavailable, data, held
@@ -242,8 +243,10 @@
 //!   hold.rs              the triggers that make a copied database read-only; the record of a copy
 //!   copy/                copying a whole database and releasing the source
 //!     prepare.rs transfer.rs  whether both databases are fit for it; copying and comparing
-//!     table.rs digest.rs pages of rows as plain values, limited in bytes; checksums
-//!     driver.rs          the cells of a row, and PostgreSQL's `COPY`, with SQLx
+//!     load.rs            loading the target without its indices, which are created afterwards
+//!     table.rs page.rs   pages of rows as plain values, limited in bytes; the cells of one
+//!     batch.rs digest.rs writing a page; checksums
+//!     driver.rs          the cells of a row, `INSERT` on SQLite, PostgreSQL's `COPY`, with SQLx
 //!   entity/              SeaORM entities, one file per table
 //!     conversation.rs message.rs delivery_report.rs event.rs idempotency_key.rs meta.rs
 //!     opt_out.rs feed.rs merged_message.rs

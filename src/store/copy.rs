@@ -2,11 +2,14 @@
 //!
 //! The source is read-only during the copy and afterwards, so that nothing is written that the copy
 //! lacks. Rows are copied in key order, one page a transaction; after a crash, the last key in the
-//! target tells where to resume. At the end the target is read again and compared with what was read
+//! target tells where to resume. Then come the secondary indices. At the end the target is read again and compared with what was read
 //! from the source, which cannot have changed; after a crash, the source is read again, too.
 
+mod batch;
 mod digest;
 mod driver;
+mod load;
+mod page;
 mod prepare;
 pub(super) mod table;
 mod transfer;
@@ -82,7 +85,7 @@ pub async fn copy(
     let source = open(from, Purpose::Change).await?;
     let copied = match prepare::prepare(from, to, &source).await {
         Ok((target, record)) => {
-            let copied = transfer::transfer(&source, &target, record, watch).await;
+            let copied = transfer::transfer(&source, (to, &target), record, watch).await;
             let _ = target.close().await;
             copied
         }

@@ -15,6 +15,8 @@ pub(super) const SANDBOX: &str = "sandbox_base_url";
 pub(super) const HELD: &str = "held";
 /// In a target: its [`CopyRecord`](super::hold::CopyRecord).
 pub(super) const COPY: &str = "copy";
+/// In an unfinished target: the indices that are created at its end, as JSON.
+pub(super) const INDICES: &str = "copy_indices";
 
 /// What a [`probe`] writes, for a moment.
 const PROBE: &str = "probe";

@@ -2,10 +2,11 @@
 //! and a checksum of all values of all rows in key order.
 
 use futures_util::future::try_join;
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbErr};
 use sha2::{Digest as _, Sha256};
 
 use super::driver::Cell;
+use super::page::Page;
 use super::table::CopyTable;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,25 +20,54 @@ pub(super) struct TableDigest {
 pub(super) struct RowsDigest {
     hasher: Sha256,
     rows: u64,
-    /// What is to be hashed of one page: hashing many short pieces takes longer.
+    /// What is to be hashed of some rows: hashing many short pieces takes longer.
     bytes: Vec<u8>,
+    /// The number of columns, and of those of the current row that are in `bytes`.
+    columns: usize,
+    column: usize,
 }
+
+/// The bytes that are hashed at a time.
+const BLOCK: usize = 64 * 1024;
 
 impl RowsDigest {
     pub(super) fn new(table: &CopyTable) -> Self {
         let mut bytes = Vec::new();
-        table.columns().for_each(|column| sized(&mut bytes, column.as_bytes()));
-        Self { hasher: Sha256::new(), rows: 0, bytes }
+        table.columns().iter().for_each(|column| sized(&mut bytes, column.name.as_bytes()));
+        Self { hasher: Sha256::new(), rows: 0, bytes, columns: table.columns().len(), column: 0 }
     }
 
-    /// Adds the next page of rows.
-    pub(super) fn add(&mut self, table: &CopyTable, page: &[QueryResult]) -> Result<(), DbErr> {
-        for cell in page.iter().flat_map(|row| table.cells(row)) {
-            add(&mut self.bytes, cell?);
+    /// Adds a cell of the current row, after all columns before it.
+    pub(super) fn cell(&mut self, column: usize, cell: Cell<'_>) {
+        self.nulls(column);
+        add(&mut self.bytes, cell);
+        self.column = column + 1;
+    }
+
+    /// Ends the current row.
+    pub(super) fn end_row(&mut self) {
+        self.nulls(self.columns);
+        self.column = 0;
+        self.rows += 1;
+        if self.bytes.len() >= BLOCK {
+            self.hasher.update(&self.bytes);
+            self.bytes.clear();
         }
-        self.hasher.update(&self.bytes);
-        self.bytes.clear();
-        self.rows += page.len() as u64;
+    }
+
+    /// Adds NULL for the columns of the current row before a place.
+    fn nulls(&mut self, place: usize) {
+        self.bytes.resize(self.bytes.len() + place.saturating_sub(self.column), 0);
+    }
+
+    fn page(&mut self, table: &CopyTable, page: &Page) -> Result<(), DbErr> {
+        for row in &page.rows {
+            for cell in page.cells(table, row) {
+                let (column, cell) = cell?;
+                self.cell(column, cell);
+            }
+            self.end_row();
+        }
         Ok(())
     }
 
@@ -57,11 +87,10 @@ pub(super) async fn digest(
 ) -> Result<TableDigest, DbErr> {
     let mut digest = RowsDigest::new(table);
     let mut page = table.page(db, None).await?;
-    while let Some(last) = page.last() {
-        let end = table.key_of(last)?;
-        let hashed = async { digest.add(table, &page) };
+    while let Some(end) = table.end_of(&page)? {
+        let hashed = async { digest.page(table, &page) };
         let (next, ()) = try_join(table.page(db, Some(&end)), hashed).await?;
-        progress(page.len() as u64);
+        progress(page.rows.len() as u64);
         page = next;
     }
     Ok(digest.finish())

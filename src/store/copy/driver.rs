@@ -1,12 +1,15 @@
-//! The copy's hot paths, below SeaORM: reading the cells of a row, and PostgreSQL's `COPY`.
+//! The copy's hot paths, below SeaORM: the cells of a row, `INSERT` on SQLite, and PostgreSQL's `COPY`.
 //!
 //! This module alone uses SQLx. SeaORM reads every cell into a value of its own and formats an error for
-//! each NULL, of which most rows have a dozen; it has no `COPY`, which takes a fraction of the time of
-//! an `INSERT`. Everything else about a copy goes through SeaORM.
+//! each NULL, and writes every cell from such a value; it has no `COPY`, which takes a fraction of the time
+//! of an `INSERT`. Everything else about a copy goes through SeaORM.
+
+use std::sync::Arc;
 
 use sea_orm::prelude::Uuid;
 use sea_orm::sea_query::Value;
-use sea_orm::sqlx::{self, ColumnIndex, Decode, Executor, Row, Type};
+use sea_orm::sqlx::sqlite::SqliteArguments;
+use sea_orm::sqlx::{self, Arguments, ColumnIndex, Decode, Executor, Row, Type};
 use sea_orm::{DbErr, QueryResult, RuntimeErr};
 
 use super::table::CellType;
@@ -73,6 +76,49 @@ impl From<Cell<'_>> for Value {
     }
 }
 
+/// The values of an `INSERT` into SQLite.
+#[derive(Debug)]
+pub(super) struct InsertData(SqliteArguments);
+
+impl InsertData {
+    pub(super) fn new(cells: usize) -> Self {
+        let mut arguments = SqliteArguments::default();
+        arguments.reserve(cells, 0);
+        Self(arguments)
+    }
+
+    pub(super) fn cell(&mut self, cell: Cell<'_>) -> Result<(), DbErr> {
+        let added = match cell {
+            Cell::Text(text) => Arguments::add(&mut self.0, text),
+            Cell::Bytes(bytes) => Arguments::add(&mut self.0, bytes),
+            Cell::Uuid(id) => Arguments::add(&mut self.0, id),
+            Cell::Small(number) => Arguments::add(&mut self.0, number),
+            Cell::Integer(number) => Arguments::add(&mut self.0, number),
+            Cell::Big(number) => Arguments::add(&mut self.0, number),
+        };
+        added.map_err(|error| DbErr::Exec(RuntimeErr::Internal(error.to_string())))
+    }
+
+    /// Adds NULL so many times.
+    pub(super) fn nulls(&mut self, count: usize) -> Result<(), DbErr> {
+        (0..count).try_for_each(|_| self.cell(Cell::Big(None)))
+    }
+
+    /// Runs some statements, each with its values, in one transaction.
+    pub(super) async fn send(statements: Vec<(Arc<str>, Self)>, pool: &Pool) -> Result<(), DbErr> {
+        let sent = async {
+            let pool = pool.db.get_sqlite_connection_pool();
+            let mut txn = pool.begin_with("BEGIN IMMEDIATE").await?;
+            for (statement, Self(values)) in statements {
+                let query = sqlx::query_with(sqlx::AssertSqlSafe(statement), values);
+                query.execute(&mut *txn).await?;
+            }
+            txn.commit().await
+        };
+        sent.await.map_err(|error: sqlx::Error| DbErr::Exec(RuntimeErr::SqlxError(error.into())))
+    }
+}
+
 /// Rows in the binary format of PostgreSQL's `COPY`.
 #[derive(Debug)]
 pub(super) struct CopyData(Vec<u8>);
@@ -119,9 +165,11 @@ impl CopyData {
         self.0.extend((-1_i16).to_be_bytes());
         let sent = async {
             let mut txn = pool.db.get_postgres_connection_pool().begin().await?;
-            if let Some(prologue) = pool.prologue() {
-                Executor::execute(&mut *txn, sqlx::AssertSqlSafe(prologue)).await?;
-            }
+            // A crash of PostgreSQL may then lose the last pages, as if the copy had been interrupted
+            // before them; the record of its end is written to the disk after all of them.
+            let settings =
+                [pool.prologue().unwrap_or_default(), "SET LOCAL synchronous_commit = off"];
+            Executor::execute(&mut *txn, sqlx::AssertSqlSafe(settings.join("; "))).await?;
             let mut rows = txn.copy_in_raw(copy).await?;
             rows.send(self.0).await?;
             rows.finish().await?;

@@ -5,16 +5,14 @@
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Query, SelectStatement, SimpleExpr, Value};
 use sea_orm::{
     ColumnTrait, ColumnType, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, IdenStatic,
-    Iterable, Order, PrimaryKeyTrait, QueryResult, Statement,
+    Iterable, Order, PrimaryKeyTrait, QueryResult,
 };
 
-use super::driver::{Cell, CopyData};
-use super::in_transaction;
-use crate::store::db_error::is_duplicate;
+use super::driver::Cell;
+use super::page::Page;
 use crate::store::entity::{
     conversation, delivery_report, event, idempotency_key, message, opt_out,
 };
-use crate::store::reader::Reader;
 
 /// What is copied, each table after those that its rows refer to.
 pub(in crate::store) const TABLES: [&str; 6] =
@@ -24,16 +22,21 @@ pub(in crate::store) const TABLES: [&str; 6] =
 const PAGE_ROWS: u64 = 2_000;
 /// The most bytes in a page of more than one row. An event may have a megabyte.
 const PAGE_BYTES: i64 = 4 << 20;
-/// The rows of an `INSERT`. The text of the statement is then always the same, and prepared once.
-const INSERT_ROWS: usize = 100;
 
 #[derive(Debug)]
 pub(super) struct CopyTable {
     pub(super) name: &'static str,
-    columns: Vec<(&'static str, CellType)>,
-    keys: Vec<&'static str>,
+    columns: Vec<CopyColumn>,
+    pub(super) keys: Vec<&'static str>,
     /// Whether the database numbers new rows.
     is_numbered: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CopyColumn {
+    pub(super) name: &'static str,
+    pub(super) cell_type: CellType,
+    is_nullable: bool,
 }
 
 /// The type of a column's values.
@@ -64,8 +67,11 @@ pub(super) fn tables() -> Result<[CopyTable; 6], DbErr> {
 
 impl CopyTable {
     fn from_entity<E: EntityTrait>(name: &'static str) -> Result<Self, DbErr> {
-        let column =
-            |column: E::Column| Ok((column.as_str(), CellType::from_column(&column.def())?));
+        let column = |column: E::Column| {
+            let def = column.def();
+            let cell_type = CellType::from_column(&def)?;
+            Ok(CopyColumn { name: column.as_str(), cell_type, is_nullable: def.is_null() })
+        };
         Ok(Self {
             name,
             columns: E::Column::iter().map(column).collect::<Result<_, DbErr>>()?,
@@ -74,8 +80,8 @@ impl CopyTable {
         })
     }
 
-    pub(super) fn columns(&self) -> impl Iterator<Item = &'static str> {
-        self.columns.iter().map(|(name, _)| *name)
+    pub(super) fn columns(&self) -> &[CopyColumn] {
+        &self.columns
     }
 
     pub(super) async fn count(&self, db: &impl ConnectionTrait) -> Result<u64, DbErr> {
@@ -100,19 +106,25 @@ impl CopyTable {
         row.map(|row| self.read_key(&row)).transpose()
     }
 
-    /// The next page of rows after a key.
+    /// The next page of rows after a key, without the columns that are NULL in all of them: every value
+    /// that is read costs time, and most columns of most messages have none.
     pub(super) async fn page(
         &self,
         db: &impl ConnectionTrait,
         after: Option<&CopyKey>,
-    ) -> Result<Vec<QueryResult>, DbErr> {
+    ) -> Result<Page, DbErr> {
+        let Survey { rows, bytes, columns } = self.survey(db, after).await?;
+        if rows == 0 {
+            return Ok(Page::default());
+        }
         let mut query = self.rows_after(after);
-        query.columns(self.columns().map(Alias::new)).limit(PAGE_ROWS);
-        if self.is_heavy(db, after).await? {
-            let Some(end) = self.end_of_page(db, after).await? else { return Ok(Vec::new()) };
+        query.columns(columns.iter().map(|place| Alias::new(self.columns[*place].name)));
+        query.limit(PAGE_ROWS);
+        if bytes > PAGE_BYTES {
+            let Some(end) = self.end_of_page(db, after).await? else { return Ok(Page::default()) };
             query.and_where(self.key().lte(values(&end)));
         }
-        db.query_all(&query).await
+        Ok(Page { rows: db.query_all(&query).await?, columns })
     }
 
     /// Rows after a key, in key order.
@@ -128,21 +140,32 @@ impl CopyTable {
         query
     }
 
-    /// Whether the next rows have too many bytes for a page. The database adds them up: to fetch the
-    /// size of every row would take as long as to fetch the rows.
-    async fn is_heavy(
+    /// What the next page would have. The database adds it up: to fetch the size of every row would take
+    /// as long as to fetch the rows.
+    async fn survey(
         &self,
         db: &impl ConnectionTrait,
         after: Option<&CopyKey>,
-    ) -> Result<bool, DbErr> {
+    ) -> Result<Survey, DbErr> {
+        let nullable = || self.columns.iter().filter(|column| column.is_nullable);
         let mut rows = self.rows_after(after);
         rows.expr_as(self.size(), "size").limit(PAGE_ROWS);
+        rows.columns(nullable().map(|column| Alias::new(column.name)));
         let mut query = Query::select();
+        query.expr(Func::count(Expr::val(1)));
         query.expr(Expr::cust("CAST(coalesce(sum(size), 0) AS bigint)"));
+        query.exprs(nullable().map(|column| Func::count(Expr::col(Alias::new(column.name)))));
         query.from_subquery(rows, "page");
         let row = db.query_one(&query).await?;
-        let bytes: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-        Ok(bytes > PAGE_BYTES)
+        let row = row.ok_or_else(|| DbErr::RecordNotFound("the sums of a page".to_owned()))?;
+        let (mut columns, mut place) = (Vec::with_capacity(self.columns.len()), 2);
+        for (column, CopyColumn { is_nullable, .. }) in self.columns.iter().enumerate() {
+            if !is_nullable || row.try_get_by_index::<i64>(place)? > 0 {
+                columns.push(column);
+            }
+            place += usize::from(*is_nullable);
+        }
+        Ok(Survey { rows: row.try_get_by_index(0)?, bytes: row.try_get_by_index(1)?, columns })
     }
 
     /// The key of the last row of the next page, found by reading only keys and lengths.
@@ -169,82 +192,13 @@ impl CopyTable {
     /// The bytes in a row's columns of variable length.
     fn size(&self) -> SimpleExpr {
         let is_long = |cell_type: CellType| matches!(cell_type, CellType::Text | CellType::Bytes);
-        let long = self.columns.iter().filter(|(_, cell_type)| is_long(*cell_type));
-        let sum: Vec<_> =
-            long.map(|(name, _)| format!("coalesce(octet_length({name}), 0)")).collect();
+        let long = self.columns.iter().filter(|column| is_long(column.cell_type));
+        let length = |column: &CopyColumn| match column.is_nullable {
+            true => format!("coalesce(octet_length({}), 0)", column.name),
+            false => format!("octet_length({})", column.name),
+        };
+        let sum: Vec<_> = long.map(length).collect();
         Expr::cust(format!("CAST({} AS bigint)", sum.join(" + ")))
-    }
-
-    /// The cells of a row of a page.
-    pub(super) fn cells<'r>(
-        &self,
-        row: &'r QueryResult,
-    ) -> impl Iterator<Item = Result<Cell<'r>, DbErr>> {
-        let columns = self.columns.iter().enumerate();
-        columns.map(|(place, (_, cell_type))| Cell::read(row, place, *cell_type))
-    }
-
-    /// Writes rows in one transaction, skipping those whose key exists.
-    pub(super) async fn write(&self, target: &Reader, rows: &[QueryResult]) -> Result<(), DbErr> {
-        let pool = target.pool()?;
-        if !pool.is_sqlite() {
-            let columns: Vec<_> = self.columns().collect();
-            let columns = columns.join(", ");
-            let copy = format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", self.name);
-            match self.copy_data(rows)?.send(&pool, &copy).await {
-                // Another process is making the same copy.
-                Err(error) if is_duplicate(&error) => {}
-                done => return done,
-            }
-        }
-        in_transaction(target, async |txn| self.insert(txn, rows).await).await
-    }
-
-    fn copy_data(&self, rows: &[QueryResult]) -> Result<CopyData, DbErr> {
-        let mut data = CopyData::new();
-        for row in rows {
-            data.row(self.columns.len());
-            for cell in self.cells(row) {
-                data.cell(cell?)?;
-            }
-        }
-        Ok(data)
-    }
-
-    async fn insert(&self, db: &impl ConnectionTrait, rows: &[QueryResult]) -> Result<(), DbErr> {
-        let backend = db.get_database_backend();
-        let whole = self.insert_statement(backend, INSERT_ROWS);
-        for chunk in rows.chunks(INSERT_ROWS) {
-            let mut values = Vec::with_capacity(chunk.len() * self.columns.len());
-            for cell in chunk.iter().flat_map(|row| self.cells(row)) {
-                values.push(cell?.into());
-            }
-            let statement = match chunk.len() {
-                INSERT_ROWS => whole.clone(),
-                rows => self.insert_statement(backend, rows),
-            };
-            db.execute_raw(Statement::from_sql_and_values(backend, statement, values)).await?;
-        }
-        Ok(())
-    }
-
-    fn insert_statement(&self, backend: DatabaseBackend, rows: usize) -> String {
-        let columns: Vec<_> = self.columns().collect();
-        let parameter = |number: usize| match backend {
-            DatabaseBackend::Sqlite => "?".to_owned(),
-            _ => format!("${}", number + 1),
-        };
-        let row = |row: usize| {
-            let first = row * columns.len();
-            let row: Vec<_> = (first..first + columns.len()).map(parameter).collect();
-            format!("({})", row.join(", "))
-        };
-        let rows: Vec<_> = (0..rows).map(row).collect();
-        let (columns, rows, keys) = (columns.join(", "), rows.join(", "), self.keys.join(", "));
-        format!(
-            "INSERT INTO {} ({columns}) VALUES {rows} ON CONFLICT ({keys}) DO NOTHING",
-            self.name
-        )
     }
 
     /// Makes PostgreSQL number new rows after the copied ones, if it numbers them.
@@ -258,27 +212,35 @@ impl CopyTable {
         db.execute_unprepared(&format!("SELECT setval({sequence}, {next}, false)")).await.map(drop)
     }
 
-    /// The key of a row of a page.
-    pub(super) fn key_of(&self, row: &QueryResult) -> Result<CopyKey, DbErr> {
-        let is_key = |name: &str| self.keys.contains(&name);
-        let columns = self.columns.iter().enumerate().filter(|(_, (name, _))| is_key(name));
-        columns
-            .map(|(place, (_, cell_type))| Ok(Cell::read(row, place, *cell_type)?.into()))
-            .collect()
+    /// The key of the last row of a page.
+    pub(super) fn end_of(&self, page: &Page) -> Result<Option<CopyKey>, DbErr> {
+        let Some(row) = page.rows.last() else { return Ok(None) };
+        let is_key = |column: &CopyColumn| self.keys.contains(&column.name);
+        let columns = page.columns.iter().map(|column| &self.columns[*column]).enumerate();
+        let keys = columns.filter(|(_, column)| is_key(column));
+        keys.map(|(place, column)| Ok(Cell::read(row, place, column.cell_type)?.into()))
+            .collect::<Result<_, _>>()
+            .map(Some)
     }
 
     /// Reads a row that has the columns of the key before all others.
     fn read_key(&self, row: &QueryResult) -> Result<CopyKey, DbErr> {
-        let cell_type = |key| self.columns.iter().find(|(name, _)| *name == key);
-        let types = self.keys.iter().filter_map(|key| cell_type(*key)).enumerate();
-        types
-            .map(|(place, (_, cell_type))| Ok(Cell::read(row, place, *cell_type)?.into()))
-            .collect()
+        let column = |key| self.columns.iter().find(|column| column.name == key);
+        let keys = self.keys.iter().filter_map(|key| column(*key)).enumerate();
+        keys.map(|(place, column)| Ok(Cell::read(row, place, column.cell_type)?.into())).collect()
     }
 
     fn key(&self) -> SimpleExpr {
         Expr::tuple(self.keys.iter().map(|key| Expr::col(Alias::new(*key))))
     }
+}
+
+/// What the rows of the next page have in common.
+struct Survey {
+    rows: i64,
+    bytes: i64,
+    /// The places of the columns that have values.
+    columns: Vec<usize>,
 }
 
 fn values(key: &CopyKey) -> SimpleExpr {

@@ -2,15 +2,19 @@
 
 use std::collections::HashMap;
 
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join3};
 use sea_orm::{DatabaseTransaction, DbErr};
 
+use super::batch::TableWriter;
 use super::digest::{RowsDigest, TableDigest, digest};
+use super::load;
+use super::page::Page;
 use super::table::{CopyTable, tables};
 use super::{CopiedTable, Progress, Stage, in_transaction};
 use crate::clock;
 use crate::domain::Timestamp;
 use crate::error::{Code, Error};
+use crate::store::Location;
 use crate::store::db_error::OrTell;
 use crate::store::hold::{self, CopyRecord};
 use crate::store::meta;
@@ -19,19 +23,21 @@ use crate::store::schema::SchemaState;
 
 pub(super) async fn transfer(
     source: &Reader,
-    target: &Reader,
+    (to, target): (&Location, &Reader),
     record: CopyRecord,
     watch: &mut impl FnMut(Progress),
 ) -> Result<Vec<CopiedTable>, Error> {
     let tables = tables().or_tell()?;
     let mut digests = HashMap::new();
     if record.done.is_none() {
-        digests = copy_rows(source, target, &tables, watch).await.or_tell()?;
+        digests = copy_rows(source, target, &tables, watch).await?;
     }
     if !is_held_for(source, &record).await.or_tell()? {
         return Err(released());
     }
-    let copied = compare(source, target, &tables, digests, watch).await?;
+    let flushed = async { load::flush(to, target).await.or_tell() };
+    let compared = compare(source, target, &tables, digests, watch);
+    let (copied, ()) = try_join(compared, flushed).await?;
     let done = record.done.unwrap_or_else(clock::now);
     finish(source, target, &CopyRecord { done: Some(done), ..record }, done).await?;
     Ok(copied)
@@ -40,19 +46,33 @@ pub(super) async fn transfer(
 /// The digests of tables in the source by their names.
 type SourceDigests = HashMap<&'static str, TableDigest>;
 
-/// Copies the rows that the target lacks, and the address of the simulated Telnyx. Returns the digests of
-/// the tables that were read from their first row on.
+/// Copies the rows that the target lacks, and its indices. Returns the digests of the tables that were
+/// read from their first row on.
 async fn copy_rows(
     source: &Reader,
     target: &Reader,
     tables: &[CopyTable],
     watch: &mut impl FnMut(Progress),
-) -> Result<SourceDigests, DbErr> {
+) -> Result<SourceDigests, Error> {
     let mut missing = 0;
     for table in tables {
-        missing += table.count(source).await?.saturating_sub(table.count(target).await?);
+        let (here, there) = (table.count(source).await, table.count(target).await);
+        missing += here.or_tell()?.saturating_sub(there.or_tell()?);
     }
+    load::begin(target).await?;
     watch(Progress::Begin(Stage::Copy, missing));
+    let digests = copy_tables(source, target, tables, watch).await.or_tell()?;
+    in_transaction(target, async |txn| load::restore(txn).await).await.or_tell()?;
+    Ok(digests)
+}
+
+/// Copies the rows that the target lacks, and the address of the simulated Telnyx.
+async fn copy_tables(
+    source: &Reader,
+    target: &Reader,
+    tables: &[CopyTable],
+    watch: &mut impl FnMut(Progress),
+) -> Result<SourceDigests, DbErr> {
     let mut digests = HashMap::new();
     for table in tables {
         let digest = copy_table(source, target, table, watch).await?;
@@ -75,21 +95,32 @@ async fn copy_table(
 ) -> Result<Option<TableDigest>, DbErr> {
     let start = table.last_key(target).await?;
     let mut digest = start.is_none().then(|| RowsDigest::new(table));
-    let mut page = table.page(source, start.as_ref()).await?;
-    while let Some(last) = page.last() {
-        let end = table.key_of(last)?;
+    let mut writer = TableWriter::new(table, target);
+    let (mut page, mut ready) = (table.page(source, start.as_ref()).await?, None);
+    loop {
+        let end = table.end_of(&page)?;
+        // At the same time, the page before is written, this one is converted, and the next one is read.
         let written = async {
-            if let Some(digest) = &mut digest {
-                digest.add(table, &page)?;
+            match ready.take() {
+                Some(batch) => TableWriter::send(table, batch, target).await.map(Some),
+                None => Ok(None),
             }
-            table.write(target, &page).await
         };
-        // The next page is read while this one is written.
-        let (next, ()) = try_join(table.page(source, Some(&end)), written).await?;
-        watch(Progress::Rows(page.len() as u64));
-        page = next;
+        let next = async {
+            match &end {
+                Some(end) => table.page(source, Some(end)).await,
+                None => Ok(Page::default()),
+            }
+        };
+        let is_last = end.is_none();
+        let converted = writer.batch(page, digest.as_mut());
+        let (written, next, converted) = try_join3(written, next, converted).await?;
+        watch(Progress::Rows(written.unwrap_or_default()));
+        if is_last {
+            return Ok(digest.map(RowsDigest::finish));
+        }
+        (page, ready) = (next, Some(converted));
     }
-    Ok(digest.map(RowsDigest::finish))
 }
 
 async fn is_held_for(source: &Reader, record: &CopyRecord) -> Result<bool, DbErr> {
@@ -168,5 +199,6 @@ async fn finish_target(target: &DatabaseTransaction, done: Timestamp) -> Result<
     let record = hold::target_record(&state.meta);
     let record =
         record.ok_or_else(|| DbErr::RecordNotFound("the record of the copy".to_owned()))?;
+    load::end(target).await?;
     hold::record_in_target(target, &CopyRecord { done: Some(done), ..record }).await
 }

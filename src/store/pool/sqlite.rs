@@ -27,6 +27,8 @@ const CHECKPOINT_PAGES: &str = "32000";
 /// Rows that SQLite's thread reads ahead of the one that takes them: a page, so that the two seldom wait
 /// for each other.
 const ROW_BUFFER: usize = 512;
+/// The same for a copy, which writes one page while it reads the next.
+const WORK_ROW_BUFFER: usize = 2_000;
 
 pub(super) async fn connect(path: &Path, mode: FileMode, role: Role) -> Result<Pool, DbErr> {
     let since = Instant::now();
@@ -54,6 +56,7 @@ fn options(path: &Path, mode: FileMode, role: Role) -> ConnectOptions {
         Role::Reader | Role::Readers(_) | Role::Work => (BUSY_TIMEOUT, READER_CACHE),
         Role::Writer => (Duration::ZERO, WRITER_CACHE),
     };
+    let row_buffer = if role == Role::Work { WORK_ROW_BUFFER } else { ROW_BUFFER };
     let mut options = ConnectOptions::new("sqlite:file");
     options.test_before_acquire(false).map_sqlx_sqlite_opts(move |sqlite| {
         let sqlite = sqlite
@@ -61,7 +64,7 @@ fn options(path: &Path, mode: FileMode, role: Role) -> ConnectOptions {
             .create_if_missing(false)
             .statement_cache_capacity(STATEMENTS)
             .read_only(mode == FileMode::Read)
-            .row_buffer_size(ROW_BUFFER)
+            .row_buffer_size(row_buffer)
             .busy_timeout(busy_timeout)
             // Keeps statement journals and transient indices in memory.
             .pragma("temp_store", "memory")
