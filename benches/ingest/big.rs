@@ -8,21 +8,21 @@ use crate::server::Process;
 use crate::webhook::Webhooks;
 use crate::{ROUNDS, median, round};
 
-/// The messages that are there already.
-const MESSAGES: u32 = 10_000_000;
+/// The messages that are there already, unless another number is given.
+pub const MESSAGES: u32 = 10_000_000;
 /// Contacts that write, all of them before and during the rounds.
 pub const CONTACTS: u32 = 100_000;
 /// Rows that are filled in by one transaction.
 const STEP: u32 = 500_000;
 const CONNECTIONS: usize = 64;
 
-/// Prints the rate of each kind of database with ten million messages as a ratio to that of an empty one,
-/// in alternating rounds.
-pub async fn measure(key: &SigningKey, pairs: Vec<[BenchDatabase; 2]>) {
+/// Prints the rate of each kind of database with so many messages as a ratio to that of an empty one, in
+/// alternating rounds.
+pub async fn measure(key: &SigningKey, pairs: Vec<[BenchDatabase; 2]>, messages: u32) {
     for [empty, full] in pairs {
         let start = |database: &BenchDatabase| Process::convo(&database.url, &key.public_key());
         let servers = [start(&empty), start(&full)];
-        fill(&full).await;
+        fill(&full, messages).await;
         let mut rounds: [Vec<(f64, f64)>; 2] = Default::default();
         let mut stored = [Vec::new(), Vec::new()];
         for _ in 0..ROUNDS {
@@ -37,13 +37,13 @@ pub async fn measure(key: &SigningKey, pairs: Vec<[BenchDatabase; 2]>) {
             server.stop();
         }
         empty.check(&stored[0], 0).await;
-        full.check(&stored[1], u64::from(MESSAGES)).await;
+        full.check(&stored[1], u64::from(messages)).await;
         let of = |place: usize, figure: fn(&(f64, f64)) -> f64| {
             median(&mut rounds[place].iter().map(figure).collect::<Vec<_>>())
         };
         let (rates, p99) = ([of(0, |r| r.0), of(1, |r| r.0)], [of(0, |r| r.1), of(1, |r| r.1)]);
         println!(
-            "{}: {:.0}/s with {MESSAGES} messages, {:.0}/s without: {:.2}; p99 {:.1} ms and {:.1} ms",
+            "{}: {:.0}/s with {messages} messages, {:.0}/s without: {:.2}; p99 {:.1} ms and {:.1} ms",
             full.label,
             rates[1],
             rates[0],
@@ -55,7 +55,7 @@ pub async fn measure(key: &SigningKey, pairs: Vec<[BenchDatabase; 2]>) {
 }
 
 /// Fills in conversations, messages and events as a server would have stored them.
-async fn fill(database: &BenchDatabase) {
+async fn fill(database: &BenchDatabase, messages: u32) {
     let db = database.connect().await;
     let (id, body) = match database.is_sqlite() {
         true => {
@@ -68,7 +68,7 @@ async fn fill(database: &BenchDatabase) {
         ),
     };
     let uuid = if database.is_sqlite() { id } else { "lpad(to_hex(i), 32, '0')::uuid" };
-    let per_contact = MESSAGES / CONTACTS;
+    let per_contact = messages / CONTACTS;
     let numbers = |from: u32, to: u32| {
         format!(
             "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {to})"
@@ -81,8 +81,8 @@ async fn fill(database: &BenchDatabase) {
         numbers(0, CONTACTS)
     );
     db.execute_unprepared(&conversations).await.expect("conversations");
-    for from in (0..MESSAGES).step_by(STEP as usize) {
-        let n = numbers(from, from + STEP);
+    for from in (0..messages).step_by(STEP as usize) {
+        let n = numbers(from, messages.min(from + STEP));
         for sql in [
             format!(
                 "INSERT INTO messages (id, conversation_key, telnyx_message_id, direction, \

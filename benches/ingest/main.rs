@@ -7,7 +7,7 @@
 //! share the machine. At the end, every webhook that was answered 200 must be stored exactly once.
 //!
 //! `cargo bench --bench ingest -- --big` compares databases with ten million messages of 100,000 contacts
-//! with empty ones.
+//! with empty ones; `--big=1000000` does so with fewer.
 
 #![allow(clippy::disallowed_methods, reason = "the environment names the PostgreSQL server")]
 
@@ -50,13 +50,20 @@ fn main() {
     let runtime = runtime.expect("a runtime");
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["storeless", key] => runtime.block_on(storeless::serve(key)),
-        _ => match env::var(POSTGRES) {
-            Ok(server) if arguments.iter().any(|argument| argument == "--big") => {
-                runtime.block_on(measure_big(&server));
-            }
-            Ok(server) => runtime.block_on(measure(&server)),
-            Err(_) => run_with_servers(&arguments),
+        _ => match (env::var(POSTGRES), big_messages(&arguments)) {
+            (Ok(server), Some(messages)) => runtime.block_on(measure_big(&server, messages)),
+            (Ok(server), None) => runtime.block_on(measure(&server)),
+            (Err(_), _) => run_with_servers(&arguments),
         },
+    }
+}
+
+/// The messages that big databases are to have, if they are asked for.
+fn big_messages(arguments: &[String]) -> Option<u32> {
+    let given = arguments.iter().find_map(|argument| argument.strip_prefix("--big"))?;
+    match given.strip_prefix('=') {
+        Some(number) => Some(number.parse().expect("a number of messages")),
+        None => Some(big::MESSAGES),
     }
 }
 
@@ -101,12 +108,12 @@ async fn measure(postgres: &str) {
     }
 }
 
-async fn measure_big(postgres: &str) {
+async fn measure_big(postgres: &str, messages: u32) {
     let key = SigningKey::generate().expect("randomness");
     let new = || BenchDatabase::postgres(postgres);
     let pairs =
         vec![[BenchDatabase::sqlite(), BenchDatabase::sqlite()], [new().await, new().await]];
-    big::measure(&key, pairs).await;
+    big::measure(&key, pairs, messages).await;
 }
 
 /// One round, whose client has a runtime of its own.
