@@ -1,6 +1,8 @@
 //! `convo copy`: everything, once, and nothing that changes meanwhile.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection};
+use std::os::unix::fs::FileExt;
+
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseConnection};
 use serde_json::Value;
 
 use crate::support::{
@@ -41,6 +43,16 @@ async fn fill(db: &DatabaseConnection, events: u32) {
 
 async fn one(db: &DatabaseConnection, sql: &str) -> String {
     query_one::<Option<String>>(db, sql).await.unwrap_or_default()
+}
+
+/// The secondary indices of a database, which are created after the rows.
+async fn indices(db: &DatabaseConnection) -> String {
+    let sqlite = "SELECT group_concat(sql, '; ') FROM \
+                  (SELECT sql FROM sqlite_master WHERE type = 'index' ORDER BY name)";
+    let postgres = "SELECT string_agg(indexdef, '; ' ORDER BY indexname) FROM pg_indexes \
+                    WHERE schemaname = current_schema()";
+    let is_sqlite = db.get_database_backend() == DatabaseBackend::Sqlite;
+    one(db, if is_sqlite { sqlite } else { postgres }).await
 }
 
 fn copy(home: &Home, from: &str, to: &str) -> Done {
@@ -87,6 +99,9 @@ async fn a_copy_to_postgresql_and_back_is_identical() {
     };
     assert_eq!(sums(&json), first.iter().map(|(.., sha256)| sha256.as_str()).collect::<Vec<_>>());
     assert_eq!(shown(&world.home, &back.url), before);
+    let copied = indices(&connect(&back.url).await).await;
+    assert!(copied.contains("idx_messages_thread"), "{copied}");
+    assert_eq!(indices(&connect(&from).await).await, copied);
     for table in TABLES {
         let columns = "SELECT group_concat('quote(' || name || ')', ' || ') FROM \
                        pragma_table_info('TABLE')";
@@ -166,6 +181,7 @@ async fn a_killed_copy_resumes() {
     let to = TestDatabase::postgres().await;
     home.run_with(&[("DATABASE_URL", &to.url)], &["migrate"]).exits(0);
     let target = connect(&to.url).await;
+    let before = indices(&target).await;
     let mut last = 0;
     for round in 1.. {
         let running = Running::start(home.copy_command(&[&from.url, &to.url]), None);
@@ -183,12 +199,47 @@ async fn a_killed_copy_resumes() {
         }
     }
     assert!(last < 60_000, "it was over before it was killed");
+    assert!(!indices(&target).await.contains("idx_messages_thread"), "they come after the rows");
     home.run_with(&[("DATABASE_URL", &to.url)], &["list"]).exits(4).reports("unfinished copy");
     let held = db.execute_unprepared("DELETE FROM events").await;
     assert!(held.expect_err("held").to_string().contains("this database is read-only"));
     let done = copy(&home, &from.url, &to.url).exits(0);
     assert_eq!(checksums(&done)[3].1, 60_000);
     assert_eq!(query_one::<i64>(&target, "SELECT count(*) FROM events").await, 60_000);
+    assert_eq!(indices(&target).await, before);
+}
+
+/// An SQLite file whose system crashed before all of it was on the disk is not taken for a copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_unfinished_copy_is_refused() {
+    let (from, to) = (TestDatabase::sqlite(), TestDatabase::sqlite());
+    let home = Home::new().with_database(&from);
+    home.run(&["migrate"]).exits(0);
+    fill(&connect(&from.url).await, 2_500).await;
+    copy(&home, &from.url, &to.url).exits(0);
+    let target = connect(&to.url).await;
+    // As if it had been interrupted before the end.
+    for (url, key) in [(&from.url, "held"), (&to.url, "copy")] {
+        let unfinished =
+            format!("UPDATE meta SET value = json_set(value, '$.done', NULL) WHERE key = '{key}'");
+        connect(url).await.execute_unprepared(&unfinished).await.expect("altered");
+    }
+    let aside = "INSERT INTO meta (key, value) VALUES ('copy_indices', '{}')";
+    target.execute_unprepared(aside).await.expect("altered");
+    copy(&home, &from.url, &to.url).exits(0);
+    assert_eq!(one(&target, "SELECT value FROM meta WHERE key = 'copy_indices'").await, "");
+    let reopened = "UPDATE meta SET value = json_set(value, '$.done', NULL) WHERE key = 'copy'";
+    for sql in [reopened, aside] {
+        target.execute_unprepared(sql).await.expect("altered");
+    }
+    let root = "SELECT rootpage FROM sqlite_master WHERE name = 'idx_reports_waiting'";
+    let root: i64 = query_one(&target, root).await;
+    target.close().await.expect("closed");
+    let file = std::fs::OpenOptions::new().write(true).open(to.file()).expect("the file");
+    file.write_all_at(&[0xff; 8], (root as u64 - 1) * 4_096).expect("damaged");
+    let unfinished = "UPDATE meta SET value = json_set(value, '$.done', NULL) WHERE key = 'held'";
+    connect(&from.url).await.execute_unprepared(unfinished).await.expect("altered");
+    copy(&home, &from.url, &to.url).exits(6).reports("the unfinished copy is damaged");
 }
 
 /// The same command twice at once: the second skips what the first has written meanwhile.

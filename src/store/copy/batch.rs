@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 use super::digest::RowsDigest;
 use super::driver::{Cell, CopyData, InsertData};
 use super::in_transaction;
-use super::page::Page;
+use super::page::RowPage;
 use super::table::CopyTable;
 use crate::store::db_error::is_duplicate;
 use crate::store::reader::Reader;
@@ -18,9 +18,9 @@ use crate::store::reader::Reader;
 const INSERT_ROWS: usize = 500;
 /// The rows of an `INSERT` into PostgreSQL, which takes 65,535 values.
 const FALLBACK_ROWS: usize = 100;
-/// The rows that are converted without a pause. In each of them, the page before is written, and the
-/// next one read, by the same thread.
-const STRETCH: usize = 100;
+/// The rows that are converted without a pause. In the pauses, the same thread goes on writing the pages
+/// before and reading the ones after.
+pub(super) const STRETCH: usize = 100;
 
 /// Writes pages of one table.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) struct TableWriter<'a> {
 #[derive(Debug)]
 pub(super) enum Batch {
     Insert { rows: u64, statements: Vec<(Arc<str>, InsertData)> },
-    Copy { page: Page, statement: String, data: CopyData },
+    Copy { page: RowPage, statement: String, data: CopyData },
 }
 
 impl<'a> TableWriter<'a> {
@@ -48,7 +48,7 @@ impl<'a> TableWriter<'a> {
     /// Converts a page, and adds it to the digest.
     pub(super) async fn batch(
         &mut self,
-        page: Page,
+        page: RowPage,
         mut digest: Option<&mut RowsDigest>,
     ) -> Result<Batch, DbErr> {
         if self.backend == DatabaseBackend::Sqlite {
@@ -74,7 +74,7 @@ impl<'a> TableWriter<'a> {
 
     async fn inserts(
         &mut self,
-        page: &Page,
+        page: &RowPage,
         mut digest: Option<&mut RowsDigest>,
     ) -> Result<Batch, DbErr> {
         self.columns.extend(&page.columns);
@@ -143,7 +143,7 @@ impl<'a> TableWriter<'a> {
 async fn insert_missing(
     db: &impl ConnectionTrait,
     table: &CopyTable,
-    page: &Page,
+    page: &RowPage,
 ) -> Result<(), DbErr> {
     let columns = page.columns.len();
     for chunk in page.rows.chunks(FALLBACK_ROWS) {

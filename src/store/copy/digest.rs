@@ -4,10 +4,13 @@
 use futures_util::future::try_join;
 use sea_orm::{ConnectionTrait, DbErr};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
 
+use super::batch::STRETCH;
 use super::driver::Cell;
-use super::page::Page;
+use super::page::RowPage;
 use super::table::CopyTable;
+use super::transfer::AHEAD;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TableDigest {
@@ -60,13 +63,16 @@ impl RowsDigest {
         self.bytes.resize(self.bytes.len() + place.saturating_sub(self.column), 0);
     }
 
-    fn page(&mut self, table: &CopyTable, page: &Page) -> Result<(), DbErr> {
-        for row in &page.rows {
-            for cell in page.cells(table, row) {
-                let (column, cell) = cell?;
-                self.cell(column, cell);
+    async fn page(&mut self, table: &CopyTable, page: &RowPage) -> Result<(), DbErr> {
+        for stretch in page.rows.chunks(STRETCH) {
+            for row in stretch {
+                for cell in page.cells(table, row) {
+                    let (column, cell) = cell?;
+                    self.cell(column, cell);
+                }
+                self.end_row();
             }
-            self.end_row();
+            tokio::task::yield_now().await;
         }
         Ok(())
     }
@@ -79,20 +85,22 @@ impl RowsDigest {
 }
 
 /// Reads a whole table, page by page, and reports the number of rows of each page to `progress`. The
-/// next page is read while one is hashed.
+/// next pages are read while one is hashed.
 pub(super) async fn digest(
     db: &impl ConnectionTrait,
     table: &CopyTable,
     mut progress: impl FnMut(u64),
 ) -> Result<TableDigest, DbErr> {
     let mut digest = RowsDigest::new(table);
-    let mut page = table.page(db, None).await?;
-    while let Some(end) = table.end_of(&page)? {
-        let hashed = async { digest.page(table, &page) };
-        let (next, ()) = try_join(table.page(db, Some(&end)), hashed).await?;
-        progress(page.rows.len() as u64);
-        page = next;
-    }
+    let (read, mut pages) = mpsc::channel(AHEAD);
+    let hash = async {
+        while let Some(page) = pages.recv().await {
+            digest.page(table, &page).await?;
+            progress(page.rows.len() as u64);
+        }
+        Ok(())
+    };
+    try_join(table.read(db, None, read), hash).await?;
     Ok(digest.finish())
 }
 

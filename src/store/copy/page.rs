@@ -6,13 +6,13 @@ use super::driver::Cell;
 use super::table::CopyTable;
 
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(super) struct RowPage {
     pub(super) rows: Vec<QueryResult>,
     /// The places in the table of the columns that the rows have; all others are NULL in all of them.
     pub(super) columns: Vec<usize>,
 }
 
-impl Page {
+impl RowPage {
     /// The cells of a row that were read, each with the place of its column.
     pub(super) fn cells<'r>(
         &self,

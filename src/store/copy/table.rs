@@ -8,8 +8,10 @@ use sea_orm::{
     Iterable, Order, PrimaryKeyTrait, QueryResult,
 };
 
+use tokio::sync::mpsc;
+
 use super::driver::Cell;
-use super::page::Page;
+use super::page::RowPage;
 use crate::store::entity::{
     conversation, delivery_report, event, idempotency_key, message, opt_out,
 };
@@ -108,23 +110,25 @@ impl CopyTable {
 
     /// The next page of rows after a key, without the columns that are NULL in all of them: every value
     /// that is read costs time, and most columns of most messages have none.
-    pub(super) async fn page(
+    async fn page(
         &self,
         db: &impl ConnectionTrait,
         after: Option<&CopyKey>,
-    ) -> Result<Page, DbErr> {
+    ) -> Result<RowPage, DbErr> {
         let Survey { rows, bytes, columns } = self.survey(db, after).await?;
         if rows == 0 {
-            return Ok(Page::default());
+            return Ok(RowPage::default());
         }
         let mut query = self.rows_after(after);
         query.columns(columns.iter().map(|place| Alias::new(self.columns[*place].name)));
         query.limit(PAGE_ROWS);
         if bytes > PAGE_BYTES {
-            let Some(end) = self.end_of_page(db, after).await? else { return Ok(Page::default()) };
+            let Some(end) = self.end_of_page(db, after).await? else {
+                return Ok(RowPage::default());
+            };
             query.and_where(self.key().lte(values(&end)));
         }
-        Ok(Page { rows: db.query_all(&query).await?, columns })
+        Ok(RowPage { rows: db.query_all(&query).await?, columns })
     }
 
     /// Rows after a key, in key order.
@@ -138,6 +142,23 @@ impl CopyTable {
             query.order_by(Alias::new(*key), Order::Asc);
         }
         query
+    }
+
+    /// Reads all rows after a key, page by page.
+    pub(super) async fn read(
+        &self,
+        db: &impl ConnectionTrait,
+        mut after: Option<CopyKey>,
+        pages: mpsc::Sender<RowPage>,
+    ) -> Result<(), DbErr> {
+        loop {
+            let page = self.page(db, after.as_ref()).await?;
+            after = self.end_of(&page)?;
+            // Nobody waits for more once one of them is refused.
+            if after.is_none() || pages.send(page).await.is_err() {
+                return Ok(());
+            }
+        }
     }
 
     /// What the next page would have. The database adds it up: to fetch the size of every row would take
@@ -213,7 +234,7 @@ impl CopyTable {
     }
 
     /// The key of the last row of a page.
-    pub(super) fn end_of(&self, page: &Page) -> Result<Option<CopyKey>, DbErr> {
+    fn end_of(&self, page: &RowPage) -> Result<Option<CopyKey>, DbErr> {
         let Some(row) = page.rows.last() else { return Ok(None) };
         let is_key = |column: &CopyColumn| self.keys.contains(&column.name);
         let columns = page.columns.iter().map(|column| &self.columns[*column]).enumerate();

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use futures_util::future::{try_join, try_join3};
 use sea_orm::{DatabaseTransaction, DbErr};
+use tokio::sync::mpsc;
 
 use super::batch::TableWriter;
 use super::digest::{RowsDigest, TableDigest, digest};
 use super::load;
-use super::page::Page;
 use super::table::{CopyTable, tables};
 use super::{CopiedTable, Progress, Stage, in_transaction};
 use crate::clock;
@@ -43,6 +43,9 @@ pub(super) async fn transfer(
     Ok(copied)
 }
 
+/// The pages that are ready at most before they are converted, and before they are written.
+pub(super) const AHEAD: usize = 1;
+
 /// The digests of tables in the source by their names.
 type SourceDigests = HashMap<&'static str, TableDigest>;
 
@@ -54,12 +57,12 @@ async fn copy_rows(
     tables: &[CopyTable],
     watch: &mut impl FnMut(Progress),
 ) -> Result<SourceDigests, Error> {
+    load::begin(target).await?;
     let mut missing = 0;
     for table in tables {
         let (here, there) = (table.count(source).await, table.count(target).await);
         missing += here.or_tell()?.saturating_sub(there.or_tell()?);
     }
-    load::begin(target).await?;
     watch(Progress::Begin(Stage::Copy, missing));
     let digests = copy_tables(source, target, tables, watch).await.or_tell()?;
     in_transaction(target, async |txn| load::restore(txn).await).await.or_tell()?;
@@ -95,32 +98,29 @@ async fn copy_table(
 ) -> Result<Option<TableDigest>, DbErr> {
     let start = table.last_key(target).await?;
     let mut digest = start.is_none().then(|| RowsDigest::new(table));
-    let mut writer = TableWriter::new(table, target);
-    let (mut page, mut ready) = (table.page(source, start.as_ref()).await?, None);
-    loop {
-        let end = table.end_of(&page)?;
-        // At the same time, the page before is written, this one is converted, and the next one is read.
-        let written = async {
-            match ready.take() {
-                Some(batch) => TableWriter::send(table, batch, target).await.map(Some),
-                None => Ok(None),
+    // At the same time, one page is read, another converted, and a third one written. Some wait in
+    // between: each of the three is slower than the others now and then.
+    let (read, mut pages) = mpsc::channel(AHEAD);
+    let (converted, mut batches) = mpsc::channel(AHEAD);
+    let convert = async {
+        let mut writer = TableWriter::new(table, target);
+        while let Some(page) = pages.recv().await {
+            let batch = writer.batch(page, digest.as_mut()).await?;
+            if converted.send(batch).await.is_err() {
+                break;
             }
-        };
-        let next = async {
-            match &end {
-                Some(end) => table.page(source, Some(end)).await,
-                None => Ok(Page::default()),
-            }
-        };
-        let is_last = end.is_none();
-        let converted = writer.batch(page, digest.as_mut());
-        let (written, next, converted) = try_join3(written, next, converted).await?;
-        watch(Progress::Rows(written.unwrap_or_default()));
-        if is_last {
-            return Ok(digest.map(RowsDigest::finish));
         }
-        (page, ready) = (next, Some(converted));
-    }
+        drop(converted);
+        Ok(())
+    };
+    let write = async {
+        while let Some(batch) = batches.recv().await {
+            watch(Progress::Rows(TableWriter::send(table, batch, target).await?));
+        }
+        Ok(())
+    };
+    try_join3(table.read(source, start, read), convert, write).await?;
+    Ok(digest.map(RowsDigest::finish))
 }
 
 async fn is_held_for(source: &Reader, record: &CopyRecord) -> Result<bool, DbErr> {
