@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// The URL of a new, empty database on PostgreSQL.
 #[allow(clippy::disallowed_methods, reason = "the environment names the PostgreSQL server")]
-async fn new_postgres_database() -> String {
+pub(super) async fn new_postgres_database() -> String {
     let server = std::env::var("CONVO_TEST_POSTGRES_URL").expect("set: run scripts/test");
     let admin = Database::connect(&server).await.expect("PostgreSQL answers");
     let name = format!("test_{}", Uuid::new_v4().simple());
