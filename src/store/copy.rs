@@ -2,8 +2,9 @@
 //!
 //! The source is read-only during the copy and afterwards, so that nothing is written that the copy
 //! lacks. Rows are copied in key order, one page a transaction; after a crash, the last key in the
-//! target tells where to resume. Then come the secondary indices. At the end the target is read again and compared with what was read
-//! from the source, which cannot have changed; after a crash, the source is read again, too.
+//! target tells where to resume. Then come the secondary indices. At the end the target is read again and
+//! compared with what was read from the source, which cannot have changed; after a crash, the source is
+//! read again, too.
 
 mod batch;
 mod digest;

@@ -7,11 +7,19 @@ use serde_json::Value;
 
 use crate::support::{
     CONTACT, Done, Home, Running, Server, Signer, TestDatabase, World, connect, eventually_some,
-    inbound, query_one, wait_until,
+    execute, inbound, query_one, wait_until,
 };
 
-const TABLES: [&str; 6] =
-    ["conversations", "messages", "delivery_reports", "events", "idempotency_keys", "opt_outs"];
+const TABLES: [&str; 8] = [
+    "conversations",
+    "messages",
+    "delivery_reports",
+    "events",
+    "idempotency_keys",
+    "opt_outs",
+    "merged_messages",
+    "feed",
+];
 
 /// A SQLite database in which there is something of everything.
 async fn full() -> (World, String) {
@@ -27,6 +35,8 @@ async fn full() -> (World, String) {
     world.wait_for_thread("+12125550002", |thread| !thread["opted_out_at"].is_null());
     world.wait_until_counted();
     let url = world.db.url.clone();
+    let merged = "INSERT INTO merged_messages VALUES (randomblob(16), randomblob(16))";
+    execute(&url, merged).await;
     (world, url)
 }
 
@@ -86,6 +96,8 @@ async fn a_copy_to_postgresql_and_back_is_identical() {
     assert_eq!(first.iter().map(|(table, ..)| table.as_str()).collect::<Vec<_>>(), TABLES);
     assert!(first.iter().all(|(_, rows, _)| *rows > 0), "{first:?}");
     assert_eq!(shown(&world.home, &there.url), before);
+    let next = "SELECT (nextval('feed_positions') > (SELECT max(position) FROM feed))::text";
+    assert_eq!(one(&connect(&there.url).await, next).await, "true", "the feed goes on");
     // Back again, and with the program's own word for it as JSON.
     let back = TestDatabase::sqlite();
     let done = world.home.copy(&["--json", &there.url, &back.url]).silent();

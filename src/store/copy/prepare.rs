@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 
-use sea_orm::DbErr;
+use sea_orm::{DbErr, EntityTrait};
 use uuid::Uuid;
 
-use super::table::tables;
+use super::table::{FEED, tables};
 use super::{in_transaction, open};
 use crate::clock;
 use crate::error::{Code, Error};
 use crate::store::db_error::{Failure, OrTell, classify};
+use crate::store::entity::feed;
 use crate::store::hold::{self, CopyRecord};
 use crate::store::open_error::cannot_open;
 use crate::store::reader::Reader;
@@ -85,9 +86,12 @@ async fn begin_or_resume(
     hold::refuse_held(&state.meta)?;
     let record =
         CopyRecord { id: Uuid::now_v7(), other: from.to_string(), since: clock::now(), done: None };
-    in_transaction(target, async |txn| hold::record_in_target(txn, &record).await)
-        .await
-        .or_tell()?;
+    let begun = in_transaction(target, async |txn| {
+        // The feed of the source takes the place of the new one.
+        feed::Entity::delete_many().exec(txn).await?;
+        hold::record_in_target(txn, &record).await
+    });
+    begun.await.or_tell()?;
     let record = CopyRecord { other: to.to_string(), ..record };
     hold_source(source, &record).await?;
     Ok(record)
@@ -98,7 +102,7 @@ fn unfit(location: &Location, what: &str, hint: &str) -> Error {
 }
 
 async fn is_empty(db: &Reader) -> Result<bool, DbErr> {
-    for table in tables()? {
+    for table in tables()?.into_iter().filter(|table| table.name != FEED) {
         if table.last_key(db).await?.is_some() {
             return Ok(false);
         }

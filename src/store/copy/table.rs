@@ -13,12 +13,22 @@ use tokio::sync::mpsc;
 use super::driver::Cell;
 use super::page::RowPage;
 use crate::store::entity::{
-    conversation, delivery_report, event, idempotency_key, message, opt_out,
+    conversation, delivery_report, event, feed, idempotency_key, merged_message, message, opt_out,
 };
 
 /// What is copied, each table after those that its rows refer to.
-pub(in crate::store) const TABLES: [&str; 6] =
-    ["conversations", "messages", "delivery_reports", "events", "idempotency_keys", "opt_outs"];
+pub(in crate::store) const TABLES: [&str; 8] = [
+    "conversations",
+    "messages",
+    "delivery_reports",
+    "events",
+    "idempotency_keys",
+    "opt_outs",
+    "merged_messages",
+    FEED,
+];
+/// The only table that has a row in every new database.
+pub(super) const FEED: &str = "feed";
 
 /// The most rows in a page.
 const PAGE_ROWS: u64 = 2_000;
@@ -56,7 +66,7 @@ pub(super) enum CellType {
 pub(super) type CopyKey = Vec<Value>;
 
 /// The tables to copy, in the order of [`TABLES`].
-pub(super) fn tables() -> Result<[CopyTable; 6], DbErr> {
+pub(super) fn tables() -> Result<[CopyTable; 8], DbErr> {
     Ok([
         CopyTable::from_entity::<conversation::Entity>(TABLES[0])?,
         CopyTable::from_entity::<message::Entity>(TABLES[1])?,
@@ -64,6 +74,8 @@ pub(super) fn tables() -> Result<[CopyTable; 6], DbErr> {
         CopyTable::from_entity::<event::Entity>(TABLES[3])?,
         CopyTable::from_entity::<idempotency_key::Entity>(TABLES[4])?,
         CopyTable::from_entity::<opt_out::Entity>(TABLES[5])?,
+        CopyTable::from_entity::<merged_message::Entity>(TABLES[6])?,
+        CopyTable::from_entity::<feed::Entity>(TABLES[7])?,
     ])
 }
 
@@ -218,17 +230,19 @@ impl CopyTable {
             true => format!("coalesce(octet_length({}), 0)", column.name),
             false => format!("octet_length({})", column.name),
         };
-        let sum: Vec<_> = long.map(length).collect();
-        Expr::cust(format!("CAST({} AS bigint)", sum.join(" + ")))
+        let sum: String = long.map(|column| format!(" + {}", length(column))).collect();
+        Expr::cust(format!("CAST(0{sum} AS bigint)"))
     }
 
     /// Makes PostgreSQL number new rows after the copied ones, if it numbers them.
     pub(super) async fn renumber(&self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
-        if !self.is_numbered || db.get_database_backend() == DatabaseBackend::Sqlite {
-            return Ok(());
-        }
         let (name, key) = (self.name, self.keys.join(""));
-        let sequence = format!("pg_get_serial_sequence('{name}', '{key}')");
+        let sequence = match name {
+            _ if db.get_database_backend() == DatabaseBackend::Sqlite => return Ok(()),
+            FEED => "'feed_positions'".to_owned(),
+            _ if self.is_numbered => format!("pg_get_serial_sequence('{name}', '{key}')"),
+            _ => return Ok(()),
+        };
         let next = format!("(SELECT coalesce(max({key}), 0) + 1 FROM {name})");
         db.execute_unprepared(&format!("SELECT setval({sequence}, {next}, false)")).await.map(drop)
     }
