@@ -137,7 +137,8 @@
 //!   accept.rs            accept loop: connection limit, eviction of idle ones, closing
 //!   connection.rs        phase of a connection: idle, reading, writing, stalled
 //!   service.rs           service of a connection: what every request passes before its route
-//!   permits.rs           permits for requests, and which body is abandoned for one
+//!   permits.rs           permits for requests, which body is abandoned for one; places for
+//!                        those who follow the feed
 //!   request_log.rs       outermost service: request id, log line, request metrics
 //!   context.rs           what is known of a request: its id (given or new), route, token name
 //!   routes.rs            paths, methods, and which scope each route requires
@@ -155,6 +156,7 @@
 //!   webhook.rs           `POST /webhooks/sms`
 //!   send.rs              `POST …/send`: request body, idempotency key
 //!   conversations.rs     `GET /conversations`, `GET /conversations/{id}`
+//!   events.rs            `GET /events`: pages, long polls, server-sent events
 //!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry`
 //!   health.rs            `GET /health`, `GET /health/ready`
 //!   metrics.rs           `GET /metrics`

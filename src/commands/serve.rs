@@ -104,7 +104,7 @@ impl ServeArgs {
 /// the process at once.
 async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> Result<(), Error> {
     let (listeners, address) = listen(&settings, inherited).await?;
-    raise_file_limit(&settings.limits)?;
+    raise_file_limit(&mut settings.limits)?;
     let shutdown = Shutdown::default();
     tokio::spawn(signals::shut_down(shutdown.clone()));
     let sandbox = if settings.is_sandbox {
@@ -247,21 +247,35 @@ fn check_exposure(settings: &ServerSettings, address: SocketAddr) -> Result<(), 
     are_strong_enough(address, &settings.api_tokens)
 }
 
-/// Makes sure that the process may open a file for each connection.
-fn raise_file_limit(limits: &Limits) -> Result<(), Error> {
+/// Makes sure that the process may open a file for each connection. Where the system allows fewer, fewer
+/// clients can follow the feed; requests keep their places.
+fn raise_file_limit(limits: &mut Limits) -> Result<(), Error> {
     let needed = limits.connections + server::RESERVE + limits.sends + OTHER_FILES;
-    let needed = u64::try_from(needed).unwrap_or(u64::MAX);
+    let wanted = needed.saturating_add(limits.streams);
     let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
+    let files = |limit: Option<u64>| {
+        limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX))
+    };
+    if files(limit.current) >= wanted {
         return Ok(());
     }
-    let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
-    setrlimit(Resource::Nofile, raised).map_err(|_| {
+    let possible = wanted.min(files(limit.maximum));
+    let current = u64::try_from(possible).ok();
+    let raised = setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum });
+    let possible = if raised.is_ok() { possible } else { files(limit.current) };
+    let Some(streams) = possible.checked_sub(needed + 1) else {
         let what =
             format!("CONVO_MAX_CONNECTIONS needs {needed} open files, more than are allowed");
-        Error::new(Code::NotConfigured, what)
-            .hint("raise the limit (LimitNOFILE= in a unit, ulimit -n), or allow fewer connections")
-    })
+        return Err(Error::new(Code::NotConfigured, what).hint(
+            "raise the limit (LimitNOFILE= in a unit, ulimit -n), or allow fewer connections",
+        ));
+    };
+    let streams = streams + 1;
+    if streams < limits.streams {
+        tracing::warn!(streams, "few files may be open, so fewer clients can follow the feed");
+        limits.streams = streams;
+    }
+    Ok(())
 }
 
 /// Starts the simulated Telnyx, and points the settings at it.

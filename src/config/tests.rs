@@ -210,6 +210,14 @@ fn nonsense_names_its_variable() {
         ("CONVO_REPLY_LIMIT", "1001"),
         ("CONVO_MAX_CONNECTIONS", "0"),
         ("CONVO_MAX_SENDS", "many"),
+        ("CONVO_MAX_STREAMS", "0"),
+        ("CONVO_KEEP_FEED", "30"),
+        ("CONVO_KEEP_FEED", "0d"),
+        ("CONVO_KEEP_FEED", "-1d"),
+        ("CONVO_KEEP_FEED", "+1d"),
+        ("CONVO_KEEP_FEED", "9999999999y"),
+        ("CONVO_KEEP_FEED", "d"),
+        ("CONVO_KEEP_FEED", "1 day"),
         ("CONVO_QUEUE", "-1"),
         ("CONVO_MAX_BODY", "1 GiB"),
         ("CONVO_MAX_BODY", "100"),
@@ -251,9 +259,26 @@ fn a_wrong_setting_stops_only_what_needs_it() {
 }
 
 #[test]
+fn an_age_has_a_unit() {
+    let days = |days: u64| Some(Duration::from_secs(days * 24 * 3_600));
+    for (text, age) in [
+        ("90d", days(90)),
+        ("2y", days(730)),
+        ("2w", days(14)),
+        ("48h", days(2)),
+        ("forever", None),
+        ("", days(30)),
+    ] {
+        let config = check(&[("CONVO_KEEP_FEED", text)]).expect(text);
+        assert_eq!(config.policy().expect(text).keep_feed, age, "{text}");
+    }
+}
+
+#[test]
 fn limits_are_read() {
     let config = check(&[
         ("CONVO_MAX_CONNECTIONS", "2000"),
+        ("CONVO_MAX_STREAMS", "5000"),
         ("CONVO_MAX_BODY", "256KiB"),
         ("CONVO_WEBHOOK_TIMEOUT", "0.75"),
         ("CONVO_KEEP_ALIVE", "90s"),
@@ -262,7 +287,7 @@ fn limits_are_read() {
     ])
     .expect("good values");
     let limits = config.limits().expect("good");
-    assert_eq!((limits.connections, limits.body), (2_000, 256 * 1024));
+    assert_eq!((limits.connections, limits.streams, limits.body), (2_000, 5_000, 256 * 1024));
     assert_eq!(limits.webhook_time, Duration::from_millis(750));
     assert_eq!(limits.keep_alive, Duration::from_secs(90));
     assert_eq!(limits.sends, Limits::default().sends);

@@ -14,6 +14,9 @@ pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A day, the longest of these times: Telnyx remembers an idempotency key for as long.
 const DAY: f64 = 86_400.0;
 
+/// The longest age, in seconds: a thousand years.
+const MAX_AGE: u64 = 1_000 * 365 * 24 * 3_600;
+
 pub(super) fn policy(config: &Config) -> Result<Policy, Error> {
     let usual = Policy::default();
     Ok(Policy {
@@ -22,7 +25,7 @@ pub(super) fn policy(config: &Config) -> Result<Policy, Error> {
         tag: switch("CONVO_TAG", config.text("CONVO_TAG")?.as_deref())?,
         settle_window: seconds(config, "CONVO_SETTLE_WINDOW", 0.0..=DAY, usual.settle_window)?,
         reply_limit: count(config, "CONVO_REPLY_LIMIT", 0..=1_000, usual.reply_limit)?,
-        keep_feed: usual.keep_feed,
+        keep_feed: age(config, "CONVO_KEEP_FEED", usual.keep_feed)?,
     })
 }
 
@@ -30,6 +33,7 @@ pub(super) fn limits(config: &Config) -> Result<Limits, Error> {
     let usual = Limits::default();
     Ok(Limits {
         connections: count(config, "CONVO_MAX_CONNECTIONS", 1..=100_000, usual.connections)?,
+        streams: count(config, "CONVO_MAX_STREAMS", 1..=100_000, usual.streams)?,
         queue: count(config, "CONVO_QUEUE", 1..=10_000, usual.queue)?,
         sends: count(config, "CONVO_MAX_SENDS", 1..=10_000, usual.sends)?,
         body: size(config, "CONVO_MAX_BODY", 16..=LONGEST_EVENT / 1024, usual.body)?,
@@ -71,6 +75,31 @@ fn seconds(
         let (from, to, usual) = (range.start(), range.end(), usual.as_secs_f64());
         Error::new(Code::NotConfigured, format!("{name} is not a valid number of seconds"))
             .hint(format!("use {from} to {to} seconds; the default is {usual}"))
+    })
+}
+
+/// How long something is kept; `None` for ever. A unit is required: a number of what?
+fn age(config: &Config, name: &str, usual: Option<Duration>) -> Result<Option<Duration>, Error> {
+    let Some(value) = config.text(name)? else { return Ok(usual) };
+    if value == "forever" {
+        return Ok(None);
+    }
+    let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds = match &value[number.len()..] {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3_600),
+        "d" => Some(24 * 3_600),
+        "w" => Some(7 * 24 * 3_600),
+        "y" => Some(365 * 24 * 3_600),
+        _ => None,
+    };
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: Option<u64> = number.parse().ok().filter(|number| is_number && *number > 0);
+    let age = number.zip(seconds).and_then(|(number, unit)| number.checked_mul(unit));
+    age.filter(|age| *age <= MAX_AGE).map(|age| Some(Duration::from_secs(age))).ok_or_else(|| {
+        Error::new(Code::NotConfigured, format!("{name} is not a valid age"))
+            .hint("write it with its unit, for example 12h, 90d or 2y, or forever")
     })
 }
 

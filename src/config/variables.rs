@@ -105,12 +105,22 @@ pub const VARIABLES: &[Variable] = &[
         "The number of requests that convo serve serves at the same time. By default 512; further ones \
          are answered 503.",
     ).or("512"),
+    setting(
+        "CONVO_MAX_STREAMS",
+        "The number of clients that may follow the feed at the same time, over event streams or by \
+         waiting for events. By default 1024; further ones are answered 503.",
+    ).or("1024"),
     setting("CONVO_MAX_SENDS", "The number of messages sent at the same time. By default 64.").or("64"),
     setting("CONVO_MAX_BODY", "The size of the largest request body. By default 1MiB.").or("1MiB"),
     setting(
         "CONVO_QUEUE",
         "The number of webhooks that may wait to be committed. By default 1024.",
     ).or("1024"),
+    setting(
+        "CONVO_KEEP_FEED",
+        "How long convo serve keeps the feed, so that a client can go on where it stopped: an age with \
+         its unit, such as 12h, 90d or 2y, or forever. By default 30d.",
+    ).or("30d"),
     setting(
         "CONVO_REQUEST_TIMEOUT",
         "The seconds a request may take to arrive, and a client to accept the next part of a response. \

@@ -10,7 +10,7 @@ use super::labels::{
     AuthFailure, DatabaseErrorClass, Label, LookupOutcome, OfferOutcome, Repeat, SendOutcome,
     SignatureFailure, WebhookFailure,
 };
-use crate::domain::{EventOutcome, Status};
+use crate::domain::{EventOutcome, FeedKind, Status};
 
 /// Buckets for requests, in seconds.
 const REQUEST_SECONDS: &[f64] =
@@ -40,6 +40,8 @@ pub(super) struct HttpMetrics {
     pub(super) duration: HistogramVec,
     pub(super) in_flight: IntGauge,
     pub(super) connections: IntGauge,
+    pub(super) streams: IntGauge,
+    pub(super) events: IntCounterVec,
     pub(super) unauthorized: IntCounterVec,
     pub(super) errors: IntCounterVec,
 }
@@ -98,12 +100,22 @@ impl HttpMetrics {
             )?,
             duration: new.histograms(
                 "convo_http_request_duration_seconds",
-                "Time from receiving a request's head to sending the last byte of its response",
+                "Time from receiving a request's head to sending the last byte of its response; not of /events, which waits",
                 &["route", "method"],
                 REQUEST_SECONDS,
             )?,
             in_flight: new.gauge("convo_http_requests_in_flight", "HTTP requests in progress")?,
             connections: new.gauge("convo_http_connections", "Open HTTP connections")?,
+            streams: new.gauge(
+                "convo_feed_streams",
+                "Clients that follow the feed: event streams, and requests that wait for an event",
+            )?,
+            events: new.words(
+                "convo_feed_events_total",
+                "Events of the feed that were served, by kind; once for each client",
+                "kind",
+                FeedKind::ALL.map(FeedKind::as_str),
+            )?,
             unauthorized: new.by_label::<AuthFailure>(
                 "convo_http_unauthorized_total",
                 "Requests without a valid token or signature, by reason",

@@ -42,6 +42,7 @@ labels! {
         Send => "/conversations/{number}/send",
         Message => "/messages/{id}",
         Retry => "/messages/{id}/retry",
+        Events => "/events",
         Health => "/health",
         Ready => "/health/ready",
         Metrics => "/metrics",

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::clock;
-use crate::domain::{EventOutcome, Status};
+use crate::domain::{EventOutcome, FeedEvent, Status};
 use crate::error::Code;
 use families::{Families, TELNYX_LOOK_UP, TELNYX_SEND};
 
@@ -41,6 +41,10 @@ impl InFlight {
         Self::new(&FAMILIES.http.in_flight)
     }
 
+    pub(crate) fn stream() -> Self {
+        Self::new(&FAMILIES.http.streams)
+    }
+
     fn new(gauge: &'static prometheus::IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
@@ -53,11 +57,22 @@ impl Drop for InFlight {
     }
 }
 
-/// A request has ended. `took` is from its head to the last byte of its response.
+/// A request has ended. `took` is from its head to the last byte of its response; how long a client
+/// follows the feed says nothing about the server.
 pub(crate) fn request(route: Route, method: MethodLabel, status: StatusClass, took: Duration) {
+    let waits = route == Route::Events;
     let (route, method) = (route.as_str(), method.as_str());
     FAMILIES.http.requests.with_label_values(&[route, method, status.as_str()]).inc();
-    FAMILIES.http.duration.with_label_values(&[route, method]).observe(took.as_secs_f64());
+    if !waits {
+        FAMILIES.http.duration.with_label_values(&[route, method]).observe(took.as_secs_f64());
+    }
+}
+
+/// Events of the feed were served to a client.
+pub(crate) fn events(events: &[FeedEvent]) {
+    for event in events {
+        FAMILIES.http.events.with_label_values(&[event.kind.as_str()]).inc();
+    }
 }
 
 /// A request was answered with an error.

@@ -4,7 +4,8 @@
 //! Connections do not wait in the kernel's queue: as many are accepted as there are [`permits`] for
 //! requests, and [`RESERVE`] more, so that every request gets an answer, if only 503. When half of the
 //! reserve is in use, those that have been idle longest are closed; when all of it is, also those
-//! whose bodies have been arriving longest.
+//! whose bodies have been arriving longest. Connections that follow the feed are not counted: they have a
+//! limit of their own.
 //!
 //! [`permits`]: super::permits
 
@@ -81,7 +82,7 @@ impl Connections {
         let mut http = http1::Builder::new();
         // Timeouts are enforced here, for all phases of a connection.
         http.header_read_timeout(None).max_buf_size(READ_BUFFER);
-        let (permits, room_requests) = RequestPermits::new(limits.connections);
+        let (permits, room_requests) = RequestPermits::new(&limits);
         Self {
             tasks: JoinSet::new(),
             open: HashMap::new(),
@@ -107,7 +108,7 @@ impl Connections {
         let mut backoff = MIN_BACKOFF;
         let mut sweep = self.sweep_interval();
         let output = loop {
-            let has_room = self.open.len() < self.limits.connections.saturating_add(RESERVE);
+            let has_room = self.counted() < self.limits.connections.saturating_add(RESERVE);
             tokio::select! {
                 output = &mut stop => break output,
                 Some(ended) = self.tasks.join_next_with_id() => self.remove(ended),
@@ -142,9 +143,14 @@ impl Connections {
         self.open.len()
     }
 
+    /// The number of connections that need a permit for each request.
+    fn counted(&self) -> usize {
+        self.open.len().saturating_sub(self.permits.followers())
+    }
+
     /// Accepts what is in the kernel's queue: closing the listener would reset these connections.
     fn accept_queued(&mut self, listener: &StdListener) {
-        while self.open.len() < self.limits.connections
+        while self.counted() < self.limits.connections
             && let Ok((stream, peer)) = listener.accept()
         {
             if stream.set_nonblocking(true).is_ok()
@@ -189,7 +195,8 @@ impl Connections {
 
     /// Whether more than half of the reserve is in use.
     fn is_crowded(&self) -> bool {
-        self.open.len() - self.leaving >= self.limits.connections.saturating_add(RESERVE / 2)
+        self.counted().saturating_sub(self.leaving)
+            >= self.limits.connections.saturating_add(RESERVE / 2)
     }
 
     /// Ends those connections that have kept the server waiting longest, the idle ones first.

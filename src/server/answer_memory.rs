@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::error::Elapsed;
 
 use super::budget::{Budget, Share};
 use crate::error::Error;
@@ -30,15 +31,26 @@ impl AnswerMemory {
     /// # Errors
     /// `overloaded`.
     pub(super) async fn reserve(&self) -> Result<PageMemory, Error> {
-        let busy =
-            |_| Error::overloaded("too many responses are waiting for their clients to read them");
         tokio::time::timeout(WAIT, self.reserve_next()).await.map_err(busy)
+    }
+
+    /// Reserves the memory for some events that are there already.
+    ///
+    /// # Errors
+    /// `overloaded`.
+    pub(super) async fn reserve_amount(&self, amount: usize) -> Result<PageMemory, Error> {
+        let taken = self.budget.take(&self.client, amount.min(PAGE_MEMORY));
+        tokio::time::timeout(WAIT, taken).await.map(PageMemory).map_err(busy)
     }
 
     /// Reserves the memory for a further page, as soon as clients have read enough.
     pub(super) async fn reserve_next(&self) -> PageMemory {
         PageMemory(self.budget.take(&self.client, PAGE_MEMORY).await)
     }
+}
+
+fn busy(_: Elapsed) -> Error {
+    Error::overloaded("too many responses are waiting for their clients to read them")
 }
 
 /// The memory reserved for one page.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::Limits;
-use super::permits::RequestPermit;
+use super::permits::{Admission, Follower};
 
 /// How much of a response a client must accept within [`Limits::request_time`]: this, or the rest.
 const MIN_PROGRESS: usize = 64 * 1024;
@@ -49,6 +49,8 @@ struct Activity {
     evicted_at: Option<Instant>,
     /// Whether the next response is the last one.
     is_last: bool,
+    /// Its request follows the feed, or the last one did.
+    follower: Option<Follower>,
     /// Wakes the task that waits for the client to send something.
     reader: Option<Waker>,
 }
@@ -84,6 +86,7 @@ impl ConnectionState {
             stall: None,
             evicted_at: None,
             is_last: false,
+            follower: None,
             reader: None,
         };
         Arc::new(Self { activity: Mutex::new(activity), evicted: CancellationToken::new() })
@@ -97,6 +100,7 @@ impl ConnectionState {
         activity.phase = Phase::Busy;
         activity.used = true;
         activity.evicted_at = None;
+        activity.follower = None;
         arrived
     }
 
@@ -162,6 +166,11 @@ impl ConnectionState {
         let mut activity = self.lock();
         activity.phase = phase;
         activity.since = Instant::now();
+    }
+
+    /// Its request follows the feed.
+    pub(super) fn follow(&self, follower: Follower) {
+        self.lock().follower = Some(follower);
     }
 
     /// The response is [`Streamed`].
@@ -318,13 +327,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedStream<S> {
 /// The body of a response. The request ends when hyper drops it.
 pub(super) struct TrackedBody<B> {
     body: B,
-    _permit: Option<RequestPermit>,
+    _admission: Admission,
     state: Arc<ConnectionState>,
 }
 
 impl<B> TrackedBody<B> {
-    pub(super) fn new(body: B, permit: Option<RequestPermit>, state: Arc<ConnectionState>) -> Self {
-        Self { body, _permit: permit, state }
+    pub(super) fn new(body: B, admission: Admission, state: Arc<ConnectionState>) -> Self {
+        Self { body, _admission: admission, state }
     }
 }
 

@@ -53,7 +53,7 @@ fn add_next_link(response: &mut Response, parameters: &[(&'static str, String)])
 }
 
 fn list_frame() -> Frame {
-    Frame { open: b"[".to_vec(), close: "]" }
+    Frame { open: b"[".to_vec(), close: "]".into() }
 }
 
 async fn all_conversations(
@@ -149,7 +149,7 @@ fn conversation_frame(conversation: &Conversation) -> Result<Frame, Error> {
     // Reopens the object: the messages are its last field.
     open.pop();
     open.extend_from_slice(br#","messages":["#);
-    Ok(Frame { open, close: "]}" })
+    Ok(Frame { open, close: "]}".into() })
 }
 
 async fn all_messages(

@@ -10,6 +10,9 @@ pub struct Limits {
     /// Maximum number of connections. The default is half of the usual limit on open files, which
     /// leaves enough for the database.
     pub connections: usize,
+    /// Maximum number of requests that follow the feed: event streams, and requests that wait for an
+    /// event. Their connections are not counted among the others.
+    pub streams: usize,
     /// Maximum number of webhooks waiting for their commit.
     pub queue: usize,
     /// Maximum number of concurrent sends.
@@ -30,6 +33,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            streams: 1_024,
             queue: 1_024,
             sends: 64,
             body: 1024 * 1024,

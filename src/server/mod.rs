@@ -9,6 +9,7 @@ mod budget;
 mod connection;
 mod context;
 mod conversations;
+mod events;
 mod health;
 mod limits;
 mod listeners;
@@ -117,6 +118,7 @@ impl Server {
         let drained = async {
             shutdown.asked.cancelled().await;
             closing.store(true, Ordering::Relaxed);
+            state.draining.cancel();
             let end = Instant::now() + stop.deadline;
             let hurry = shutdown.hurry.cancelled();
             let _ = tokio::time::timeout(stop.drain, hurry).await;

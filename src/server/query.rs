@@ -3,13 +3,20 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::plus;
 use crate::domain::cursor::{BadPlace, MAX_PAGE};
-use crate::domain::{Cursor, Direction, Listing, PhoneNumber, Place, Selector, Status, Timestamp};
+use crate::domain::{
+    Cursor, Direction, FeedFilter, FeedKind, FeedStart, Listing, PhoneNumber, Place, Selector,
+    Status, Timestamp,
+};
 use crate::error::{Code, Error};
+
+/// The longest that a request for events may wait, in seconds.
+pub(super) const MAX_WAIT: u64 = 60;
 
 /// The query string of a request.
 #[derive(Debug)]
@@ -73,6 +80,51 @@ impl Query {
             number: self.number("number")?,
             opted_out: self.flag("opted_out")?,
             reverse: self.flag("reverse")?,
+        })
+    }
+
+    /// Which events of the feed to read.
+    pub(super) fn feed_filter(&mut self) -> Result<FeedFilter, Error> {
+        Ok(FeedFilter {
+            contact: self.contact()?,
+            number: self.number("number")?,
+            direction: self.direction()?,
+            statuses: self.statuses()?,
+            kinds: self.kinds()?,
+        })
+    }
+
+    /// Where to begin reading the feed.
+    pub(super) fn feed_start(&mut self) -> Result<FeedStart, Error> {
+        match (self.parsed("after")?, self.time("since")?) {
+            (Some(_), Some(_)) => {
+                Err(Error::invalid("after and since cannot be combined").hint("use one of them"))
+            }
+            (Some(cursor), None) => Ok(FeedStart::After(cursor)),
+            (None, Some(time)) => Ok(FeedStart::Since(time)),
+            (None, None) => Ok(FeedStart::Now),
+        }
+    }
+
+    /// How long to wait for an event.
+    pub(super) fn wait(&mut self) -> Result<Option<Duration>, Error> {
+        let invalid = || Error::invalid(format!("wait must be a number from 0 to {MAX_WAIT}"));
+        let parse = |text: String| {
+            let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_WAIT);
+            seconds.map(Duration::from_secs).ok_or_else(invalid)
+        };
+        self.take("wait")?.map(parse).transpose()
+    }
+
+    /// Kinds of events, separated by commas.
+    fn kinds(&mut self) -> Result<Vec<FeedKind>, Error> {
+        let Some(text) = self.take("kind")? else { return Ok(Vec::new()) };
+        let parse = |word: &str| FeedKind::parse(word).ok_or_else(|| word.to_owned());
+        text.split(',').map(parse).collect::<Result<_, _>>().map_err(|word| {
+            let shown: String = word.chars().take(40).collect();
+            let words = FeedKind::ALL.map(FeedKind::as_str).join(", ");
+            Error::invalid(format!("'{shown}' is not a kind of event"))
+                .hint(format!("use one or more, separated by commas: {words}"))
         })
     }
 

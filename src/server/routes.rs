@@ -15,9 +15,10 @@ use super::access::{AccessDenied, AccessRequest, Caller, Scope};
 use super::body::Arrival;
 use super::context::RequestContext;
 use super::path::Segment;
+use super::permits::Admission;
 use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
-use super::{conversations, health, messages, metrics, openapi, send, webhook};
+use super::{conversations, events, health, messages, metrics, openapi, send, webhook};
 use crate::metrics::Route;
 
 /// The scopes of those who may see metrics and the details of readiness.
@@ -34,6 +35,8 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .or(retry(state))
         .unify()
         .or(message(state))
+        .unify()
+        .or(events(state))
         .unify()
         .or(ready(state))
         .unify()
@@ -155,6 +158,20 @@ fn retry(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .and(with(state))
         .and(raw_query())
         .then(messages::retry)
+        .map(respond)
+        .boxed()
+}
+
+fn events(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("events")
+        .and(route(Route::Events))
+        .and(get())
+        .and(allowed_headers(&[Scope::Read], state))
+        .and(client())
+        .and(with(state))
+        .and(ext::get::<Admission>())
+        .and(raw_query())
+        .then(events::read)
         .map(respond)
         .boxed()
 }

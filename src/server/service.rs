@@ -16,7 +16,7 @@ use warp::reply::Response as Reply;
 use super::access::{Caller, PeerSocket};
 use super::body::{Arrival, discard};
 use super::connection::{ConnectionState, Streamed, TrackedBody};
-use super::permits::RequestPermits;
+use super::permits::{Admission, RequestPermits};
 use super::request_log::{LoggedBody, RequestLog};
 use super::response;
 use crate::error::{Code, Error};
@@ -58,8 +58,11 @@ where
             true => self.permits.try_take(),
             false => self.permits.take().await,
         };
-        let response = log.follow(self.route(request, permit.is_some())).await?;
-        Ok(response.map(|body| TrackedBody::new(body, permit, state)))
+        let is_permitted = permit.is_some();
+        let admission = Admission::new(&self.permits, &state, permit);
+        request.extensions_mut().insert(admission.clone());
+        let response = log.follow(self.route(request, is_permitted)).await?;
+        Ok(response.map(|body| TrackedBody::new(body, admission, state)))
     }
 
     async fn route(

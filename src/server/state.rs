@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, SetOnce};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::App;
@@ -30,6 +31,8 @@ pub(super) struct ServerState {
     pub(super) database_down: AtomicBool,
     /// The server is shutting down.
     pub(super) closing: Arc<AtomicBool>,
+    /// Cancelled when it begins to: those who follow the feed are to go on with another server.
+    pub(super) draining: CancellationToken,
     pub(super) access: Access,
     pub(super) verifier: Arc<Verifier>,
     pub(super) limits: Limits,
@@ -50,6 +53,7 @@ impl ServerState {
             conversations: SetOnce::new(),
             database_down: AtomicBool::new(false),
             closing: Arc::new(AtomicBool::new(false)),
+            draining: CancellationToken::new(),
             access,
             verifier,
             bodies: BodyReader::new(&limits),

@@ -1,6 +1,7 @@
 //! Long lists as one JSON document, read and sent page by page: memory is bounded, and no database
 //! cursor is held open for a slow reader.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,14 +23,14 @@ use crate::metrics;
 /// Rows per page: few, because the sizes of all of them are read even if the first one fills the page.
 pub(super) const PAGE: u64 = 100;
 /// How much is serialized before other tasks get their turn.
-const SLICE: usize = 64 * 1024;
+pub(super) const SLICE: usize = 64 * 1024;
 
 /// The JSON around the rows.
 pub(super) struct Frame {
     /// Up to the first row, including `[`.
     pub(super) open: Vec<u8>,
     /// From `]` on.
-    pub(super) close: &'static str,
+    pub(super) close: Cow<'static, str>,
 }
 
 /// Responds with one page.
@@ -73,7 +74,7 @@ where
     let later = stream::try_unfold((next, lead), move |(after, lead)| {
         // Released after the last page, or when the client disconnects.
         let _ = &permit;
-        let (memory, fetch) = (memory.clone(), Arc::clone(&fetch));
+        let (memory, fetch, close) = (memory.clone(), Arc::clone(&fetch), close.clone());
         async move {
             let Some(after) = after else { return Ok(None) };
             let reserved = memory.reserve_next().await;
@@ -120,10 +121,10 @@ fn log_cut(error: &Error) {
 
 /// Makes a stream `Sync`, as warp requires of bodies: only the owner polls it, so the mutex is never
 /// locked.
-struct Exclusive<T>(Mutex<Pin<Box<dyn Stream<Item = T> + Send>>>);
+pub(super) struct Exclusive<T>(Mutex<Pin<Box<dyn Stream<Item = T> + Send>>>);
 
 impl<T> Exclusive<T> {
-    fn new(stream: impl Stream<Item = T> + Send + 'static) -> Self {
+    pub(super) fn new(stream: impl Stream<Item = T> + Send + 'static) -> Self {
         Self(Mutex::new(Box::pin(stream)))
     }
 }
@@ -153,7 +154,7 @@ mod tests {
     use crate::error::Code;
 
     fn frame() -> Frame {
-        Frame { open: b"[".to_vec(), close: "]" }
+        Frame { open: b"[".to_vec(), close: "]".into() }
     }
 
     fn client() -> Arc<str> {

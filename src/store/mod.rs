@@ -52,6 +52,7 @@ pub mod writer;
 pub use connect::{Purpose, Store};
 pub use entity::delivery_report::Facts;
 pub(crate) use feed::read::FeedSlice;
+pub(crate) use feed::wake::FeedGrowth;
 pub use location::Location;
 pub use mode::Mode;
 pub use raw_event::{LONGEST_EVENT, RawEvent};

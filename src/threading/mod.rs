@@ -34,6 +34,7 @@ use crate::store::Store;
 use crate::store::writer::Writer;
 use crate::telnyx::client::TelnyxClient;
 
+pub use feed::FeedReader;
 pub(crate) use send::no_api_key;
 pub use settle::Settled;
 

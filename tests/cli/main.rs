@@ -14,6 +14,7 @@ mod databases;
 mod dotenv;
 mod editor;
 mod exit_codes;
+mod feed;
 mod filters;
 mod groups;
 mod health;

@@ -7,6 +7,7 @@ mod cluster;
 mod conversations;
 mod database;
 mod event;
+mod event_stream;
 pub mod exposition;
 mod fake_server;
 mod http;
@@ -27,6 +28,7 @@ pub use cluster::{Cluster, Owner};
 pub use conversations::{assert_counted, open, open_sending, open_to_read, receive};
 pub use database::{TestDatabase, connect, execute, insert_numbered, query_one};
 pub use event::{Event, example, examples, inbound, opt};
+pub use event_stream::{EventStream, SseBlock};
 pub use fake_server::{FakeServer, REFUSED, Reply, Request, base_url};
 pub use http::{
     Answer, Connection, LINES, bearer, exchange, header, raw, request, response, try_exchange,

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::domain::{
-    Conversation, Cost, Direction, Encoding, LastMessage, Message, PhoneNumber, SendPlan,
-    SendRequest, Status, StatusReport, Thread, Timestamp,
+    Conversation, Cost, Direction, Encoding, FeedCursor, FeedEvent, FeedKind, FeedPage,
+    LastMessage, Message, PhoneNumber, SendPlan, SendRequest, Status, StatusReport, Thread,
+    Timestamp,
 };
 use crate::error::{Code, Error, ErrorBody};
 use crate::server::health::Readiness;
@@ -152,6 +153,35 @@ pub(super) fn plan() -> SendPlan {
         units: 39,
         opted_out_at: None,
     }
+}
+
+/// A message comes in, and one is delivered.
+pub(super) fn feed_page() -> FeedPage {
+    let event = |position, nonce, kind, message: Message| FeedEvent {
+        cursor: FeedCursor { position, nonce },
+        kind,
+        at: message.completed_at.unwrap_or(message.created_at),
+        conversation_id: Some(message.conversation_id),
+        contact_number: Some(message.contact().clone()),
+        status: (kind == FeedKind::Status).then_some(message.status),
+        message: Some(message),
+        replaces: None,
+        opted_out: None,
+    };
+    let events = vec![
+        event(4_710, 0x5e1d_02c7, FeedKind::Message, inbound()),
+        event(4_711, 0x9b40_fa1e, FeedKind::Status, delivered()),
+    ];
+    FeedPage { events, next: FeedCursor { position: 4_711, nonce: 0x9b40_fa1e } }
+}
+
+pub(super) fn event_stream() -> String {
+    let event = |event: &FeedEvent| {
+        let (cursor, kind) = (event.cursor, event.kind);
+        format!("id: {cursor}\nevent: {kind}\ndata: {}\n\n", json!(event))
+    };
+    let events: String = feed_page().events.iter().map(event).collect();
+    format!("retry: 1000\nid: 4709-d1ab77f0\n\n{events}")
 }
 
 pub(super) fn event() -> Value {

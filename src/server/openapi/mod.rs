@@ -81,6 +81,7 @@ fn tags() -> Value {
     json!([
         { "name": "conversations", "description": "Reading conversations and messages" },
         { "name": "sending", "description": "Sending messages" },
+        { "name": "feed", "description": "What happens, as it happens" },
         { "name": "webhook", "description": "Receiving events from Telnyx" },
         { "name": "server", "description": "Health, metrics and this document" },
     ])

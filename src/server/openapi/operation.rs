@@ -206,6 +206,19 @@ impl Operation {
         self
     }
 
+    /// Adds another media type to a response.
+    pub(super) fn also_as(
+        mut self,
+        media_type: &'static str,
+        status: StatusCode,
+        schema: Value,
+        example: &Value,
+    ) -> Self {
+        let content = json!({ "schema": schema, "example": example });
+        self.response_object(status.as_str()).content.insert(media_type, content);
+        self
+    }
+
     /// Adds a response header of the document's `components/headers`.
     pub(super) fn response_header(mut self, status: StatusCode, header: &'static str) -> Self {
         self.response_object(status.as_str()).add_header(header);

@@ -9,18 +9,22 @@ use serde_json::json;
 use super::examples;
 use super::operation::Operation;
 use super::schemas::{
-    Schemas, cursor, flag, id, limit, list, name, own_number, place, recipient, status, text, time,
+    Schemas, cursor, feed_cursor, flag, id, limit, list, name, own_number, place, recipient,
+    status, text, time,
 };
 use crate::domain::idempotency_key::IDEMPOTENCY_KEY_PATTERN;
 use crate::domain::{
-    Conversation, Direction, EventOutcome, Message, SendPlan, SendRequest, Status, Thread,
+    Conversation, Direction, EventOutcome, FeedKind, FeedPage, Message, SendPlan, SendRequest,
+    Status, Thread,
 };
 use crate::error::Code;
 use crate::server::access::Scope;
 use crate::server::health::Readiness;
+use crate::server::query::MAX_WAIT;
 
 const CONVERSATIONS: &str = "conversations";
 const SENDING: &str = "sending";
+const FEED: &str = "feed";
 const SERVER: &str = "server";
 
 /// The errors of every route that uses the database.
@@ -41,6 +45,7 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/conversations/{number}/send", "post", send(schemas));
     add("/messages/{id}", "get", message(schemas));
     add("/messages/{id}/retry", "post", retry(schemas));
+    add("/events", "get", events(schemas));
     add("/webhooks/sms", "post", webhook(schemas));
     add("/health", "get", health());
     add("/health/ready", "get", ready(schemas));
@@ -251,6 +256,60 @@ fn retry(schemas: &mut Schemas) -> Operation {
         message,
         &json!(examples::unknown()),
     )
+}
+
+fn events(schemas: &mut Schemas) -> Operation {
+    let page = schemas.serialized::<FeedPage>();
+    let statuses = schemas.deserialized::<Status>();
+    let kinds = schemas.deserialized::<FeedKind>();
+    let direction = schemas.deserialized::<Direction>();
+    let wait = json!({ "type": "integer", "minimum": 0, "maximum": MAX_WAIT, "default": 0 });
+    Operation::with_scope(Scope::Read, FEED, "readEvents", "Read the feed: what happens, in order")
+        .description(
+            "Every change is one event, in the order of their storing. Go on after the `next` of a page, \
+             which is there even if it has no events: nothing is missed, and nothing comes twice. Without \
+             `after` and `since`, the feed is read from now on.\n\n\
+             With `Accept: text/event-stream`, the response is a stream of server-sent events: `id` is the \
+             cursor, `event` the kind and `data` the event as in a page. Every 15 seconds of silence a \
+             comment is sent, with an `id` if other events have passed. `Last-Event-ID` takes precedence \
+             over `after` and `since`; `limit` and `wait` are for pages only. A stream ends when the server \
+             shuts down, and is cut off if the client does not read it: connect again with the last `id`.",
+        )
+        .query("after", "Only events after this position: a `cursor` or `next`.", feed_cursor())
+        .query("since", "Only events at this time or later. Cannot be combined with `after`.", time())
+        .query("limit", "The maximum size of the page, by default 100. It may have fewer events.", limit())
+        .query("wait", "For how many seconds to wait for an event if there is none yet.", wait)
+        .query(
+            "contact",
+            "Only events of this contact: a number in any common notation, or the conversation's full id.",
+            name(),
+        )
+        .query("number", "Only messages sent from or to this number of yours.", own_number())
+        .query("direction", "Only messages of this direction.", direction)
+        .query_list(
+            "status",
+            "Only messages that had one of these statuses at the time of the event. `failed` means \
+             expired, sending_failed or delivery_failed, `open` any that is not final.",
+            &statuses,
+        )
+        .query_list("kind", "Only events of these kinds.", &kinds)
+        .header(
+            "Last-Event-ID",
+            "For a stream: the `id` of the last event that was received.",
+            feed_cursor(),
+        )
+        .errors(&QUERY)
+        .errors(&[Code::InvalidNumber, Code::CursorExpired, Code::Overloaded])
+        .errors(&STORE)
+        .response(StatusCode::OK, "The events", page, &json!(examples::feed_page()))
+        .also_as(
+            "text/event-stream",
+            StatusCode::OK,
+            text(),
+            &json!(examples::event_stream()),
+        )
+        .link(StatusCode::OK, "getConversation", "id", "/events/0/conversation_id")
+        .link(StatusCode::OK, "getMessage", "id", "/events/0/message/id")
 }
 
 fn webhook(schemas: &mut Schemas) -> Operation {

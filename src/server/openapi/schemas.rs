@@ -131,6 +131,11 @@ pub(super) fn cursor() -> Value {
     json!({ "type": "string", "pattern": "^[0-9]{1,16}_[0-9a-f]{32}(_[0-9]{1,16})?$" })
 }
 
+/// A position in the feed.
+pub(super) fn feed_cursor() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9]{1,18}-[0-9a-f]{8}$" })
+}
+
 /// A position among the messages of a conversation.
 pub(super) fn place() -> Value {
     json!({ "anyOf": [id(), time()] })

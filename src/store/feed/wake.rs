@@ -40,10 +40,17 @@ pub(crate) struct FeedSignal(Arc<SignalState>);
 
 #[derive(Debug)]
 struct SignalState {
-    growth: watch::Sender<()>,
+    /// How often there may have been new entries.
+    growth: watch::Sender<u64>,
     /// There are commits that other servers were not notified of.
     unannounced: Arc<Notify>,
     is_watching: AtomicBool,
+}
+
+impl SignalState {
+    fn grew(&self) {
+        self.growth.send_modify(|count| *count += 1);
+    }
 }
 
 impl Drop for SignalState {
@@ -55,29 +62,30 @@ impl Drop for SignalState {
 
 /// A waiter for new entries.
 #[derive(Debug)]
-pub(crate) struct FeedGrowth(watch::Receiver<()>);
+pub(crate) struct FeedGrowth(watch::Receiver<u64>);
 
 impl FeedGrowth {
     /// Returns when there may be entries that were not there when this was last called, or when it was
-    /// made. Cancel safe.
-    pub(crate) async fn grown(&mut self) {
+    /// made. The number is that of the last growth; what is read from now on has all of it. Cancel safe.
+    pub(crate) async fn grown(&mut self) -> u64 {
         if self.0.changed().await.is_err() {
             // The database was closed: there will be none.
             std::future::pending::<()>().await;
         }
+        *self.0.borrow_and_update()
     }
 }
 
 impl FeedSignal {
     pub(in crate::store) fn new() -> Self {
-        let (growth, _) = watch::channel(());
+        let (growth, _) = watch::channel(0);
         let (unannounced, is_watching) = (Arc::default(), AtomicBool::new(false));
         Self(Arc::new(SignalState { growth, unannounced, is_watching }))
     }
 
     /// Tells that entries were committed.
     pub(in crate::store) fn grew(&self) {
-        self.0.growth.send_replace(());
+        self.0.grew();
         self.0.unannounced.notify_one();
     }
 
@@ -126,7 +134,7 @@ async fn watch(shared: Arc<SignalState>, reader: Reader) {
             if let Err(error) = watched {
                 tracing::debug!(%error, "commits of other processes cannot be watched");
                 sleep(RETRY_PAUSE).await;
-                shared.growth.send_replace(());
+                shared.grew();
             }
         }
         shared.is_watching.store(false, Ordering::Release);
@@ -145,7 +153,7 @@ async fn watch_sqlite(shared: &SignalState, location: &Location) -> Result<(), D
         while shared.growth.receiver_count() > 0 {
             let version = data_version(&pool).await?;
             if seen.replace(version) != Some(version) {
-                shared.growth.send_replace(());
+                shared.grew();
             }
             sleep(SQLITE_POLL).await;
         }
@@ -172,12 +180,12 @@ async fn watch_postgres(shared: &SignalState, url: &str, reader: &Reader) -> Res
     while shared.growth.receiver_count() > 0 {
         let newest = newest(reader).await?;
         if seen.replace(newest) != Some(newest) {
-            shared.growth.send_replace(());
+            shared.grew();
         }
         match &mut listener {
             None => sleep(pause).await,
             Some(listener) => match timeout(pause, listener.recv()).await {
-                Ok(Ok(_)) => shared.growth.send_replace(()),
+                Ok(Ok(_)) => shared.grew(),
                 Ok(Err(error)) => return Err(DbErr::Conn(RuntimeErr::SqlxError(error.into()))),
                 Err(_) => {}
             },

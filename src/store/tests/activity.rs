@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use uuid::Uuid;
 
+use crate::clock;
 use crate::domain::{
-    Cursor, Direction, IdempotencyKey, Listing, MessageError, PhoneNumber, Place, Selector, Status,
-    Timestamp, Window,
+    Cursor, Direction, FeedCursor, IdempotencyKey, Listing, MessageError, PhoneNumber, Place,
+    Selector, Status, Timestamp, Window,
 };
 use crate::error::{Code, Error};
 use crate::store::model::{
@@ -96,6 +97,19 @@ pub(super) async fn all(store: &Store) {
     settle(store).await;
     list(store).await;
     read(store).await;
+    follow(store).await;
+}
+
+/// Reading the feed, and removing what is old.
+async fn follow(store: &Store) {
+    let start = store.feed_before(at(0)).await.expect("read");
+    store.feed_before(clock::now()).await.expect("read");
+    store.feed_head().await.expect("read");
+    let slice = store.feed_after(start, 50).await.expect("read");
+    assert!(!slice.page.events.is_empty());
+    let forgotten = FeedCursor { nonce: !start.nonce, ..start };
+    store.feed_after(forgotten, 50).await.expect_err("expired");
+    store.writer().expect("a writer").trim_feed(at(0)).await.expect("trimmed");
 }
 
 /// Every kind of event, alone, many at once, and again.

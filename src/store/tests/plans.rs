@@ -50,6 +50,7 @@ async fn fill(db: &DatabaseConnection) {
             "key, request_hash, message_id, created_at",
             format!("'filled-' || i, {bytes}, {uuid}, i"),
         ),
+        ("feed", "position, at, nonce, kind, message_id", format!("i - {ROWS}, i, i, 1, {uuid}")),
     ] {
         let sql = format!(
             "INSERT INTO {table} ({columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL \
@@ -82,8 +83,16 @@ async fn plan(db: &DatabaseConnection, statement: &Statement) -> Vec<String> {
 
 /// What is wrong with a plan, if anything is.
 fn fault(plan: &[String], is_sqlite: bool) -> Option<String> {
-    let tables =
-        ["conversations", "messages", "delivery_reports", "events", "idempotency_keys", "opt_outs"];
+    let tables = [
+        "conversations",
+        "messages",
+        "delivery_reports",
+        "events",
+        "idempotency_keys",
+        "opt_outs",
+        "feed",
+        "merged_messages",
+    ];
     let aliases = ["c", "newest"];
     let is_table = |name: &str| tables.contains(&name) || aliases.contains(&name);
     let scanned = |step: &str| match is_sqlite {

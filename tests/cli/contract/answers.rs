@@ -24,8 +24,9 @@ const HEALTH: &str = "GET /health";
 const READY: &str = "GET /health/ready";
 const OPENAPI: &str = "GET /openapi.json";
 const METRICS: &str = "GET /metrics";
+const EVENTS: &str = "GET /events";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 7] = [
+const GUARDED: [(&str, &str); 8] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
@@ -33,6 +34,7 @@ const GUARDED: [(&str, &str); 7] = [
     (RETRY, "/messages/1/retry"),
     (OPENAPI, "/openapi.json"),
     (METRICS, "/metrics"),
+    (EVENTS, "/events"),
 ];
 
 /// Tokens for reading, for sending, and for both.
@@ -103,6 +105,7 @@ async fn every_answer_matches_the_document() {
     retrying(&asker, &world).await;
     answering(&asker, &world).await;
     reading(&asker).await;
+    following(&asker).await;
     other_settings(&contract).await;
     bounds(&contract).await;
     guards(&contract, &world.server).await;
@@ -259,6 +262,26 @@ async fn reading(asker: &Asker<'_>) {
     assert_eq!(asker.ask(OPENAPI, "/openapi.json", "", "").await.status, 200);
 }
 
+async fn following(asker: &Asker<'_>) {
+    let page = asker.ask(EVENTS, "/events?since=2026-01-01T00:00:00Z&limit=1000", "", "").await;
+    assert!(
+        page.json()["events"].as_array().is_some_and(|events| events.len() > 5),
+        "{}",
+        page.body
+    );
+    let last = page.json()["next"].as_str().expect("a cursor").to_owned();
+    let page = asker.ask(EVENTS, &format!("/events?after={last}&wait=1"), "", "").await;
+    assert_eq!((page.status, page.json()["next"].as_str()), (200, Some(&*last)));
+    for (query, expected) in [
+        ("no_such_parameter=1", (400, "unknown_parameter")),
+        ("after=1", (400, "invalid_request")),
+        ("number=1", (400, "invalid_number")),
+        ("after=1-00000000", (410, "cursor_expired")),
+    ] {
+        asker.refuses(EVENTS, &format!("/events?{query}"), "", "", expected).await;
+    }
+}
+
 fn sending_to(base_url: &str) -> Home {
     Home::new().sending_to(base_url).set("CONVO_SEND_TIMEOUT", "2")
 }
@@ -348,7 +371,7 @@ async fn guards(contract: &Contract, server: &Server) {
 
 /// What a database answers in which something is missing.
 async fn without_its_tables(asker: &Asker<'_>, world: &World) {
-    for table in ["messages", "conversations", "events"] {
+    for table in ["messages", "conversations", "events", "feed"] {
         execute(&world.db.url, &format!("ALTER TABLE {table} RENAME TO {table}_away")).await;
     }
     let away = (503, "database_unavailable");
@@ -357,6 +380,7 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     asker.refuses(THREAD, &format!("/conversations/{CONTACT}"), "", "", away).await;
     asker.refuses(MESSAGE, &format!("/messages/{id}"), "", "", away).await;
     asker.refuses(RETRY, &format!("/messages/{id}/retry"), "", "{}", away).await;
+    asker.refuses(EVENTS, "/events", "", "", away).await;
     asker.refuses_a_send(CONTACT, HI, away).await;
     let late = inbound("e-late", "m-late", CONTACT, "Hi");
     assert_eq!(signed(asker.contract, world, late.as_bytes()).await.status, 503);
