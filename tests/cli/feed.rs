@@ -280,11 +280,9 @@ async fn the_position_moves_on_without_a_matching_event() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_arrives_from_another_server() {
     let direct = TestDatabase::postgres().await;
-    let pooler = Pooler::before(&direct.url, "");
-    let pooled = TestDatabase {
-        url: pooler.url(&direct.url),
-        dir: tempfile::tempdir().expect("a directory"),
-    };
+    let behind = TestDatabase::postgres().await;
+    let pooler = Pooler::before(&behind.url, "");
+    let pooled = behind.at(pooler.url(&behind.url));
     for db in [direct, pooled] {
         let world = World::start(db).await;
         let second = Server::start(&world.home);
