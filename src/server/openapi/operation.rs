@@ -211,7 +211,7 @@ impl Operation {
         mut self,
         media_type: &'static str,
         status: StatusCode,
-        schema: Value,
+        schema: &Value,
         example: &Value,
     ) -> Self {
         let content = json!({ "schema": schema, "example": example });

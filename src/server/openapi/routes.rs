@@ -305,7 +305,7 @@ fn events(schemas: &mut Schemas) -> Operation {
         .also_as(
             "text/event-stream",
             StatusCode::OK,
-            text(),
+            &text(),
             &json!(examples::event_stream()),
         )
         .link(StatusCode::OK, "getConversation", "id", "/events/0/conversation_id")
