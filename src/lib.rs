@@ -109,6 +109,8 @@
 //!   send/                `convo send`
 //!     input.rs           the text of a message: an argument or standard input
 //!     editor.rs          the text of a message, written in an editor
+//!   ask/                 `convo ask`
+//!     search.rs wait.rs  which message is the answer; reading the feed until it is there
 //!   outcome.rs           what `send`, `wait` and `retry` print about a message
 //!   poll.rs              polling a message until its status is final
 //!   context.rs           what a command gets: settings, terminal, backend, pager

@@ -53,7 +53,7 @@ pub(crate) const EXIT_CODES: [(&str, &str); 10] = [
     ("5", "Temporarily unavailable, and definitely not sent: it is safe to try again."),
     ("6", "Refused, or failed permanently."),
     ("7", "The contact has opted out."),
-    ("8", "Timed out before the status was final."),
+    ("8", "Timed out before the status was final, or before an answer came."),
     (
         "9",
         "The outcome is unknown: it may have been sent. Repeat it only with the printed idempotency \

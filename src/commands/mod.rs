@@ -1,5 +1,6 @@
 //! The commands, one file each: its arguments, its help and examples, and its `run`.
 
+mod ask;
 mod complete;
 mod completion;
 mod config;
@@ -67,6 +68,7 @@ enum Command {
     List(list::ListArgs),
     Show(show::ShowArgs),
     Send(send::SendArgs),
+    Ask(ask::AskArgs),
     Wait(wait::WaitArgs),
     Retry(retry::RetryArgs),
     Serve(serve::ServeArgs),
@@ -103,6 +105,7 @@ impl Command {
             Self::List(args) => args.backend.flags(),
             Self::Show(args) => args.backend.flags(),
             Self::Send(args) => args.backend.flags(),
+            Self::Ask(args) => args.backend.flags(),
             Self::Wait(args) => args.backend.flags(),
             Self::Retry(args) => args.backend.flags(),
             Self::Serve(args) => args.flags(),
@@ -124,6 +127,7 @@ impl Command {
             Self::List(args) => args.run(&context()?),
             Self::Show(args) => args.run(&context()?),
             Self::Send(args) => args.run(&context()?),
+            Self::Ask(args) => args.run(&context()?),
             Self::Wait(args) => args.run(&context()?),
             Self::Retry(args) => args.run(&context()?),
             Self::Serve(args) => args.run(&context()?),

@@ -1,7 +1,7 @@
 //! `convo send`: one text to one contact, with an exit code that says what became of it.
 
 mod editor;
-mod input;
+pub(super) mod input;
 
 use std::io::Write;
 use std::time::Duration;
@@ -174,7 +174,11 @@ impl SendArgs {
     fn run_with(&self, text: String, context: &Context) -> Result<(), Error> {
         let style = context.style(self.json.format());
         let prepared = self.prepare(text, style.now, style.zone)?;
-        self.check_settings(&context.config)?;
+        if self.dry_run && is_local(&context.config)? {
+            context.config.numbers()?;
+        } else if !self.dry_run {
+            check_settings(&context.config)?;
+        }
         let purpose = if self.dry_run { Purpose::Read } else { Purpose::Write };
         context.block_on(async {
             let backend = context.backend(purpose).await?;
@@ -193,19 +197,6 @@ impl SendArgs {
             backend.close().await;
             ended
         })
-    }
-
-    /// Makes sure that there is what a send needs, before a database is created.
-    fn check_settings(&self, config: &Config) -> Result<(), Error> {
-        if config.is_sandbox() || config.remote()?.is_some() {
-            Ok(())
-        } else if self.dry_run {
-            config.numbers().map(drop)
-        } else if config.telnyx()?.api_key.is_none() {
-            Err(no_api_key())
-        } else {
-            Ok(())
-        }
     }
 
     fn prepare(&self, text: String, now: Timestamp, zone: Zone) -> Result<PreparedSend, Error> {
@@ -262,6 +253,19 @@ impl SendArgs {
             }
         }
     }
+}
+
+/// Makes sure that there is what a send needs, before a database is created.
+pub(super) fn check_settings(config: &Config) -> Result<(), Error> {
+    match is_local(config)? && config.telnyx()?.api_key.is_none() {
+        true => Err(no_api_key()),
+        false => Ok(()),
+    }
+}
+
+/// Whether this process sends, to the real Telnyx.
+fn is_local(config: &Config) -> Result<bool, Error> {
+    Ok(!config.is_sandbox() && config.remote()?.is_none())
 }
 
 async fn plan(draft: &Draft, backend: &Backend, reporter: &mut Reporter<'_>) -> Result<(), Error> {

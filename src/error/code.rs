@@ -99,6 +99,8 @@ codes! {
     ServerMismatch => "server_mismatch",
     /// The message was accepted, but did not reach the awaited status in time.
     NotFinal => "not_final",
+    /// What was waited for did not happen in time.
+    TimedOut => "timed_out",
     /// The message may have been sent: its outcome is unknown.
     OutcomeUnknown => "outcome_unknown",
     /// An unexpected failure of convo or the machine.
@@ -140,7 +142,7 @@ impl Code {
             | Self::DatabaseUnavailable
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerUnreachable | Self::ServerMismatch => StatusCode::BAD_GATEWAY,
-            Self::NotFinal | Self::OutcomeUnknown => StatusCode::ACCEPTED,
+            Self::NotFinal | Self::TimedOut | Self::OutcomeUnknown => StatusCode::ACCEPTED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -180,7 +182,7 @@ impl Code {
             | Self::ServerUnreachable => 5,
             Self::TelnyxRefused | Self::Cancelled | Self::CopyMismatch | Self::CursorExpired => 6,
             Self::OptedOut => 7,
-            Self::NotFinal => 8,
+            Self::NotFinal | Self::TimedOut => 8,
             Self::OutcomeUnknown => 9,
         }
     }

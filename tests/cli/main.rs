@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod ask;
 mod completions;
 mod contract;
 mod copy;

@@ -32,7 +32,7 @@ pub(super) fn text(
 
 /// Reads a text to its end, without a byte order mark at its beginning and a line break at its end.
 /// `name` is what it comes from.
-pub(super) fn read(source: impl Read, name: &str) -> Result<String, Error> {
+pub(in crate::commands) fn read(source: impl Read, name: &str) -> Result<String, Error> {
     let mut bytes = Vec::new();
     source.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|error| {
         Error::new(Code::Internal, format!("{name} could not be read: {error}"))

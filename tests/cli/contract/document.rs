@@ -18,6 +18,7 @@ const ELSEWHERE: &[&str] = &[
     "not_found",
     "server_mismatch",
     "server_unreachable",
+    "timed_out",
 ];
 /// An id that nothing has.
 const NOBODY: &str = "01a20685-7f6b-7790-99a8-f178d4040dda";
