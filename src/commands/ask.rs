@@ -64,7 +64,7 @@ pub(super) struct AskArgs {
 const HELP: HelpText = HelpText {
     examples: "\
 Examples:
-  answer=$(convo ask +12125551234 \"Deploy? yes/no\" --match '^(?i)(yes|no)$')
+  answer=$(convo ask +12125551234 --match '^(?i)(yes|no)$' \"Deploy? yes/no\")
   convo ask +12125551234 \"When will you be here?\" --timeout 2h
   convo ask +12125551234 \"Deploy 17?\" --idempotency-key deploy-17",
     description: "\

@@ -127,9 +127,12 @@ impl<'a> Search<'a> {
         self.texts.iter().find(|(_, text)| text.created_at >= asked_at)
     }
 
-    /// Why there will be no answer.
-    pub(super) fn take_end(&mut self) -> Option<Error> {
-        self.end.take()
+    /// The answer, or why there will be none; `None` while there may be one.
+    pub(super) fn take_result(&mut self) -> Option<Result<Message, Error>> {
+        match self.answer() {
+            Some((_, answer)) => Some(Ok(answer.clone())),
+            None => self.end.take().map(Err),
+        }
     }
 
     /// What was received before this time is older than the question, although it was stored later: a
@@ -184,6 +187,14 @@ mod tests {
     }
 
     /// The answer's text, or else the exit code.
+    fn result(search: &mut Search<'_>) -> Result<String, Option<u8>> {
+        match search.take_result() {
+            Some(Ok(answer)) => Ok(answer.body),
+            Some(Err(error)) => Err(Some(error.exit_code())),
+            None => Err(None),
+        }
+    }
+
     fn found(
         pattern: Option<&str>,
         events: impl IntoIterator<Item = FeedEvent>,
@@ -191,10 +202,7 @@ mod tests {
         let pattern = pattern.map(|pattern| Regex::new(pattern).expect("a good pattern"));
         let mut search = Search::new(question(Status::Queued), pattern.as_ref());
         events.into_iter().for_each(|event| search.event(event));
-        match search.answer().map(|(_, text)| text.body.clone()) {
-            Some(text) => Ok(text),
-            None => Err(search.take_end().map(|error| error.exit_code())),
-        }
+        result(&mut search)
     }
 
     #[test]
@@ -233,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_question_that_failed_has_no_answer_after_it() {
-        let lost = Message { id: QUESTION, ..failed("Well?") };
+        let Message { status, error, .. } = failed("Well?");
+        let lost = Message { error, ..question(status) };
         let lost = event(FeedKind::Status, Some(lost), 120);
         let yes = text(2, "yes", 130, 130);
         assert_eq!(found(None, [asked(), lost.clone(), yes.clone()]), Err(Some(6)));
@@ -254,8 +263,7 @@ mod tests {
             let pattern = pattern.map(|pattern| Regex::new(pattern).expect("a good pattern"));
             let mut search = Search::new(question(Status::Sent), pattern.as_ref());
             search.stored(messages().flatten().collect(), stopped);
-            let answer = search.answer().map(|(_, text)| text.body.clone());
-            answer.ok_or_else(|| search.take_end().map(|error| error.exit_code()))
+            result(&mut search)
         };
         assert_eq!(answer(None), Ok("yes".to_owned()));
         assert_eq!(answer(Some("no")), Err(Some(7)));

@@ -32,6 +32,8 @@ enum WaitEnd {
     Timeout,
     /// Ctrl-C.
     Signal,
+    /// The feed can no longer be read.
+    Failure(Error),
 }
 
 impl Patience {
@@ -63,10 +65,10 @@ impl Patience {
         let signal = backend.interrupt();
         let interruption = tokio::select! {
             biased;
-            answer = reading.answer() => {
-                let answer = answer?;
-                return Ok((reading.search.question().clone(), answer));
-            }
+            result = reading.result() => match result {
+                Ok(answer) => return Ok((reading.search.question().clone(), answer?)),
+                Err(error) => WaitEnd::Failure(error),
+            },
             () = signal.cancelled() => WaitEnd::Signal,
             () = over => WaitEnd::Timeout,
         };
@@ -82,9 +84,12 @@ impl Patience {
         let what = match interruption {
             WaitEnd::Timeout => format!("no answer within {} s", self.timeout.as_secs_f64()),
             WaitEnd::Signal => "interrupted while waiting for an answer".to_owned(),
+            WaitEnd::Failure(error) => format!("the answer cannot be waited for: {error}"),
         };
         Error::new(Code::TimedOut, what)
-            .hint(format!("to go on waiting, repeat it with --idempotency-key {key}"))
+            .hint(format!(
+                "the question was sent; to go on waiting, repeat it with --idempotency-key {key}"
+            ))
             .with(|extra| {
                 extra.message_id = Some(question.id);
                 extra.idempotency_key = Some(key.to_string());
@@ -110,12 +115,15 @@ impl<'a> Reading<'a> {
         Self { search, backend, filter, start }
     }
 
-    /// Reads until there is an answer, or none can come.
-    async fn answer(&mut self) -> Result<Message, Error> {
+    /// Reads until there is an answer, or the reason why none can come.
+    ///
+    /// # Errors
+    /// The feed cannot be read, and that does not pass by itself.
+    async fn result(&mut self) -> Result<Result<Message, Error>, Error> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.step().await {
-                Ok(Some(answer)) => return Ok(answer),
+                Ok(Some(result)) => return Ok(result),
                 Ok(None) => pause = FIRST_PAUSE,
                 Err(error) if error.exit_code() == Code::ServerUnreachable.exit_code() => {
                     tracing::debug!(%error, "the feed could not be read");
@@ -127,7 +135,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    async fn step(&mut self) -> Result<Option<Message>, Error> {
+    async fn step(&mut self) -> Result<Option<Result<Message, Error>>, Error> {
         let started = Instant::now();
         // The question's entry is already there, if it is still kept.
         let patience = if self.search.has_begun() { ONE_CALL } else { Duration::ZERO };
@@ -135,7 +143,7 @@ impl<'a> Reading<'a> {
             Ok(page) => page,
             Err(error) if error.code() == Code::CursorExpired => {
                 self.read_stored().await?;
-                return self.result();
+                return Ok(self.search.take_result());
             }
             Err(error) => return Err(error),
         };
@@ -155,7 +163,7 @@ impl<'a> Reading<'a> {
             // A server that is stopping does not wait.
             sleep(FIRST_PAUSE).await;
         }
-        self.result()
+        Ok(self.search.take_result())
     }
 
     async fn read(&self, patience: Duration) -> Result<FeedPage, Error> {
@@ -165,14 +173,6 @@ impl<'a> Reading<'a> {
     fn take(&mut self, page: FeedPage) {
         self.start = FeedStart::After(page.next);
         page.events.into_iter().for_each(|event| self.search.event(event));
-    }
-
-    /// The answer, if there is one.
-    fn result(&mut self) -> Result<Option<Message>, Error> {
-        if let Some((_, answer)) = self.search.answer() {
-            return Ok(Some(answer.clone()));
-        }
-        self.search.take_end().map_or(Ok(None), Err)
     }
 
     /// Reads the messages after the question instead of its events, which are no longer kept, and goes on
