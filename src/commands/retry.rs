@@ -17,7 +17,7 @@ use crate::store::Purpose;
 
 /// Retry a message whose outcome is unknown
 #[derive(Args, Clone, Debug)]
-#[command(add = Group::Send, add = HELP, after_help = HELP.examples)]
+#[command(add = Group::More, add = HELP, after_help = HELP.examples)]
 pub(super) struct RetryArgs {
     /// The message's id, as convo send prints it
     #[arg(value_parser = cli::message_id)]
