@@ -65,7 +65,7 @@ pub(super) async fn read(
     }
     let wait = wait.unwrap_or_default();
     let reader = conversations.read_feed(start, &filter, !wait.is_zero()).await?;
-    let waiting = Waiting { admission, draining, deadline: Instant::now() + wait };
+    let waiting = LongPoll { admission, draining, deadline: Instant::now() + wait };
     page(reader, limit.unwrap_or(PAGE), &memory, waiting).await
 }
 
@@ -101,13 +101,13 @@ fn last_event(headers: &HeaderMap) -> Result<Option<FeedCursor>, Error> {
 }
 
 /// How a request waits for events.
-struct Waiting {
+struct LongPoll {
     admission: Admission,
     draining: CancellationToken,
     deadline: Instant,
 }
 
-impl Waiting {
+impl LongPoll {
     /// Waits until there may be events. Returns whether it is worth looking: the time is not over, and
     /// the server does not shut down.
     async fn wait(&self, reader: &mut FeedReader) -> Result<bool, Error> {
@@ -129,7 +129,7 @@ async fn page(
     mut reader: FeedReader,
     limit: u64,
     memory: &AnswerMemory,
-    waiting: Waiting,
+    waiting: LongPoll,
 ) -> Result<Response, Error> {
     let memory = loop {
         match look(&mut reader, memory).await? {
