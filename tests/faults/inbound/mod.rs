@@ -5,6 +5,7 @@
 
 mod conversations;
 mod failover;
+mod feed;
 mod files;
 mod hostile;
 mod kills;
