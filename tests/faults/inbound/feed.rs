@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::load::{home, post_until, signer};
 use crate::on_both_databases;
 use crate::support::{
-    CONTACT, DEADLINE, Home, Server, Signer, TestDatabase, connect, eventually, inbound, times_longer,
+    CONTACT, DEADLINE, Home, Server, Signer, TestDatabase, connect, eventually, inbound,
+    times_longer,
 };
 
 /// The Telnyx id of the last message: a reader who has seen it has seen all that came before.
