@@ -38,7 +38,10 @@ async fn follow(store: Store, from: FeedCursor, count: usize) -> Vec<FeedEvent> 
     let mut growth = store.feed_growth();
     let (mut position, mut seen) = (from, Vec::new());
     loop {
-        let slice = store.feed_after(position, 7).await.expect("a slice");
+        let slice = match store.feed_after(position, 7).await {
+            Err(error) if error.code() == Code::DatabaseUnavailable => continue,
+            slice => slice.expect("a slice"),
+        };
         position = slice.page.next;
         seen.extend(slice.page.events);
         if seen.len() >= count {
