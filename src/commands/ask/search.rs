@@ -4,7 +4,9 @@ use regex::Regex;
 use uuid::Uuid;
 
 use crate::domain::text::is_blank;
-use crate::domain::{Direction, FeedEvent, FeedKind, Message, Timestamp, conversation, verdict};
+use crate::domain::{
+    Direction, FeedEvent, FeedKind, Message, MessageError, Timestamp, conversation, verdict,
+};
 use crate::error::{Code, Error};
 
 /// The search for an answer. Events are taken in the order of the feed.
@@ -94,7 +96,7 @@ impl<'a> Search<'a> {
             && error.code() != Code::OutcomeUnknown
         {
             let has_opted_out =
-                self.question.error.as_ref().is_some_and(|error| error.speaks_of_stop());
+                self.question.error.as_ref().is_some_and(MessageError::speaks_of_stop);
             self.end_with(if has_opted_out { self.opted_out() } else { error });
         }
     }
