@@ -109,10 +109,13 @@
 //!   send/                `convo send`
 //!     input.rs           the text of a message: an argument or standard input
 //!     editor.rs          the text of a message, written in an editor
+//!   watch/               `convo watch`
+//!     events.rs          which events, and when it is over
+//!   follow.rs            reading the feed across failures of the database or the server
 //!   ask/                 `convo ask`
 //!     search.rs wait.rs  which message is the answer; reading the feed until it is there
 //!   outcome.rs           what `send`, `wait` and `retry` print about a message
-//!   poll.rs              polling a message until its status is final
+//!   poll.rs status_news.rs  waiting for a message's final status; news of statuses from the feed
 //!   context.rs           what a command gets: settings, terminal, backend, pager
 //!   print.rs             how much to print; closed pipes and other failures to write
 //!   listen.rs signals.rs addresses and sockets to listen on; SIGTERM and Ctrl-C
@@ -121,6 +124,7 @@
 //! cli/                   what commands share on the command line
 //!   options.rs           shared options: --sandbox, --server, --json, --limit, ...
 //!   filter.rs moment.rs  filters of conversations; the notation of times and durations
+//!   event_filter.rs      filters of events
 //!   value.rs             parsers of URLs and addresses
 //!   help.rs              texts for help and manual pages; the first screen
 //!   parse.rs             parsing; usage errors, suggestions for typos
@@ -276,6 +280,7 @@
 //!   terminal.rs          what is known of the terminal: size, colour, pager
 //!   list.rs table.rs     the list of conversations; its table layout
 //!   thread.rs chat.rs    one conversation; the chat view
+//!   event.rs             events, one line each
 //!   send.rs              the line after a send; the plan of a dry run
 //!   rows.rs              a small table of plain texts
 //!   record.rs json.rs    TAB-separated, CSV and ids; JSON that is safe on a terminal

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use tokio::sync::oneshot;
 
 /// A stream that waits where it would otherwise fail with [`ErrorKind::WouldBlock`].
 #[derive(Debug)]
@@ -26,6 +27,22 @@ pub fn stderr() -> Waiting<io::Stderr> {
 #[must_use]
 pub fn stdin() -> Waiting<io::StdinLock<'static>> {
     Waiting(io::stdin().lock())
+}
+
+/// Returns when the reader of standard output has closed its end of the pipe, so that a program that has
+/// nothing to write notices it. Never returns for a file.
+pub async fn stdout_closed() {
+    let (closed, is_closed) = oneshot::channel();
+    // A thread of its own, which lasts as long as the program: tokio would wait for one of its own at the
+    // end. Without it, the next write notices.
+    let waiting = std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+        // Errors and hang-ups are reported without being asked for.
+        while poll(&mut [PollFd::new(&io::stdout(), PollFlags::empty())], None).is_err() {}
+        let _ = closed.send(());
+    });
+    if waiting.is_err() || is_closed.await.is_err() {
+        std::future::pending().await
+    }
 }
 
 impl<S: AsFd> Waiting<S> {

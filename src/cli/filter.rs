@@ -48,7 +48,7 @@ impl FilterArgs {
             since: self.since.map(|since| since.past(now, zone)),
             until: self.until.map(|until| until.past(now, zone)),
             contact: self.contact.as_deref().map(Selector::new),
-            statuses: self.status.iter().flat_map(|word| word.0.clone()).collect(),
+            statuses: self.status.iter().flat_map(StatusWord::statuses).collect(),
             direction: self.direction,
             number: self.number.clone(),
             opted_out: self.opted_out,
@@ -61,8 +61,15 @@ impl FilterArgs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StatusWord(Vec<Status>);
 
+impl StatusWord {
+    /// The statuses that it stands for.
+    pub(crate) fn statuses(&self) -> Vec<Status> {
+        self.0.clone()
+    }
+}
+
 /// The API's words for statuses; those shown in tables are aliases.
-fn statuses() -> impl TypedValueParser<Value = StatusWord> {
+pub(super) fn statuses() -> impl TypedValueParser<Value = StatusWord> {
     let value = |known: Status| {
         let (api, table) = (known.as_str(), status::word(known));
         let value = PossibleValue::new(api);
@@ -77,12 +84,12 @@ fn statuses() -> impl TypedValueParser<Value = StatusWord> {
     PossibleValuesParser::new(words).try_map(find)
 }
 
-fn directions() -> impl TypedValueParser<Value = Direction> {
+pub(super) fn directions() -> impl TypedValueParser<Value = Direction> {
     let words = [Direction::Inbound, Direction::Outbound].map(Direction::as_str);
     let find = |word: String| Direction::parse(&word).ok_or("not a direction");
     PossibleValuesParser::new(words).try_map(find)
 }
 
-fn own_number(text: &str) -> Result<PhoneNumber, String> {
+pub(super) fn own_number(text: &str) -> Result<PhoneNumber, String> {
     PhoneNumber::parse_sender(text).map_err(|error| format!("{error}; {}", error.hint()))
 }

@@ -5,6 +5,7 @@
 //! `--help`, the shell completions and the manual pages. The environment is not read here; `config`
 //! combines both.
 
+mod event_filter;
 mod filter;
 mod help;
 mod moment;
@@ -12,10 +13,13 @@ mod options;
 mod parse;
 pub(crate) mod value;
 
+pub(crate) use event_filter::EventFilterArgs;
 pub(crate) use filter::FilterArgs;
 pub(crate) use help::{EXIT_CODES, Group, HelpText, STYLES, with_help};
 pub(crate) use moment::{Before, Moment, before, duration, message_id, moment};
-pub(crate) use options::{BackendArgs, DatabaseArgs, GlobalArgs, JsonArgs, LocalArgs, PrintArgs};
+pub(crate) use options::{
+    BackendArgs, DatabaseArgs, FormatArgs, GlobalArgs, JsonArgs, LocalArgs, PrintArgs,
+};
 pub use parse::{ParseError, Parsed, color_choice, parse};
 
 /// The environment variable through which a shell requests completions; its value names the shell.

@@ -95,6 +95,30 @@ impl PrintArgs {
     }
 }
 
+/// For commands that print records as they come.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct FormatArgs {
+    /// Print as table, json, jsonl, csv or ids
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    pub format: Option<Format>,
+    /// Print one JSON object a line; errors are printed as JSON, too
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+impl FormatArgs {
+    /// The requested format, if any. There is no end at which a JSON array could be closed, so JSON is
+    /// always one object a line.
+    pub(crate) fn format(&self) -> Option<Format> {
+        match self.format {
+            _ if self.json => Some(Format::Jsonl),
+            Some(Format::Json) => Some(Format::Jsonl),
+            format => format,
+        }
+    }
+}
+
 /// For commands whose only format besides text is one JSON object.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct JsonArgs {

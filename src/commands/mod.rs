@@ -6,6 +6,7 @@ mod completion;
 mod config;
 mod context;
 mod copy;
+mod follow;
 pub mod generate;
 mod health;
 mod help;
@@ -24,9 +25,11 @@ mod serve;
 mod settle;
 mod show;
 mod signals;
+mod status_news;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -67,6 +70,7 @@ pub struct Cli {
 enum Command {
     List(list::ListArgs),
     Show(show::ShowArgs),
+    Watch(watch::WatchArgs),
     Send(send::SendArgs),
     Ask(ask::AskArgs),
     Wait(wait::WaitArgs),
@@ -104,6 +108,7 @@ impl Command {
         match self {
             Self::List(args) => args.backend.flags(),
             Self::Show(args) => args.backend.flags(),
+            Self::Watch(args) => args.backend.flags(),
             Self::Send(args) => args.backend.flags(),
             Self::Ask(args) => args.backend.flags(),
             Self::Wait(args) => args.backend.flags(),
@@ -126,6 +131,7 @@ impl Command {
         match self {
             Self::List(args) => args.run(&context()?),
             Self::Show(args) => args.run(&context()?),
+            Self::Watch(args) => args.run(&context()?),
             Self::Send(args) => args.run(&context()?),
             Self::Ask(args) => args.run(&context()?),
             Self::Wait(args) => args.run(&context()?),

@@ -1,17 +1,15 @@
-//! Polls a message until its status is final, for `convo wait` and `convo send --wait`.
+//! Waits until a message's status is final, for `convo wait` and `convo send --wait`.
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::outcome::{add_key, retry_hint};
+use super::status_news::{MessageNews, StatusNews};
 use crate::backend::Backend;
 use crate::domain::{IdempotencyKey, Message, Status, verdict};
 use crate::error::{Code, Error};
 
-/// The first pause between two polls; each one is half as long again as the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// An upper limit, because a deadline in the far future would overflow the clock.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3_600);
@@ -31,7 +29,6 @@ pub(super) struct Wait {
     /// `None` for any final status.
     goal: Option<Goal>,
     timeout: Duration,
-    first_pause: Duration,
 }
 
 /// Why a wait ended before its goal.
@@ -48,20 +45,22 @@ impl Wait {
     /// A wait for a goal, or for any final status, with the timeout that was requested.
     pub(super) fn new(goal: Option<Goal>, timeout: Option<Duration>) -> Self {
         let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT).min(LONGEST_TIMEOUT);
-        Self { goal, timeout, first_pause: FIRST_PAUSE }
+        Self { goal, timeout }
     }
 
-    /// Polls the message until the goal is reached or can no longer be reached. Returns the message
+    /// Follows the message until the goal is reached or can no longer be reached. Returns the message
     /// as last read, and the command's result. `key` is the message's idempotency key, if known.
     pub(super) async fn run(
         self,
         backend: &Backend,
+        news: &StatusNews,
         message: Message,
         key: Option<&IdempotencyKey>,
     ) -> (Message, Result<(), Error>) {
         let read = async |message: &Message| backend.message(message.id).await;
         let interrupt = backend.interrupt();
-        let (message, interruption) = self.poll(message, read, interrupt.cancelled()).await;
+        let news = news.of(message.id);
+        let (message, interruption) = self.poll(message, news, read, interrupt.cancelled()).await;
         let result = self.result(&message, interruption, key);
         (message, result)
     }
@@ -69,20 +68,24 @@ impl Wait {
     async fn poll(
         self,
         mut message: Message,
+        mut news: MessageNews,
         read: impl AsyncFn(&Message) -> Result<Message, Error>,
         signal: impl Future<Output = ()>,
     ) -> (Message, Option<Interruption>) {
         let deadline = Instant::now() + self.timeout;
         let polling = async {
-            let mut pauses = pauses(self.first_pause);
             while !self.is_over(message.status) {
-                sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
-                match read(&message).await {
-                    Ok(read) => message = read.without_history(),
-                    // The server may come back, and the message is on its way in any case.
-                    Err(error) if error.exit_code() == Code::ServerUnreachable.exit_code() => {}
-                    Err(error) => return Some(Interruption::Failure(error)),
-                }
+                news.changed().await;
+                message = loop {
+                    match read(&message).await {
+                        Ok(read) => break read.without_history(),
+                        // The server may come back, and the message is on its way in any case.
+                        Err(error) if error.exit_code() == Code::ServerUnreachable.exit_code() => {
+                            news.pause().await;
+                        }
+                        Err(error) => return Some(Interruption::Failure(error)),
+                    }
+                };
             }
             None
         };
@@ -145,10 +148,6 @@ fn unconfirmed(key: Option<&IdempotencyKey>) -> Error {
         .with(|extra| extra.idempotency_key = key.map(ToString::to_string))
 }
 
-fn pauses(first: Duration) -> impl Iterator<Item = Duration> {
-    std::iter::successors(Some(first), |pause| Some((*pause * 3 / 2).min(LONGEST_PAUSE)))
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -160,7 +159,11 @@ mod tests {
     const GOALS: [Option<Goal>; 3] = [None, Some(Goal::Sent), Some(Goal::Delivered)];
 
     fn wait(goal: Option<Goal>, timeout: Duration) -> Wait {
-        Wait { goal, timeout, first_pause: Duration::from_micros(100) }
+        Wait { goal, timeout }
+    }
+
+    fn no_news() -> MessageNews {
+        MessageNews::none(Duration::from_micros(100))
     }
 
     fn key() -> IdempotencyKey {
@@ -179,7 +182,7 @@ mod tests {
             Ok(outbound("Hi", left.borrow_mut().next().copied().unwrap_or(last)))
         };
         let first = outbound("Hi", statuses[0]);
-        let (message, interruption) = wait.poll(first, read, pending()).await;
+        let (message, interruption) = wait.poll(first, no_news(), read, pending()).await;
         code(wait.result(&message, interruption, Some(&key())))
     }
 
@@ -211,17 +214,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_minute_is_few_polls_and_the_first_come_soon() {
-        let mut waited = Duration::ZERO;
-        let polls = pauses(FIRST_PAUSE).take_while(|pause| {
-            waited += *pause;
-            waited <= DEFAULT_TIMEOUT
-        });
-        assert!((15..=25).contains(&polls.count()));
-        assert!(pauses(FIRST_PAUSE).take(3).sum::<Duration>() < Duration::from_secs(2));
-    }
-
     #[tokio::test]
     async fn an_unreachable_server_is_polled_again_and_a_refusal_ends_the_wait() {
         for (failure, exit) in [(Code::ServerUnreachable, 0), (Code::Unauthorized, 8)] {
@@ -235,7 +227,7 @@ mod tests {
             };
             let first = outbound("Hi", Status::Queued);
             let wait = wait(None, DEFAULT_TIMEOUT);
-            let (message, interruption) = wait.poll(first, read, pending()).await;
+            let (message, interruption) = wait.poll(first, no_news(), read, pending()).await;
             assert_eq!(
                 code(wait.result(&message, interruption, Some(&key()))),
                 exit,
@@ -249,7 +241,7 @@ mod tests {
         let read = async |_: &Message| Ok(outbound("Hi", Status::Queued));
         let first = outbound("Hi", Status::Queued);
         let wait = wait(None, DEFAULT_TIMEOUT);
-        let (message, interruption) = wait.poll(first, read, async {}).await;
+        let (message, interruption) = wait.poll(first, no_news(), read, async {}).await;
         let error = wait.result(&message, interruption, None).expect_err("not final");
         assert_eq!((error.code(), error.exit_code()), (Code::NotFinal, 8));
         assert!(error.to_string().contains("interrupted"), "{error}");

@@ -17,6 +17,7 @@ use super::outcome::{Reporter, with_key};
 use super::poll::{Goal, Wait};
 use super::print::{finish_write, stdout};
 use super::signals;
+use super::status_news::StatusNews;
 use crate::backend::Backend;
 use crate::cli::{self, BackendArgs, Group, HelpText, JsonArgs, Moment};
 use crate::config::Config;
@@ -285,7 +286,10 @@ async fn report_after(
 ) -> Result<(), Error> {
     let is_json = reporter.style.format.is_json();
     let before = if is_json { Ok(()) } else { reporter.print(&sent.message) };
-    let (message, result) = wait.run(backend, sent.message, Some(&sent.idempotency_key)).await;
+    let news = StatusNews::follow(backend, Some(sent.message.conversation_id));
+    let key = Some(&sent.idempotency_key);
+    let (message, result) = wait.run(backend, &news, sent.message, key).await;
+    drop(news);
     let after = if is_json { reporter.print(&message) } else { Ok(()) };
     reporter.finish(&message, before.and(after), result)
 }

@@ -15,6 +15,7 @@ use super::outcome::Reporter;
 use super::poll::{Goal, Wait};
 use super::print::{finish_write, stdout};
 use super::signals;
+use super::status_news::StatusNews;
 use crate::backend::Backend;
 use crate::cli::{self, BackendArgs, Group, HelpText, JsonArgs};
 use crate::domain::Message;
@@ -80,8 +81,10 @@ impl WaitArgs {
         for id in &self.ids {
             messages.push(backend.message(*id).await?.without_history());
         }
+        let one = messages.first().filter(|_| messages.len() == 1);
+        let news = StatusNews::follow(backend, one.map(|message| message.conversation_id));
         let wait = Wait::new(self.goal, self.timeout);
-        let waits = messages.into_iter().map(|message| wait.run(backend, message, None));
+        let waits = messages.into_iter().map(|message| wait.run(backend, &news, message, None));
         let mut waits: FuturesOrdered<_> = waits.collect();
         let mut worst = Ok(());
         while let Some((message, result)) = waits.next().await {

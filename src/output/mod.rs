@@ -8,6 +8,7 @@ pub mod advice;
 pub mod chat;
 pub mod error;
 pub mod escape;
+pub mod event;
 mod glyphs;
 mod joiners;
 pub mod json;

@@ -17,7 +17,7 @@ pub trait Record: Serialize {
     const NUMBERS: &'static [&'static str];
 
     /// What `ids` prints.
-    fn id(&self) -> Uuid;
+    fn id(&self) -> Option<Uuid>;
 
     /// Its values in the order of the columns; a missing value is empty.
     fn values(&self) -> Vec<Cow<'_, str>>;
@@ -38,8 +38,8 @@ impl Record for Conversation {
     ];
     const NUMBERS: &'static [&'static str] = &["contact_number", "message_count"];
 
-    fn id(&self) -> Uuid {
-        self.id
+    fn id(&self) -> Option<Uuid> {
+        Some(self.id)
     }
 
     fn values(&self) -> Vec<Cow<'_, str>> {
@@ -76,8 +76,8 @@ impl Record for Message {
     ];
     const NUMBERS: &'static [&'static str] = &["from", "to"];
 
-    fn id(&self) -> Uuid {
-        self.id
+    fn id(&self) -> Option<Uuid> {
+        Some(self.id)
     }
 
     fn values(&self) -> Vec<Cow<'_, str>> {
@@ -108,7 +108,7 @@ impl Record for Message {
 /// Writing to `out` failed.
 pub fn write<R: Record>(out: &mut impl Write, format: Format, page: &[R]) -> io::Result<()> {
     match format {
-        Format::Ids => page.iter().try_for_each(|record| writeln!(out, "{}", record.id())),
+        Format::Ids => page.iter().filter_map(R::id).try_for_each(|id| writeln!(out, "{id}")),
         Format::Jsonl => page.iter().try_for_each(|record| json::write_line(out, record)),
         Format::Csv => page.iter().try_for_each(|record| csv(out, record)),
         Format::Lines | Format::Table | Format::Json => {

@@ -12,6 +12,13 @@ const USUAL_WIDTH: usize = 80;
 /// The least width used: in a narrower window the terminal breaks the lines.
 const LEAST_WIDTH: usize = 30;
 
+/// The present width of the terminal that standard output is; `None` if it is none.
+#[must_use]
+pub fn stdout_columns() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+    Some(usize::from(width.0)).filter(|width| *width > 0).map(|width| width.max(LEAST_WIDTH))
+}
+
 /// The standard streams and the variables that concern the terminal, read once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TerminalInfo {

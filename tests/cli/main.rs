@@ -53,4 +53,5 @@ mod tokens;
 mod upgrade;
 mod views;
 mod wait;
+mod watch;
 mod webhooks;
