@@ -103,6 +103,7 @@
 //!   completion.rs        `convo completion`; completion/bash.sh is the script for bash
 //!   show/                `convo show`
 //!     range.rs           reading a range of a conversation in constant memory
+//!     follow.rs          `--follow`: what comes after it
 //!   serve/               `convo serve`: startup, waiting for the database, drain and shutdown
 //!     banner.rs          what `convo serve --sandbox` prints
 //!     settings.rs        what a server needs to know, checked before it starts

@@ -1,5 +1,6 @@
 //! `convo show`: one conversation, oldest message first, or one message.
 
+mod follow;
 mod range;
 
 use std::io::Write;
@@ -41,6 +42,9 @@ pub(super) struct ShowArgs {
     /// Only messages before this one, or before a time
     #[arg(long, value_name = "ID|TIME", value_parser = cli::before, conflicts_with = "until")]
     before: Option<Before>,
+    /// Go on with what comes: new messages, and new statuses of those you sent
+    #[arg(short, long, conflicts_with_all = ["until", "before", "history"])]
+    follow: bool,
     /// Also show each message's delivery reports and their times
     #[arg(long)]
     history: bool,
@@ -54,8 +58,8 @@ const HELP: HelpText = HelpText {
     examples: "\
 Examples:
   convo show +12125551234
-  convo show +12125551234 --since yesterday
   convo show e6f70819 --before 2026-06-18 --limit 20
+  convo show +12125551234 --follow
   convo show '+1 (212) 555-1234' --format csv > conversation.csv",
     description: "\
 On a terminal, prints the newest 50 messages as a chat, the newest at the bottom; the line above the \
@@ -69,6 +73,8 @@ accepts a time. On a terminal, the newest of the remaining messages are shown; i
 them.
 
 A chat longer than the screen is shown in a pager; less starts at its end.
+
+--follow does not use a pager and goes on with what comes: new messages, and on a line of its own each new status of a message from you. A contact without a conversation is given by its number. While the server or the database cannot be reached, it tries again until it can, and misses nothing. Ctrl-C ends it, as it ends tail -f; it also ends if the conversation is removed.
 
 An arrow to the left marks a message from the contact and an arrow to the right one from you. A \
 failed or unknown status is followed by its reason and a hint.
@@ -85,11 +91,15 @@ In a pipe, one message per line, its fields separated by TAB:
 media holds the URLs of the files, separated by spaces. history, which is empty without --history, \
 holds the reports as status@time, separated by spaces. json is the conversation with its messages, \
 as in the REST API; jsonl has one message per line; csv has the fields above below a header line; \
-ids prints the ids of the messages. For a single message, json is that message as in the REST API.",
+ids prints the ids of the messages. With --follow, a message whose status changes is printed again (with \
+ids, it is not), and json is the same as jsonl. For a single message, json is that message as in the REST API.",
 };
 
 impl ShowArgs {
     pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
+        if self.follow {
+            return self.run_following(context);
+        }
         context.print(&self.print, Start::End, async |backend, out, style| {
             match find(&Selector::new(&self.conversation), backend).await? {
                 Found::Conversation(conversation) => {

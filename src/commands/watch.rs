@@ -48,7 +48,6 @@ const HELP: HelpText = HelpText {
     examples: "\
 Examples:
   convo watch
-  convo watch --contact +12125551234 --since today
   convo watch --kind message --direction inbound --json | jq -r .message.body
   convo watch --direction inbound --count 1 --timeout 10m
   convo watch --since yesterday --until today --format csv > yesterday.csv",

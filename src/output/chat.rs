@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::advice::{Advice, advice};
 use super::tone::Tone;
-use super::width::{columns, wrap};
+use super::width::{columns, cut, wrap};
 use super::{Style, counted, escape, status};
 use crate::domain::conversation::SHOWN_SUFFIX;
-use crate::domain::{Conversation, Direction, Media, Message, Place, StatusReport};
+use crate::domain::{Conversation, Direction, Media, Message, Place, StatusReport, Timestamp};
 
 /// Column where the text of a message begins: after `  14:30 → `.
 const INDENT: usize = 10;
@@ -45,6 +45,11 @@ pub(super) struct Chat {
 impl Chat {
     pub(super) fn new(style: &Style) -> Self {
         Self { style: style.clone(), width: style.width.min(WIDEST), day: None, own: None }
+    }
+
+    /// From now on, lines fit into so many columns.
+    pub(super) fn resize(&mut self, width: usize) {
+        self.width = width.min(WIDEST);
     }
 
     /// The contact, the number of messages, and whether the contact has opted out.
@@ -99,6 +104,34 @@ impl Chat {
         lines.extend(advice(message).into_iter().flat_map(|advice| self.advice(&advice)));
         lines.extend(message.history.iter().flatten().flat_map(|report| self.report(report)));
         lines
+    }
+
+    /// One line that says which status a message above has got, with the beginning of its text.
+    pub(super) fn change(&self, message: &Message, at: Timestamp) -> Vec<String> {
+        let Some(phrase) = status::phrase(message, &self.style) else { return Vec::new() };
+        let room = self.width.saturating_sub(INDENT);
+        let phrase = cut(&phrase, room, self.style.glyphs.cut);
+        let text = escape::line(&message.body);
+        let text = cut(&text, room.saturating_sub(columns(&phrase) + 2), self.style.glyphs.cut);
+        let color = self.style.color;
+        let phrase = status::tone(message.status).paint(&phrase, color);
+        let line = format!("{}{phrase}  {}", self.margin(at), Tone::Quiet.paint(&text, color));
+        vec![line.trim_end().to_owned()]
+    }
+
+    /// What happened to the conversation.
+    pub(super) fn notice(&self, words: &str, at: Timestamp) -> Vec<String> {
+        let mut lines = self.wrapped(words, INDENT, Tone::Doubt);
+        if let Some(first) = lines.first_mut() {
+            *first = format!("{}{}", self.margin(at), first.trim_start());
+        }
+        lines
+    }
+
+    /// The time of something that is not a message, as wide as the indent.
+    fn margin(&self, at: Timestamp) -> String {
+        let clock = Tone::Quiet.paint(&self.style.zone.clock(at), self.style.color);
+        format!("  {clock}   ")
     }
 
     /// One entry of a message's history, in the words of the report.

@@ -10,10 +10,13 @@ use super::record::{self, Record};
 use super::tone::Tone;
 use super::width::{columns, cut};
 use super::{Format, Style, counted, escape, status};
+use crate::domain::conversation::SHOWN_SUFFIX;
 use crate::domain::{FeedEvent, FeedKind, Message, Status};
 
 /// The width of a contact's number; wider ones push the text to the right.
 const CONTACT: usize = 14;
+/// In a narrower window, contacts are not padded.
+const NARROW: usize = 60;
 /// The most columns of a sender's name.
 const LONGEST_CONTACT: usize = 24;
 /// The most columns used: a status at the edge of a wide window is far from its text.
@@ -106,12 +109,13 @@ fn contact(event: &FeedEvent, style: &Style) -> String {
     let contact = event.contact_number.as_ref().map(|contact| escape::line(contact.as_str()));
     let contact = contact.unwrap_or_default();
     let contact = cut(&contact, LONGEST_CONTACT, style.glyphs.cut);
-    let blanks = CONTACT.saturating_sub(columns(&contact));
+    let width = if style.width < NARROW { 0 } else { CONTACT };
+    let blanks = width.saturating_sub(columns(&contact));
     format!("{contact}{}", " ".repeat(blanks))
 }
 
 /// What is told of an event that is not about a message.
-fn words(event: &FeedEvent) -> (String, Tone) {
+pub(crate) fn words(event: &FeedEvent) -> (String, Tone) {
     match (event.kind, event.opted_out) {
         (FeedKind::OptOut, Some(true)) => {
             let words = "opted out: nothing is sent to this contact until they send START";
@@ -119,8 +123,9 @@ fn words(event: &FeedEvent) -> (String, Tone) {
         }
         (FeedKind::OptOut, _) => ("opted in again".to_owned(), Tone::Good),
         _ => {
-            let id = event.conversation_id.map(|id| format!(" {id}")).unwrap_or_default();
-            (format!("the conversation{id} was removed"), Tone::Quiet)
+            let id = event.conversation_id.map(|id| id.to_string()).unwrap_or_default();
+            let end = &id[id.len().saturating_sub(SHOWN_SUFFIX)..];
+            (format!("the conversation {end} was removed"), Tone::Quiet)
         }
     }
 }
@@ -226,4 +231,118 @@ impl Record for FeedEvent {
             text(self.replaces).into(),
         ]
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::escape::drives;
+    use super::super::samples::{failed, inbound, number, outbound, style, time};
+    use super::*;
+    use crate::domain::FeedCursor;
+
+    fn event(kind: FeedKind, message: Option<Message>) -> FeedEvent {
+        FeedEvent {
+            cursor: FeedCursor { position: 7, nonce: 0xdead_beef },
+            kind,
+            at: time("2026-06-18T14:32:00Z"),
+            conversation_id: Some(Uuid::from_u128(2)),
+            contact_number: message.as_ref().map(|message| message.contact().clone()),
+            status: message.as_ref().filter(|_| kind == FeedKind::Status).map(|m| m.status),
+            message,
+            replaces: None,
+            opted_out: None,
+        }
+    }
+
+    fn opted(out: bool) -> FeedEvent {
+        let contact_number = Some(number("+12125551234"));
+        FeedEvent { contact_number, opted_out: Some(out), ..event(FeedKind::OptOut, None) }
+    }
+
+    fn printed(style: &Style, events: &[FeedEvent]) -> String {
+        let mut out = Vec::new();
+        let mut printer = EventPrinter::new(&mut out, style);
+        for event in events {
+            printer.event(event).expect("a vector takes all");
+        }
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    fn events() -> Vec<FeedEvent> {
+        let mut earlier = event(FeedKind::Message, Some(inbound("Hi, is anyone there?\nI ask")));
+        earlier.at = time("2026-06-17T09:00:00Z");
+        let long = "Hello from Telnyx! Yes, we are here every day from nine to five";
+        let mut passed = event(FeedKind::Status, Some(outbound(long, Status::Delivered)));
+        passed.status = Some(Status::Sent);
+        vec![
+            earlier,
+            event(FeedKind::Message, Some(outbound(long, Status::Queued))),
+            passed,
+            event(FeedKind::Status, Some(failed("Still there?"))),
+            opted(true),
+            opted(false),
+            event(FeedKind::Removed, None),
+        ]
+    }
+
+    #[test]
+    fn each_event_is_one_line() {
+        assert_eq!(printed(&style(Format::Table, 80, false), &events()), USUAL);
+        assert_eq!(printed(&style(Format::Table, 40, false), &events()), NARROWED);
+    }
+
+    #[test]
+    fn a_record_has_the_status_of_the_event() {
+        let line = printed(&style(Format::Lines, 80, false), &events()[2..3]);
+        let fields: Vec<_> = line.trim_end_matches('\n').split('\t').collect();
+        assert_eq!(fields.len(), FeedEvent::COLUMNS.len());
+        assert_eq!(
+            fields[..5],
+            ["2026-06-18T14:32:00.000000Z", "status", "+12125551234", "outbound", "sent"]
+        );
+        assert_eq!(fields[14], "7-deadbeef");
+        let ids = printed(&style(Format::Ids, 80, false), &[opted(true), events()[1].clone()]);
+        assert_eq!(ids.lines().last(), Some("01890000-0000-7000-8000-000000000002"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_written_is_one_line_that_fits(
+            body in any::<String>(), contact in any::<String>(), width in 40_usize..=200, color: bool,
+        ) {
+            let mut event = event(FeedKind::Status, Some(outbound(&body, Status::Delivered)));
+            event.contact_number = Some(number(&contact));
+            let style = style(Format::Table, width, color);
+            let plain = anstream::adapter::strip_str(&line(&event, &style)).to_string();
+            prop_assert!(!plain.contains(drives), "{plain:?}");
+            prop_assert!(columns(&plain) <= width, "{} > {width}: {plain:?}", columns(&plain));
+        }
+    }
+
+    const USUAL: &str = "
+Wednesday, 17 June 2026 UTC
+  09:00 ← +12125551234    Hi, is anyone there?\\nI ask
+
+Thursday, 18 June 2026 UTC
+  14:32 → +12125551234    Hello from Telnyx! Yes, we are he…  … queued at Telnyx
+  14:32 → +12125551234    Hello from Telnyx! Yes, we are here every day…  ✓ sent
+  14:32 → +12125551234    ✗ not delivered: Blocked: as spam (Telnyx error 40002)
+  14:32 · +12125551234    opted out: nothing is sent to this contact until they…
+  14:32 · +12125551234    opted in again
+  14:32 ·                 the conversation 00000002 was removed
+";
+    const NARROWED: &str = "
+Wednesday, 17 June 2026 UTC
+  09:00 ← +12125551234  Hi, is anyone t…
+
+Thursday, 18 June 2026 UTC
+  14:32 → +12125551234  Hello from Teln…
+  14:32 → +12125551234  Hello f…  ✓ sent
+  14:32 → +12125551234  ✗ not delivered…
+  14:32 · +12125551234  opted out: noth…
+  14:32 · +12125551234  opted in again
+  14:32 ·   the conversation 00000002 w…
+";
 }

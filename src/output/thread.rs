@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::chat::{Chat, Earlier};
 use super::{Format, Style, json, record};
-use crate::domain::{Conversation, Message};
+use crate::domain::{Conversation, Message, Timestamp};
 
 /// Prints a conversation. Nothing is written before the first page has been read.
 #[derive(Debug)]
@@ -28,6 +28,48 @@ impl<'a, W: Write> ThreadPrinter<'a, W> {
     ) -> Self {
         let (chat, array) = (Chat::new(style), json::Array::default());
         Self { out, style: style.clone(), thread, earlier, begun: false, chat, array }
+    }
+
+    /// Mentions messages that were left out, unless something is printed already.
+    pub fn leave_out(&mut self, earlier: Option<Earlier>) {
+        self.earlier = earlier;
+    }
+
+    /// From now on, lines fit into so many columns.
+    pub fn resize(&mut self, width: usize) {
+        self.chat.resize(width);
+    }
+
+    /// Prints that a message has got another status: a line for people, for programs the message again.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn change(&mut self, message: &Message, at: Timestamp) -> io::Result<()> {
+        match self.style.format {
+            Format::Table => {
+                self.begin()?;
+                write_lines(self.out, &self.chat.change(message, at))?;
+                self.out.flush()
+            }
+            // Its id is there already.
+            Format::Ids => Ok(()),
+            _ => {
+                self.page(std::slice::from_ref(message))?;
+                self.flush()
+            }
+        }
+    }
+
+    /// Prints what happened to the conversation, for people.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn notice(&mut self, words: &str, at: Timestamp) -> io::Result<()> {
+        if self.style.format == Format::Table {
+            self.begin()?;
+            write_lines(self.out, &self.chat.notice(words, at))?;
+        }
+        self.out.flush()
     }
 
     /// Prints the next messages.

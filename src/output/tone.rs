@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 
 /// The role of a piece of output, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     /// Ordinary text.
     Plain,
     /// A heading, a name.

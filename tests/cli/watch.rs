@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
+use convo::sandbox::Behaviour;
 use rustix::process::Signal;
 
 use crate::on_both_databases;
@@ -20,7 +21,12 @@ struct Watch {
 impl Watch {
     #[track_caller]
     fn start(home: &Home, args: &[&str]) -> Self {
-        let mut command = home.command(&[&["watch"], args].concat());
+        Self::command(home, &[&["watch"], args].concat())
+    }
+
+    #[track_caller]
+    fn command(home: &Home, args: &[&str]) -> Self {
+        let mut command = home.command(args);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("it starts");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -196,6 +202,9 @@ on_both_databases!(
     the_past_can_be_read_in_every_format,
     count_and_timeout_end_it,
     a_killed_server_costs_no_event,
+    a_thread_goes_on,
+    nothing_is_lost_between_the_thread_and_what_follows,
+    a_wait_ends_with_the_report,
 );
 
 /// The server is killed again and again, and texts come while it is away and while it is there.
@@ -280,4 +289,105 @@ async fn on_a_terminal_hostile_texts_are_one_line_each() {
         "{plain}"
     );
     assert!(!plain.contains(|c: char| c.is_control() && !"\r\n".contains(c)), "{plain:?}");
+}
+
+async fn a_thread_goes_on(db: TestDatabase) {
+    let world = World::start(db).await;
+    text(&world, "m0", "before").await;
+    text(&world, "m1", "and this").await;
+    let url = world.server.url();
+    let watches = [&[][..], &["--server", &url]]
+        .map(|remote| Watch::command(&world.home, &[&["show", CONTACT, "-f"], remote].concat()));
+    for watch in &watches {
+        assert!(watch.line().contains("\tbefore\t") && watch.line().contains("\tand this\t"));
+    }
+    world.signer.post(&world.server, inbound("o", "o", "+15550000000", "another's")).await;
+    text(&world, "m2", "\u{1b}[2J").await;
+    for watch in &watches {
+        assert!(watch.line().contains("\t\\u{1b}[2J\t"));
+    }
+    let silent = Behaviour::Silent.number();
+    let new = Watch::command(&world.home, &["show", silent, "--follow", "--json"]);
+    let table = Watch::command(&world.home, &["show", silent, "-f", "--format", "table"]);
+    assert!(table.line().contains("No messages"), "it says that there is none yet");
+    // Whoever prints that has begun; the other may not have.
+    let mut sent = Vec::new();
+    let first = eventually_some("a line", async || {
+        sent.push(world.home.run(&["send", silent, "Hi", "--wait"]).exits(0).id().to_owned());
+        new.lines.try_recv().ok()
+    });
+    let first: serde_json::Value = serde_json::from_str(&first.await).expect("a message");
+    assert!(sent.iter().any(|id| first["id"] == id.as_str()), "{first}");
+    let mut last = first;
+    while last["status"] != "delivered" {
+        let next: serde_json::Value = serde_json::from_str(&new.line()).expect("a message");
+        assert_eq!(next["id"], last["id"], "the message again, with another status");
+        assert_ne!(next["status"], last["status"]);
+        last = next;
+    }
+    assert!(table.line().contains(silent), "the heading");
+    while !table.line().contains("✓ delivered") {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_message_cannot_be_followed() {
+    let world = World::start(TestDatabase::sqlite()).await;
+    text(&world, "m0", "text").await;
+    let id = world.home.run(&["show", CONTACT, "--format", "ids"]).silent().line().to_owned();
+    world.home.run(&["show", &id, "-f"]).exits(2).reports("cannot be followed");
+    world.home.run(&["show", "nobody", "-f"]).exits(3).reports("not found");
+    world.home.run(&["show", CONTACT, "-f", "--until", "1h"]).exits(2).reports("--until");
+}
+
+/// Texts come all the time, while threads are read: each is printed once.
+async fn nothing_is_lost_between_the_thread_and_what_follows(db: TestDatabase) {
+    let world = World::start(db).await;
+    text(&world, "m-start", "start").await;
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let posting = async {
+        let mut posted = 0;
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            text(&world, &format!("m{posted}"), &format!("text {posted}")).await;
+            posted += 1;
+        }
+        posted
+    };
+    let home = &world.home;
+    let following = async {
+        let mut watches = Vec::new();
+        for _ in 0..5 {
+            watches.push(Watch::command(home, &["show", CONTACT, "-f"]));
+            let first = watches.last().expect("just pushed");
+            eventually_some("a line", async || first.lines.try_recv().ok()).await;
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        watches
+    };
+    let (posted, watches) = tokio::join!(posting, following);
+    for watch in watches {
+        for n in 0..posted {
+            let line = watch.line();
+            assert!(line.contains(&format!("\ttext {n}\t")), "{n}: {line}");
+        }
+    }
+}
+
+/// The text arrives moments after the report, and not at the next look.
+async fn a_wait_ends_with_the_report(db: TestDatabase) {
+    let world = World::start(db).await;
+    let url = world.server.url();
+    for remote in [&[][..], &["--server", &url]] {
+        let args =
+            [&["send", Behaviour::Silent.number(), "Hi", "--wait=delivered", "--json"], remote];
+        let mut took: Vec<_> = (0..5)
+            .map(|_| {
+                let start = std::time::Instant::now();
+                let message = world.home.run(&args.concat()).silent().json();
+                assert_eq!(message["status"], "delivered");
+                start.elapsed()
+            })
+            .collect();
+        took.sort();
+        println!("send --wait {remote:?}: {took:?}");
+    }
 }

@@ -70,6 +70,21 @@ pub(super) async fn print(
     out: &mut impl Write,
     style: &Style,
 ) -> Result<(), PrintError> {
+    let mut printer = ThreadPrinter::new(out, style, conversation, None);
+    print_to(fetch, range, conversation, &mut printer, style, |_| {}).await?;
+    Ok(printer.finish()?)
+}
+
+/// Prints messages as they are read, to a printer that may go on after them. Each one that is printed is
+/// `seen`.
+pub(super) async fn print_to<W: Write>(
+    fetch: impl AsyncFn(Window) -> Result<MessagePage, Error>,
+    range: Range,
+    conversation: &Conversation,
+    printer: &mut ThreadPrinter<'_, W>,
+    style: &Style,
+    seen: impl FnMut(&Message),
+) -> Result<(), PrintError> {
     let limit = match range.extent {
         Extent::All => None,
         Extent::Newest(limit) => Some(limit),
@@ -80,15 +95,10 @@ pub(super) async fn print(
         (None, Some(before)) => all_before(&fetch, range, before).await?,
         (None, None) => Stretch { first: fetch(range.first_page()).await?, last: None },
     };
-    let earlier = match (limit, style.format) {
-        (Some(limit), Format::Table) => {
-            omitted(&fetch, &stretch, range, conversation, limit).await?
-        }
-        _ => None,
-    };
-    let mut printer = ThreadPrinter::new(out, style, conversation, earlier);
-    print_stretch(&fetch, stretch, &mut printer).await?;
-    Ok(printer.finish()?)
+    if let (Some(limit), Format::Table) = (limit, style.format) {
+        printer.leave_out(omitted(&fetch, &stretch, range, conversation, limit).await?);
+    }
+    print_stretch(&fetch, stretch, printer, seen).await
 }
 
 /// Consecutive messages: the first page of them, and the id of the last one to print.
@@ -176,6 +186,7 @@ async fn print_stretch<W: Write>(
     fetch: &impl AsyncFn(Window) -> Result<MessagePage, Error>,
     stretch: Stretch,
     printer: &mut ThreadPrinter<'_, W>,
+    mut seen: impl FnMut(&Message),
 ) -> Result<(), PrintError> {
     let Stretch { first: mut page, last } = stretch;
     loop {
@@ -191,6 +202,7 @@ async fn print_stretch<W: Write>(
         // The database works on the next page while this one is printed.
         let (next, printed) = join(next, print_page(&page.rows, printer)).await;
         printed?;
+        page.rows.iter().for_each(&mut seen);
         let Some(next) = next? else { return Ok(()) };
         page = next;
     }
