@@ -41,7 +41,7 @@ pub async fn stdout_closed() {
         let _ = closed.send(());
     });
     if waiting.is_err() || is_closed.await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

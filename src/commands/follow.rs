@@ -57,6 +57,15 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
+    /// The position up to which every event has been returned; `None` while there are some that were read
+    /// and not returned.
+    pub(super) fn position(&self) -> Option<FeedCursor> {
+        match self.start {
+            FeedStart::After(cursor) if self.has_begun && self.read.is_empty() => Some(cursor),
+            _ => None,
+        }
+    }
+
     /// The next event, as soon as there is one. Cancel safe.
     ///
     /// # Errors

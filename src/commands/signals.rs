@@ -44,6 +44,11 @@ pub(super) fn cancel_at_signal(interrupt: CancellationToken) {
     });
 }
 
+/// Waits until the program is asked to end.
+pub(super) async fn requested() {
+    next().await;
+}
+
 /// Waits for the next SIGTERM, SIGHUP or Ctrl-C.
 async fn next() -> StopSignal {
     tokio::select! {

@@ -1,6 +1,7 @@
 //! `convo watch`: what happens, as it happens.
 
 mod events;
+mod exec;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::output::{Style, terminal};
 use crate::stdio;
 use crate::store::Purpose;
 use events::{WatchEnd, WatchedEvents};
+use exec::{ExecArgs, Program};
 
 /// Show what happens, as it happens
 #[derive(Args, Clone, Debug)]
@@ -39,6 +41,8 @@ pub(super) struct WatchArgs {
     #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
     timeout: Option<Duration>,
     #[command(flatten)]
+    exec: ExecArgs,
+    #[command(flatten)]
     output: FormatArgs,
     #[command(flatten)]
     pub backend: BackendArgs,
@@ -50,7 +54,8 @@ Examples:
   convo watch
   convo watch --kind message --direction inbound --json | jq -r .message.body
   convo watch --direction inbound --count 1 --timeout 10m
-  convo watch --since yesterday --until today --format csv > yesterday.csv",
+  convo watch --since yesterday --until today --format csv > yesterday.csv
+  convo watch --reply --checkpoint answered --exec ./answer.sh",
     description: "\
 Prints each event as soon as it is stored: a new message, inbound or outbound (kind message); \
 another status of an outbound one (status); a contact that opts out, or in again (opt_out); and a \
@@ -70,6 +75,20 @@ While the server or the database cannot be reached, it tries again until it can,
 was: no event is missed, and none is printed twice. It says so once when they are lost, and once when \
 they are back, on standard error (not with JSON). Only what fails at the start, or cannot pass by \
 itself, such as a wrong token, ends it.
+
+With --exec, or with a command after --, it prints nothing and runs the command once for each inbound \
+message (for other events with --kind or --direction). No shell is involved. The command gets the event \
+as one JSON object on standard input, with --history N also the last N messages of the conversation, and \
+CONVO_EVENT, CONVO_CONTACT, CONVO_NUMBER, CONVO_MESSAGE_ID, CONVO_CONVERSATION_ID and CONVO_TEXT (at most \
+64 KiB) in its environment, but no secrets of convo. The messages of a contact are handled in order, \
+those of --jobs contacts at the same time. A command that fails is reported and passed over, or run \
+again with --retries; one that takes longer than --exec-timeout is killed with everything it started.
+
+With --checkpoint FILE, it goes on where it stopped: everything is handled at least once. With --reply, \
+what the command prints is sent back, without its last line break, as by convo send --reply-to: once, \
+even if it is killed, or the command says something else when it is run again. If it prints nothing or \
+fails, nothing is sent. Messages older than --max-age, contacts that have opted out, and answers beyond \
+CONVO_REPLY_LIMIT are reported and passed over. docs/answering.md has examples.
 
 An event is shown if it matches every filter. --number, --direction and --status leave only \
 events about messages; the status is the one at the time of the event. --since and --until accept a \
@@ -92,6 +111,9 @@ conversation. Later versions may append fields, but keep these.",
 
 impl WatchArgs {
     pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
+        if let Some(program) = self.exec.program()? {
+            return self.execute(program, context);
+        }
         let style = context.style(self.output.format());
         context.block_on(async {
             let backend = context.backend(Purpose::Read).await?;
@@ -117,21 +139,42 @@ impl WatchArgs {
         Ok(())
     }
 
+    /// Runs a command for each event.
+    fn execute(&self, program: Program, context: &Context) -> Result<(), Error> {
+        let style = context.style(self.output.format());
+        let (checkpoint, start) = self.exec.open_checkpoint(context, self.start(&style))?;
+        let purpose = if self.exec.replies() { Purpose::Change } else { Purpose::Read };
+        context.block_on(async {
+            let backend = context.backend(purpose).await?;
+            let filter = self.exec.filter(self.filter.filter());
+            let follower = Follower::new(&backend, filter, start).telling(true);
+            let events = WatchedEvents::new(follower, self.end(&style));
+            let ended = self.exec.run(program, &backend, events, checkpoint).await;
+            backend.close().await;
+            ended
+        })
+    }
+
     /// The events to show, one by one, across failures of the database or the server.
     fn events<'a>(&self, backend: &'a Backend, style: &Style) -> WatchedEvents<'a> {
-        let past = |moment: cli::Moment| moment.past(style.now, style.zone);
-        let start = match (self.after, self.filter.since) {
+        let follower = Follower::new(backend, self.filter.filter(), self.start(style));
+        WatchedEvents::new(follower.telling(!style.format.is_json()), self.end(style))
+    }
+
+    fn start(&self, style: &Style) -> FeedStart {
+        match (self.after, self.filter.since) {
             (Some(cursor), _) => FeedStart::After(cursor),
-            (None, Some(since)) => FeedStart::Since(past(since)),
+            (None, Some(since)) => FeedStart::Since(since.past(style.now, style.zone)),
             (None, None) => FeedStart::Now,
-        };
-        let follower = Follower::new(backend, self.filter.filter(), start);
-        let end = WatchEnd {
+        }
+    }
+
+    fn end(&self, style: &Style) -> WatchEnd {
+        WatchEnd {
             count: self.count,
-            until: self.filter.until.map(past),
+            until: self.filter.until.map(|moment| moment.past(style.now, style.zone)),
             timeout: self.timeout,
-        };
-        WatchedEvents::new(follower.telling(!style.format.is_json()), end)
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod answering;
 mod ask;
 mod completions;
 mod contract;

@@ -41,6 +41,20 @@ impl<'a> WatchedEvents<'a> {
         Self { follower, end, deadline, seen: 0, last: None }
     }
 
+    /// Makes sure that the feed can be read, from this position on.
+    ///
+    /// # Errors
+    /// Those of the feed.
+    pub(super) async fn begin(&mut self) -> Result<(), Error> {
+        self.follower.begin().await.map_err(explain_expired)
+    }
+
+    /// The position up to which every event has been returned, unless there are some that were read and
+    /// not returned.
+    pub(super) fn position(&self) -> Option<FeedCursor> {
+        self.follower.position()
+    }
+
     /// The next event, as soon as there is one; `None` when the watch is over. Cancel safe.
     ///
     /// # Errors
