@@ -15,7 +15,7 @@ use crate::store::writer::Writer;
 const STEP: u64 = 500;
 
 impl Writer {
-    /// Removes some of the entries from before a time, oldest first; the newest entry of all stays.
+    /// Removes some of the entries from before a time, oldest first, except for the last of them.
     /// Returns whether there may be more.
     ///
     /// # Errors
@@ -36,10 +36,8 @@ impl Settlement for TrimFeed {
     async fn write(&self, db: &WriteTransaction) -> Result<bool, DbErr> {
         let oldest = oldest(db).await?;
         let old = oldest.iter().take_while(|(_, at)| *at < micros(self.before)).count();
-        // The one after them must stay: it may be the newest.
-        let Some((kept, _)) = oldest.get(old.min(oldest.len().saturating_sub(1))) else {
-            return Ok(false);
-        };
+        // The last of them stays: a reader that has seen it misses nothing.
+        let Some((kept, _)) = oldest.get(old.saturating_sub(1)) else { return Ok(false) };
         feed::Entity::delete_many().filter(feed::Column::Position.lt(*kept)).exec(db).await?;
         Ok(old as u64 > STEP)
     }
