@@ -12,8 +12,8 @@
 //! dependency that points upwards.
 //!
 //! ```text
-//! main → run → commands → cli → backend → config → { server, client, sandbox } → threading
-//!      → { store → migration, telnyx } → { metrics, output } → domain
+//! main → run → commands → cli → backend → config → { server, client, sandbox } → forwarding
+//!      → threading → { store → migration, telnyx } → { metrics, output } → domain
 //!      → { logging, systemd, throttle, tls, runtime, net } → error → { stdio, secret, clock }
 //! ```
 //!
@@ -97,7 +97,7 @@
 //! run.rs                 one run of the program: from the arguments to the exit code
 //!
 //! commands/              the list of commands, and which one runs
-//!   list.rs wait.rs retry.rs settle.rs migrate.rs copy.rs config.rs health.rs
+//!   list.rs wait.rs retry.rs forward.rs settle.rs migrate.rs copy.rs config.rs health.rs
 //!   openapi.rs sandbox.rs help.rs
 //!                        the command of that name: its arguments, help, examples, and `run`
 //!   completion.rs        `convo completion`; completion/bash.sh is the script for bash
@@ -137,6 +137,7 @@
 //!   parse.rs             parsing; usage errors, suggestions for typos
 //! backend/               each operation, on the database or through a server
 //!   open.rs              opens the database and the Telnyx client from the configuration
+//!   forward.rs           the operations of forwarding
 //! config/                the settings, each resolved when a command asks for it
 //!   source.rs layers.rs  looking one up; the environment and the settings files
 //!   file.rs dotenv.rs    opening and reading files; the format of settings files
@@ -170,6 +171,7 @@
 //!   send.rs              `POST …/send`: request body, idempotency key
 //!   conversations.rs     `GET /conversations`, `GET /conversations/{id}`
 //!   events.rs            `GET /events`: pages, long polls, server-sent events
+//!   forwards.rs          `/forwards`: where forwarding stands; test, enable, replay
 //!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry`
 //!   health.rs            `GET /health`, `GET /health/ready`
 //!   metrics.rs           `GET /metrics`
@@ -185,6 +187,7 @@
 //!   exchange.rs          one request and response; what a failure means for the caller
 //!   health.rs            the response about a server's health
 //!   feed.rs              reading the feed by long polling
+//!   forward.rs           the operations of forwarding
 //!   connect_error.rs     why a connection failed: DNS, TLS, certificates
 //!   link.rs              the position of the next page, from the `Link` header
 //!
@@ -212,6 +215,13 @@
 //!   settle.rs            finding and settling what is left open, in rounds
 //!   inspect.rs           figures for `/metrics`
 //!
+//! forwarding/            forwarding events to other programs: list, test, enable, replay
+//!   target.rs filter.rs  receivers as the settings name them; filters of events
+//!   worker.rs            forwarding to one receiver, in order, with repeats and pauses
+//!   tenure.rs            one process at a time: taking the lease, and keeping it
+//!   delivery.rs          one attempt to deliver an event
+//!   signature.rs         signatures as Standard Webhooks prescribe them
+//!
 //! store/                 the database; its public names
 //!   connect.rs           opening for a purpose: creating the file, checking, closing
 //!   file_access.rs       who owns an SQLite file, and who can read it
@@ -235,6 +245,10 @@
 //!   last_commit.rs       how the last transaction ended, for readiness
 //!   checkpoint.rs        SQLite checkpoints while the writer is idle
 //!   liveness.rs          whether the writer thread is responsive
+//!   lease.rs             what only one process may do at a time
+//!   forwards/            where forwarding stands: reading it
+//!     write.rs           steps of the process that forwards, under its lease
+//!     request.rs         enabling and replaying
 //!   sql.rs               multi-row statements, row locks, engine differences
 //!   events.rs            a batch of raw events, and what they change
 //!   messages.rs          inserting messages, conversations' counters, opt-outs, removal
@@ -264,7 +278,7 @@
 //!     driver.rs          the cells of a row, `INSERT` on SQLite, PostgreSQL's `COPY`, with SQLx
 //!   entity/              SeaORM entities, one file per table
 //!     conversation.rs message.rs delivery_report.rs event.rs idempotency_key.rs meta.rs
-//!     opt_out.rs feed.rs merged_message.rs
+//!     opt_out.rs feed.rs merged_message.rs forward.rs forward_range.rs
 //!                        the columns of the table of that name
 //!     telnyx_id.rs       Telnyx's ids as bytes
 //!
@@ -312,6 +326,7 @@
 //!   send.rs              a send request: validation, media, schedule, hash, plan
 //!   segments.rs          GSM-7 or UCS-2, and how many segments
 //!   feed.rs              the feed: events, cursors, filters
+//!   forward.rs           where forwarding stands; the pauses between attempts
 //!   listing.rs cursor.rs filters of a list; cursors, places and windows: which page of what
 //!   idempotency_key.rs   callers' idempotency keys: validation
 //!   text.rs              NUL and lone surrogates
@@ -341,6 +356,7 @@ pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod forwarding;
 pub mod logging;
 pub mod metrics;
 mod net;

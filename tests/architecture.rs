@@ -13,6 +13,7 @@ const ORDER: &[&[&str]] = &[
     &["backend"],
     &["config"],
     &["server", "client", "sandbox"],
+    &["forwarding"],
     &["threading"],
     &["store", "telnyx"],
     &["metrics", "output"],

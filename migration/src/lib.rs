@@ -9,6 +9,7 @@ pub use sea_orm_migration::prelude::*;
 
 mod m20261129_000003_schema;
 mod m20261130_000001_feed;
+mod m20261130_000002_forwarding;
 
 /// Migrations of development versions, before the first release. A database that has them was made
 /// with another schema and cannot be brought up to date.
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261129_000003_schema::Migration),
             Box::new(m20261130_000001_feed::Migration),
+            Box::new(m20261130_000002_forwarding::Migration),
         ]
     }
 }

@@ -7,6 +7,7 @@ mod address;
 mod connect_error;
 mod exchange;
 mod feed;
+mod forward;
 mod health;
 mod link;
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod config;
 mod context;
 mod copy;
 mod follow;
+mod forward;
 pub mod generate;
 mod health;
 mod help;
@@ -77,6 +78,7 @@ enum Command {
     Retry(retry::RetryArgs),
     Serve(serve::ServeArgs),
     Settle(settle::SettleArgs),
+    Forward(forward::ForwardArgs),
     Migrate(migrate::MigrateArgs),
     Copy(copy::CopyArgs),
     Sandbox(sandbox::SandboxArgs),
@@ -115,6 +117,7 @@ impl Command {
             Self::Retry(args) => args.backend.flags(),
             Self::Serve(args) => args.flags(),
             Self::Settle(args) => args.flags(),
+            Self::Forward(args) => args.backend.flags(),
             Self::Migrate(args) => args.flags(),
             Self::Copy(args) => args.local.flags(),
             Self::Config(args) => args.backend.flags(),
@@ -138,6 +141,7 @@ impl Command {
             Self::Retry(args) => args.run(&context()?),
             Self::Serve(args) => args.run(&context()?),
             Self::Settle(args) => args.run(&context()?),
+            Self::Forward(args) => args.run(&context()?),
             Self::Migrate(args) => args.run(&context()?),
             Self::Copy(args) => args.run(&context()?),
             Self::Sandbox(args) => args.run(&context()?),

@@ -6,13 +6,13 @@ mod settings;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -24,6 +24,7 @@ use crate::cli::value::host_and_port;
 use crate::cli::{DatabaseArgs, Group, HelpText};
 use crate::config::Flags;
 use crate::error::{Code, Error};
+use crate::forwarding::Forwarder;
 use crate::logging;
 use crate::net::is_loopback;
 use crate::runtime;
@@ -126,9 +127,10 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
         banner::print(&mut io::stdout(), address, &settings.database, sandbox);
     }
     warn_of_missing_settings(&settings);
-    let ServerSettings { telnyx: access, policy, .. } = settings;
+    let ServerSettings { telnyx: access, policy, forwarding, .. } = settings;
     let conversations = Conversations::new(store, telnyx, access.numbers, policy);
-    server.open(conversations.clone());
+    let forwarder = Forwarder::new(conversations.clone(), forwarding);
+    server.open(forwarder.clone());
     tracing::info!(target: "convo::server", %address, sandbox = settings.is_sandbox, "listening");
     systemd::ready(&format!("serving on {address}"));
     tokio::spawn(report_shutdown(server, shutdown.clone(), settings.stop));
@@ -140,12 +142,19 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
         let (conversations, shutdown) = (conversations.clone(), shutdown.asked.clone());
         async move { conversations.keep_trimming(shutdown).await }
     }));
+    let forwarding = tokio::spawn({
+        let shutdown = shutdown.asked.clone();
+        async move { forwarder.run(shutdown).await }
+    });
     let deadline = serving.await.map_err(|_| {
         tracing::error!("the server ended because of a bug in convo");
         Error::internal()
     })?;
     drop(trimming);
-    close(&conversations, settling, deadline).await;
+    let background = async {
+        let _ = tokio::join!(settling, forwarding);
+    };
+    close(&conversations, background, deadline).await;
     Ok(())
 }
 
@@ -162,12 +171,17 @@ fn new_server(settings: &ServerSettings) -> Result<Server, Error> {
     Ok(server)
 }
 
-/// Lets a running round of settling finish, then closes the database, before the deadline.
-async fn close(conversations: &Conversations, mut settling: JoinHandle<()>, deadline: Instant) {
+/// Lets what runs in the background finish, then closes the database, before the deadline.
+async fn close(
+    conversations: &Conversations,
+    background: impl Future<Output = ()>,
+    deadline: Instant,
+) {
+    let mut background = pin!(background);
     let reserved = CLOSE_TIME.min(deadline.saturating_duration_since(Instant::now()) / 2);
-    if tokio::time::timeout_at((deadline - reserved).into(), &mut settling).await.is_err() {
+    if tokio::time::timeout_at((deadline - reserved).into(), &mut background).await.is_err() {
         conversations.interrupt().cancel();
-        let _ = tokio::time::timeout(reserved / 2, settling).await;
+        let _ = tokio::time::timeout(reserved / 2, background).await;
     }
     let limit = reserved.max(CLOSE_TIME / 2);
     if tokio::time::timeout(limit, conversations.close()).await.is_err() {

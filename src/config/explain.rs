@@ -41,6 +41,7 @@ impl Config {
         self.telnyx()?;
         self.public_keys()?;
         self.api_tokens()?;
+        self.forwarding()?;
         self.listen()?;
         self.log()?;
         self.policy()?;

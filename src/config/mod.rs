@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::domain::PhoneNumber;
 use crate::error::{Code, Error};
+use crate::forwarding::{ForwardTarget, parse_targets};
 use crate::output::TargetOptions;
 use crate::secret::Secret;
 use crate::server::access::{ApiToken, parse_tokens};
@@ -42,6 +43,8 @@ const LISTEN: &str = "127.0.0.1:5000";
 const API_KEY: &str = "TELNYX_API_KEY";
 const BASE_URL: &str = "TELNYX_BASE_URL";
 const API_TOKEN: &str = "CONVO_API_TOKEN";
+const FORWARD_URL: &str = "CONVO_FORWARD_URL";
+const FORWARD_SECRET: &str = "CONVO_FORWARD_SECRET";
 
 /// Settings from the command line; they override every variable.
 #[derive(Clone, Debug, Default)]
@@ -234,6 +237,21 @@ impl Config {
     pub fn api_tokens(&self) -> Result<Vec<ApiToken>, Error> {
         let tokens = self.text(API_TOKEN)?.map(|tokens| parse_tokens(&tokens));
         Ok(tokens.transpose()?.unwrap_or_default())
+    }
+
+    /// Where events are forwarded to.
+    ///
+    /// # Errors
+    /// `not_configured` for an invalid value, or secrets that may not be used for these addresses.
+    pub fn forwarding(&self) -> Result<Vec<ForwardTarget>, Error> {
+        let Some(urls) = self.find(FORWARD_URL)? else { return Ok(Vec::new()) };
+        let secrets = self.find(FORWARD_SECRET)?;
+        if let Some(secrets) = &secrets {
+            exposure::check((FORWARD_URL, &urls), (FORWARD_SECRET, secrets))?;
+        }
+        let secrets = secrets.map(|found| found.value);
+        let filters = self.text("CONVO_FORWARD_FILTER")?;
+        parse_targets(&urls.value, secrets.as_deref(), filters.as_deref())
     }
 
     /// Where `serve` listens, as `host:port`.

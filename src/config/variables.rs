@@ -80,6 +80,21 @@ pub const VARIABLES: &[Variable] = &[
         "The token for the REST API. A server accepts several, separated by commas; a client uses the \
          first.",
     ),
+    secret(
+        "CONVO_FORWARD_URL",
+        "The URL to which convo serve posts every event; several as NAME=URL, separated by spaces: https, \
+         or http on this machine.",
+    ),
+    secret(
+        "CONVO_FORWARD_SECRET",
+        "The secret that signs forwarded events, as in Standard Webhooks: whsec_ and base64. Several, \
+         separated by commas, during a rotation. NAME=SECRET is for one name.",
+    ),
+    setting(
+        "CONVO_FORWARD_FILTER",
+        "Which events to forward, as in the query of /events, such as kind=message&direction=inbound. \
+         NAME:FILTER is for one name.",
+    ),
     setting(
         "CONVO_LOG",
         "The log filter: error, warn, info, debug or trace. By default info for servers.",

@@ -45,6 +45,10 @@ codes! {
     ConversationNotFound => "conversation_not_found",
     /// No such message.
     MessageNotFound => "message_not_found",
+    /// No forwarding of this name.
+    ForwardNotFound => "forward_not_found",
+    /// A receiver did not accept a test event.
+    ForwardRefused => "forward_refused",
     /// What followed a cursor of the feed is no longer kept, or it is of another database.
     CursorExpired => "cursor_expired",
     /// No such route.
@@ -122,9 +126,10 @@ impl Code {
                 StatusCode::UNAUTHORIZED
             }
             Self::Forbidden | Self::OptedOut => StatusCode::FORBIDDEN,
-            Self::ConversationNotFound | Self::MessageNotFound | Self::NotFound => {
-                StatusCode::NOT_FOUND
-            }
+            Self::ConversationNotFound
+            | Self::MessageNotFound
+            | Self::ForwardNotFound
+            | Self::NotFound => StatusCode::NOT_FOUND,
             Self::CursorExpired => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotRetryable | Self::Cancelled | Self::CopyMismatch => StatusCode::CONFLICT,
@@ -141,7 +146,9 @@ impl Code {
             | Self::DatabaseNotReady
             | Self::DatabaseUnavailable
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::ServerUnreachable | Self::ServerMismatch => StatusCode::BAD_GATEWAY,
+            Self::ServerUnreachable | Self::ServerMismatch | Self::ForwardRefused => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::NotFinal | Self::TimedOut | Self::OutcomeUnknown => StatusCode::ACCEPTED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -162,7 +169,7 @@ impl Code {
             | Self::MethodNotAllowed
             | Self::PayloadTooLarge
             | Self::UnsupportedMediaType => 2,
-            Self::ConversationNotFound | Self::MessageNotFound => 3,
+            Self::ConversationNotFound | Self::MessageNotFound | Self::ForwardNotFound => 3,
             Self::InvalidSignature
             | Self::Unauthorized
             | Self::Forbidden
@@ -180,7 +187,11 @@ impl Code {
             | Self::Overloaded
             | Self::DatabaseUnavailable
             | Self::ServerUnreachable => 5,
-            Self::TelnyxRefused | Self::Cancelled | Self::CopyMismatch | Self::CursorExpired => 6,
+            Self::TelnyxRefused
+            | Self::Cancelled
+            | Self::CopyMismatch
+            | Self::ForwardRefused
+            | Self::CursorExpired => 6,
             Self::OptedOut => 7,
             Self::NotFinal | Self::TimedOut => 8,
             Self::OutcomeUnknown => 9,

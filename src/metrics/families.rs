@@ -33,6 +33,7 @@ pub(super) struct Families {
     pub(super) sending: SendMetrics,
     pub(super) writer: WriterMetrics,
     pub(super) database_errors: IntCounterVec,
+    pub(super) forwarded: IntCounterVec,
 }
 
 pub(super) struct HttpMetrics {
@@ -84,6 +85,11 @@ impl Families {
                 "convo_database_errors_total",
                 "Database errors, by class",
                 "class",
+            )?,
+            forwarded: new.counters(
+                "convo_forward_deliveries_total",
+                "Attempts to forward an event, by name of the receiver and outcome",
+                &["name", "outcome"],
             )?,
             registry,
         })

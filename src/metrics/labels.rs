@@ -43,6 +43,10 @@ labels! {
         Message => "/messages/{id}",
         Retry => "/messages/{id}/retry",
         Events => "/events",
+        Forwards => "/forwards",
+        ForwardTest => "/forwards/{name}/test",
+        ForwardEnable => "/forwards/{name}/enable",
+        ForwardReplay => "/forwards/{name}/replay",
         Health => "/health",
         Ready => "/health/ready",
         Metrics => "/metrics",
@@ -127,6 +131,18 @@ labels! {
         Found => "found",
         /// Not found, or the request failed.
         NotFound => "not_found",
+    }
+
+    /// How an attempt to forward an event ended.
+    DeliveryOutcome {
+        Delivered => "delivered",
+        /// An answer other than 2xx.
+        Refused => "refused",
+        /// The answer 410.
+        Gone => "gone",
+        Timeout => "timeout",
+        /// No connection, or one that broke off.
+        Unreachable => "unreachable",
     }
 
     /// Why a writer repeated something.

@@ -17,11 +17,11 @@ use crate::error::Code;
 use families::{Families, TELNYX_LOOK_UP, TELNYX_SEND};
 
 pub(crate) use labels::{
-    AuthFailure, DatabaseErrorClass, Label, LookupOutcome, MethodLabel, OfferOutcome, Repeat,
-    Route, SendOutcome, SignatureFailure, StatusClass, WebhookFailure,
+    AuthFailure, DatabaseErrorClass, DeliveryOutcome, Label, LookupOutcome, MethodLabel,
+    OfferOutcome, Repeat, Route, SendOutcome, SignatureFailure, StatusClass, WebhookFailure,
 };
 pub(crate) use snapshot::text;
-pub use snapshot::{PoolStats, Snapshot, UnsettledStats};
+pub use snapshot::{ForwardStats, PoolStats, Snapshot, UnsettledStats};
 
 static FAMILIES: LazyLock<Families> =
     LazyLock::new(|| Families::new().expect("valid names, labels and buckets, each used once"));
@@ -134,6 +134,11 @@ fn telnyx(request: &'static str, outcome: impl Label, took: Duration) {
     let outcome = outcome.as_str();
     FAMILIES.sending.requests.with_label_values(&[request, outcome]).inc();
     FAMILIES.sending.duration.with_label_values(&[request]).observe(took.as_secs_f64());
+}
+
+/// An attempt to forward an event has ended. The name is one of the settings.
+pub(crate) fn forwarded(name: &str, outcome: DeliveryOutcome) {
+    FAMILIES.forwarded.with_label_values(&[name, outcome.as_str()]).inc();
 }
 
 /// The writer committed a batch.

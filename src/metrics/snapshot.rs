@@ -22,6 +22,19 @@ pub struct Snapshot {
     pub connections: PoolStats,
     /// `None` when the database did not answer in time.
     pub unsettled: Option<Vec<UnsettledStats>>,
+    /// How far forwarding to each name is behind; empty when the database did not answer in time.
+    pub forwards: Vec<ForwardStats>,
+}
+
+/// How far forwarding to a name is behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardStats {
+    /// Of the receiver.
+    pub name: String,
+    /// How many entries of the feed.
+    pub events: u64,
+    /// The age of the oldest of them.
+    pub seconds: u64,
 }
 
 /// The connections of a pool.
@@ -65,6 +78,7 @@ fn encode(snapshot: &Snapshot) -> Result<String> {
     if let Some(unsettled) = &snapshot.unsettled {
         messages(&registry, unsettled)?;
     }
+    forwards(&registry, &snapshot.forwards)?;
     let mut families = FAMILIES.registry.gather();
     families.extend(registry.gather());
     families.retain(is_known);
@@ -107,6 +121,19 @@ fn writer(registry: &Registry, (jobs, capacity): (usize, usize)) -> Result<()> {
         let gauge = IntGauge::new(name, help)?;
         gauge.set(signed(value));
         register(registry, gauge)?;
+    }
+    Ok(())
+}
+
+fn forwards(registry: &Registry, forwards: &[ForwardStats]) -> Result<()> {
+    let help = "Entries of the feed that are not forwarded yet, by name of the receiver";
+    let events = labelled(registry, "convo_forward_lag_events", help, "name")?;
+    let help = "Age of the oldest of them in seconds; 0 if there are none";
+    let seconds = labelled(registry, "convo_forward_lag_seconds", help, "name")?;
+    for stats in forwards {
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        events.with_label_values(&[&stats.name]).set(signed(stats.events));
+        seconds.with_label_values(&[&stats.name]).set(signed(stats.seconds));
     }
     Ok(())
 }

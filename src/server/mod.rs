@@ -10,6 +10,7 @@ mod connection;
 mod context;
 mod conversations;
 mod events;
+mod forwards;
 mod health;
 mod limits;
 mod listeners;
@@ -36,8 +37,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::forwarding::Forwarder;
 use crate::telnyx::signature::Verifier;
-use crate::threading::Conversations;
 use accept::Connections;
 pub use accept::RESERVE;
 use access::Access;
@@ -84,8 +85,8 @@ impl Server {
     }
 
     /// Serves these conversations from now on.
-    pub fn open(&self, conversations: Conversations) {
-        self.state.open(conversations);
+    pub fn open(&self, forwarder: impl Into<Forwarder>) {
+        self.state.open(forwarder.into());
     }
 
     /// Requests no longer wait for the database to be opened.

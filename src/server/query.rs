@@ -128,7 +128,8 @@ impl Query {
         })
     }
 
-    fn time(&mut self, name: &'static str) -> Result<Option<Timestamp>, Error> {
+    /// A time with its time zone.
+    pub(super) fn time(&mut self, name: &'static str) -> Result<Option<Timestamp>, Error> {
         let invalid = || {
             Error::invalid(format!("{name} must be an RFC 3339 time with a time zone"))
                 .hint("for example 2026-11-22T13:00:00Z")

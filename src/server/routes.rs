@@ -18,7 +18,7 @@ use super::path::Segment;
 use super::permits::Admission;
 use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
-use super::{conversations, events, health, messages, metrics, openapi, send, webhook};
+use super::{conversations, events, forwards, health, messages, metrics, openapi, send, webhook};
 use crate::metrics::Route;
 
 /// The scopes of those who may see metrics and the details of readiness.
@@ -37,6 +37,8 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .or(message(state))
         .unify()
         .or(events(state))
+        .unify()
+        .or(forwarding(state))
         .unify()
         .or(ready(state))
         .unify()
@@ -172,6 +174,66 @@ fn events(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .and(ext::get::<Admission>())
         .and(raw_query())
         .then(events::read)
+        .map(respond)
+        .boxed()
+}
+
+/// Forwarding, which is for administrators.
+fn forwarding(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    list_forwards(state)
+        .or(test_forward(state))
+        .unify()
+        .or(enable_forward(state))
+        .unify()
+        .or(replay_forward(state))
+        .unify()
+        .boxed()
+}
+
+fn list_forwards(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("forwards")
+        .and(route(Route::Forwards))
+        .and(get())
+        .and(allowed(&[Scope::Admin], state))
+        .and(with(state))
+        .and(raw_query())
+        .then(forwards::list)
+        .map(respond)
+        .boxed()
+}
+
+fn test_forward(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("forwards" / Segment / "test")
+        .and(route(Route::ForwardTest))
+        .and(post())
+        .and(allowed(&[Scope::Admin], state))
+        .and(with(state))
+        .and(raw_query())
+        .then(forwards::test)
+        .map(respond)
+        .boxed()
+}
+
+fn enable_forward(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("forwards" / Segment / "enable")
+        .and(route(Route::ForwardEnable))
+        .and(post())
+        .and(allowed(&[Scope::Admin], state))
+        .and(with(state))
+        .and(raw_query())
+        .then(forwards::enable)
+        .map(respond)
+        .boxed()
+}
+
+fn replay_forward(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("forwards" / Segment / "replay")
+        .and(route(Route::ForwardReplay))
+        .and(post())
+        .and(allowed(&[Scope::Admin], state))
+        .and(with(state))
+        .and(raw_query())
+        .then(forwards::replay)
         .map(respond)
         .boxed()
 }

@@ -16,6 +16,7 @@ use super::budget::{Budget, Share};
 use super::health::LastChecks;
 use super::limits::Limits;
 use crate::error::{Code, Error};
+use crate::forwarding::Forwarder;
 use crate::telnyx::signature::Verifier;
 use crate::threading::Conversations;
 
@@ -26,7 +27,7 @@ pub(super) const MAX_STREAMS: usize = 128;
 
 /// What the handlers share.
 pub(super) struct ServerState {
-    conversations: SetOnce<Conversations>,
+    forwarder: SetOnce<Forwarder>,
     /// The database could not be opened so far.
     pub(super) database_down: AtomicBool,
     /// The server is shutting down.
@@ -50,7 +51,7 @@ impl ServerState {
     pub(super) fn new(app: App) -> Self {
         let App { access, verifier, limits, .. } = app;
         Self {
-            conversations: SetOnce::new(),
+            forwarder: SetOnce::new(),
             database_down: AtomicBool::new(false),
             closing: Arc::new(AtomicBool::new(false)),
             draining: CancellationToken::new(),
@@ -67,14 +68,14 @@ impl ServerState {
         }
     }
 
-    pub(super) fn open(&self, conversations: Conversations) {
+    pub(super) fn open(&self, forwarder: Forwarder) {
         // Called once; a second call would have no effect.
-        let _ = self.conversations.set(conversations);
+        let _ = self.forwarder.set(forwarder);
     }
 
     /// `None` before the database is open.
     pub(super) fn opened(&self) -> Option<&Conversations> {
-        self.conversations.get()
+        self.forwarder.get().map(Forwarder::conversations)
     }
 
     /// Waits a moment for a database that is being opened.
@@ -82,14 +83,21 @@ impl ServerState {
     /// # Errors
     /// `database_unavailable`.
     pub(super) async fn conversations(&self) -> Result<&Conversations, Error> {
-        if let Some(conversations) = self.conversations.get() {
-            return Ok(conversations);
+        self.forwarder().await.map(Forwarder::conversations)
+    }
+
+    /// Like [`conversations`](Self::conversations), with what forwards their events.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub(super) async fn forwarder(&self) -> Result<&Forwarder, Error> {
+        if let Some(forwarder) = self.forwarder.get() {
+            return Ok(forwarder);
         }
         if !self.database_down.load(Ordering::Relaxed)
-            && let Ok(conversations) =
-                tokio::time::timeout(OPEN_TIMEOUT, self.conversations.wait()).await
+            && let Ok(forwarder) = tokio::time::timeout(OPEN_TIMEOUT, self.forwarder.wait()).await
         {
-            return Ok(conversations);
+            return Ok(forwarder);
         }
         Err(Error::new(Code::DatabaseUnavailable, "the server is waiting for its database")
             .hint("try again shortly"))
@@ -97,7 +105,7 @@ impl ServerState {
 
     /// Interrupts the sends in progress, which record that their outcome is unknown.
     pub(super) fn interrupt_sends(&self) {
-        if let Some(conversations) = self.conversations.get() {
+        if let Some(conversations) = self.opened() {
             conversations.interrupt().cancel();
         }
     }

@@ -10,7 +10,7 @@ use super::entity::message;
 use super::settle::write::open;
 use crate::domain::{Status, Timestamp};
 use crate::error::Error;
-use crate::metrics::{PoolStats, UnsettledStats};
+use crate::metrics::{ForwardStats, PoolStats, UnsettledStats};
 
 impl Store {
     /// The connections that the server reads with.
@@ -30,6 +30,18 @@ impl Store {
         let size = size as usize;
         // The two numbers are not read at the same moment.
         PoolStats { idle, in_use: size.saturating_sub(idle), limit: READERS as usize }
+    }
+
+    /// How far forwarding to each name is behind at `now`.
+    pub(crate) async fn forward_stats(&self, now: Timestamp) -> Result<Vec<ForwardStats>, Error> {
+        let mut all = Vec::new();
+        for forward in self.forwards().await? {
+            let lag = self.forward_lag(forward.live.after.position, i64::MAX).await?;
+            let seconds = lag.oldest.map_or(0, |oldest| now.seconds_since(oldest));
+            let seconds = u64::try_from(seconds).unwrap_or_default();
+            all.push(ForwardStats { name: forward.name, events: lag.entries, seconds });
+        }
+        Ok(all)
     }
 
     /// The messages whose outcome is open, by status, with their age at `now`. There are few, and

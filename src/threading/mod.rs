@@ -129,6 +129,11 @@ impl Conversations {
         &self.interrupt
     }
 
+    /// The database, for those who follow the feed with a place of their own.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The file of the database, if opening it created one.
     #[must_use]
     pub fn created_file(&self) -> Option<&Path> {

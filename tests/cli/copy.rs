@@ -10,7 +10,7 @@ use crate::support::{
     execute, inbound, query_one, wait_until,
 };
 
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 10] = [
     "conversations",
     "messages",
     "delivery_reports",
@@ -18,6 +18,8 @@ const TABLES: [&str; 8] = [
     "idempotency_keys",
     "opt_outs",
     "merged_messages",
+    "forwards",
+    "forward_ranges",
     "feed",
 ];
 
@@ -37,6 +39,14 @@ async fn full() -> (World, String) {
     let url = world.db.url.clone();
     let merged = "INSERT INTO merged_messages VALUES (randomblob(16), randomblob(16))";
     execute(&url, merged).await;
+    for row in [
+        "INSERT INTO forwards (name, position, nonce, paused, attempts, created_at, last_error) \
+         VALUES ('crm', 7, -1, 1, 2, 3, 'answered 410')",
+        "INSERT INTO forward_ranges (id, name, state, attempts, after_position, after_nonce, \
+         until_position, from_at, until_at) VALUES (randomblob(16), 'crm', 0, 0, 1, 2, 3, 4, 5)",
+    ] {
+        execute(&url, row).await;
+    }
     (world, url)
 }
 
@@ -410,7 +420,7 @@ async fn every_table_is_copied() {
     let tables = "SELECT group_concat(name, ' ') FROM (SELECT name FROM sqlite_master \
                   WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name)";
     let mut known = TABLES.to_vec();
-    known.extend(["meta", "seaql_migrations"]);
+    known.extend(["leases", "meta", "seaql_migrations"]);
     known.sort_unstable();
     assert_eq!(one(&connect(&db.url).await, tables).await, known.join(" "));
 }

@@ -18,6 +18,7 @@ mod editor;
 mod exit_codes;
 mod feed;
 mod filters;
+mod forwarding;
 mod groups;
 mod health;
 mod hints;

@@ -62,6 +62,8 @@ fn every_command_in_a_sentence_is_one_of_ours() {
             "ID" | "ID..." => "b2c3d4e5-6f70-4819-a2b3-c4d5e6f70819",
             "[URL]" => "http://127.0.0.1:5000",
             "SHELL" => "bash",
+            "ACTION" => "list",
+            "[NAME]" => "default",
             "COMMAND" | "[COMMAND]" => "list",
             "[--ready]" => "--ready",
             other => other,

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 /// Every page of prose.
-pub const PAGES: [&str; 9] = [
+pub const PAGES: [&str; 10] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
+    "docs/forwarding.md",
     "docs/observing.md",
     "docs/reference.md",
     "docs/backup.md",

@@ -1,9 +1,11 @@
 //! The settings of a server, all of which are checked before it starts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, TelnyxAccess};
 use crate::error::Error;
+use crate::forwarding::ForwardTarget;
 use crate::server::access::ApiToken;
 use crate::server::{Limits, Stop};
 use crate::store::{Location, Mode};
@@ -18,6 +20,7 @@ pub(super) struct ServerSettings {
     pub listen: String,
     pub api_tokens: Vec<ApiToken>,
     pub public_keys: Vec<String>,
+    pub forwarding: Arc<[ForwardTarget]>,
     pub telnyx: TelnyxAccess,
     pub policy: Policy,
     pub limits: Limits,
@@ -38,6 +41,7 @@ impl ServerSettings {
             listen: config.listen()?,
             api_tokens: config.api_tokens()?,
             public_keys: config.public_keys()?,
+            forwarding: config.forwarding()?.into(),
             telnyx: config.telnyx()?,
             policy: config.policy()?,
             limits: config.limits()?,

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::domain::{
-    Conversation, Cost, Direction, Encoding, FeedCursor, FeedEvent, FeedKind, FeedPage,
-    LastMessage, Message, PhoneNumber, SendPlan, SendRequest, Status, StatusReport, Thread,
-    Timestamp,
+    Conversation, Cost, Direction, Encoding, FeedCursor, FeedEvent, FeedKind, FeedPage, Forward,
+    ForwardReplay, ForwardState, ForwardTest, LastMessage, Message, PhoneNumber, SendPlan,
+    SendRequest, Status, StatusReport, Thread, Timestamp,
 };
 use crate::error::{Code, Error, ErrorBody};
 use crate::server::health::Readiness;
@@ -208,6 +208,38 @@ pub(super) fn ready() -> Readiness {
 
 pub(super) fn not_ready() -> Readiness {
     Readiness::new(vec![Check::new("database", false, "the database does not respond")])
+}
+
+pub(super) fn forward() -> Forward {
+    Forward {
+        name: "default".to_owned(),
+        url: Some("https://example.com/events".to_owned()),
+        state: ForwardState::Active,
+        events_behind: 0,
+        seconds_behind: 0,
+        last_success_at: Some(at(0)),
+        failing_since: None,
+        attempts: 0,
+        next_attempt_at: None,
+        last_error: None,
+        last_error_at: None,
+        restarted_at: None,
+        given_up: Vec::new(),
+        replaying: 0,
+    }
+}
+
+pub(super) fn forward_test() -> ForwardTest {
+    ForwardTest {
+        webhook_id: "test_4f0c9a7e2b6d4c1f8e3a5b7d9c0e1f2a".to_owned(),
+        delivered: true,
+        status: Some(200),
+        error: None,
+    }
+}
+
+pub(super) fn forward_replay() -> ForwardReplay {
+    ForwardReplay { name: "default".to_owned(), events: 12 }
 }
 
 pub(super) fn error() -> ErrorBody {

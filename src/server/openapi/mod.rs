@@ -82,6 +82,7 @@ fn tags() -> Value {
         { "name": "conversations", "description": "Reading conversations and messages" },
         { "name": "sending", "description": "Sending messages" },
         { "name": "feed", "description": "What happens, as it happens" },
+        { "name": "forwarding", "description": "Forwarding events to other programs" },
         { "name": "webhook", "description": "Receiving events from Telnyx" },
         { "name": "server", "description": "Health, metrics and this document" },
     ])
@@ -99,8 +100,8 @@ fn components(schemas: Schemas) -> Value {
             "token": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "A token from CONVO_API_TOKEN. Each route names the required scope, read \
-                                or send. A server without tokens serves programs on its own \
+                "description": "A token from CONVO_API_TOKEN. Each route names the required scope, read, \
+                                send or admin. A server without tokens serves programs on its own \
                                 machine without one.",
             },
             "signature": {

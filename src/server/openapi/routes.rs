@@ -14,8 +14,8 @@ use super::schemas::{
 };
 use crate::domain::idempotency_key::IDEMPOTENCY_KEY_PATTERN;
 use crate::domain::{
-    Conversation, Direction, EventOutcome, FeedKind, FeedPage, Message, SendPlan, SendRequest,
-    Status, Thread,
+    Conversation, Direction, EventOutcome, FeedKind, FeedPage, Forward, ForwardReplay, ForwardTest,
+    Message, SendPlan, SendRequest, Status, Thread,
 };
 use crate::error::Code;
 use crate::server::access::Scope;
@@ -25,6 +25,7 @@ use crate::server::query::MAX_WAIT;
 const CONVERSATIONS: &str = "conversations";
 const SENDING: &str = "sending";
 const FEED: &str = "feed";
+const FORWARDING: &str = "forwarding";
 const SERVER: &str = "server";
 
 /// The errors of every route that uses the database.
@@ -46,6 +47,10 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/messages/{id}", "get", message(schemas));
     add("/messages/{id}/retry", "post", retry(schemas));
     add("/events", "get", events(schemas));
+    add("/forwards", "get", forwards(schemas));
+    add("/forwards/{name}/test", "post", test_forward(schemas));
+    add("/forwards/{name}/enable", "post", enable_forward(schemas));
+    add("/forwards/{name}/replay", "post", replay_forward(schemas));
     add("/webhooks/sms", "post", webhook(schemas));
     add("/health", "get", health());
     add("/health/ready", "get", ready(schemas));
@@ -310,6 +315,62 @@ fn events(schemas: &mut Schemas) -> Operation {
         )
         .link(StatusCode::OK, "getConversation", "id", "/events/0/conversation_id")
         .link(StatusCode::OK, "getMessage", "id", "/events/0/message/id")
+}
+
+fn forwards(schemas: &mut Schemas) -> Operation {
+    let forwards = list(&schemas.serialized::<Forward>());
+    Operation::with_scope(Scope::Admin, FORWARDING, "listForwards", "List where forwarding stands")
+        .errors(&[Code::UnknownParameter])
+        .errors(&[Code::Overloaded])
+        .errors(&STORE)
+        .response(StatusCode::OK, "Every name", forwards, &json!([examples::forward()]))
+}
+
+/// An operation on a name, without a body in the request.
+fn change_forward(id: &'static str, summary: &'static str) -> Operation {
+    let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" });
+    Operation::with_scope(Scope::Admin, FORWARDING, id, summary)
+        .path("name", "The receiver's name, as `CONVO_FORWARD_URL` has it.", name)
+        .errors(&QUERY)
+        .errors(&[Code::UnsupportedMediaType, Code::ForwardNotFound, Code::Overloaded])
+}
+
+fn test_forward(schemas: &mut Schemas) -> Operation {
+    let tested = schemas.serialized::<ForwardTest>();
+    change_forward("testForward", "Deliver a test event")
+        .description("The event has the kind `test`. It is delivered once, whatever the state.")
+        .errors(&[Code::Internal])
+        .response(
+            StatusCode::OK,
+            "How the delivery ended",
+            tested,
+            &json!(examples::forward_test()),
+        )
+}
+
+fn enable_forward(schemas: &mut Schemas) -> Operation {
+    let forward = schemas.serialized::<Forward>();
+    change_forward("enableForward", "Go on after a pause")
+        .description("Ends the pause after an answer 410. A failed delivery is attempted at once.")
+        .errors(&STORE)
+        .response(StatusCode::OK, "Where it stands", forward, &json!(examples::forward()))
+}
+
+fn replay_forward(schemas: &mut Schemas) -> Operation {
+    let replay = schemas.serialized::<ForwardReplay>();
+    change_forward("replayForward", "Deliver events again")
+        .description(
+            "Without `since`, what was given up. The events are delivered between new ones, with the \
+             `webhook-id` that they had.",
+        )
+        .query("since", "Everything from this time on that was forwarded.", time())
+        .errors(&STORE)
+        .response(
+            StatusCode::OK,
+            "What is delivered again",
+            replay,
+            &json!(examples::forward_replay()),
+        )
 }
 
 fn webhook(schemas: &mut Schemas) -> Operation {

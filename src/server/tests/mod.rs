@@ -25,7 +25,7 @@ use crate::server::access::ApiToken;
 use crate::store::{Location, Mode, Purpose, Store};
 use crate::telnyx;
 use crate::telnyx::signature::signed_bytes;
-use crate::threading::Policy;
+use crate::threading::{Conversations, Policy};
 
 /// Longer than anything here takes, shorter than a person waits.
 const PATIENCE: Duration = Duration::from_secs(10);

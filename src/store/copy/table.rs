@@ -13,11 +13,12 @@ use tokio::sync::mpsc;
 use super::driver::Cell;
 use super::page::RowPage;
 use crate::store::entity::{
-    conversation, delivery_report, event, feed, idempotency_key, merged_message, message, opt_out,
+    conversation, delivery_report, event, feed, forward, forward_range, idempotency_key,
+    merged_message, message, opt_out,
 };
 
 /// What is copied, each table after those that its rows refer to.
-pub(in crate::store) const TABLES: [&str; 8] = [
+pub(in crate::store) const TABLES: [&str; 10] = [
     "conversations",
     "messages",
     "delivery_reports",
@@ -25,6 +26,8 @@ pub(in crate::store) const TABLES: [&str; 8] = [
     "idempotency_keys",
     "opt_outs",
     "merged_messages",
+    "forwards",
+    "forward_ranges",
     FEED,
 ];
 /// The only table that has a row in every new database.
@@ -66,7 +69,7 @@ pub(super) enum CellType {
 pub(super) type CopyKey = Vec<Value>;
 
 /// The tables to copy, in the order of [`TABLES`].
-pub(super) fn tables() -> Result<[CopyTable; 8], DbErr> {
+pub(super) fn tables() -> Result<[CopyTable; 10], DbErr> {
     Ok([
         CopyTable::from_entity::<conversation::Entity>(TABLES[0])?,
         CopyTable::from_entity::<message::Entity>(TABLES[1])?,
@@ -75,7 +78,9 @@ pub(super) fn tables() -> Result<[CopyTable; 8], DbErr> {
         CopyTable::from_entity::<idempotency_key::Entity>(TABLES[4])?,
         CopyTable::from_entity::<opt_out::Entity>(TABLES[5])?,
         CopyTable::from_entity::<merged_message::Entity>(TABLES[6])?,
-        CopyTable::from_entity::<feed::Entity>(TABLES[7])?,
+        CopyTable::from_entity::<forward::Entity>(TABLES[7])?,
+        CopyTable::from_entity::<forward_range::Entity>(TABLES[8])?,
+        CopyTable::from_entity::<feed::Entity>(TABLES[9])?,
     ])
 }
 

@@ -4,6 +4,8 @@ pub mod conversation;
 pub mod delivery_report;
 pub mod event;
 pub mod feed;
+pub mod forward;
+pub mod forward_range;
 pub mod idempotency_key;
 pub mod merged_message;
 pub mod message;

@@ -25,8 +25,12 @@ const READY: &str = "GET /health/ready";
 const OPENAPI: &str = "GET /openapi.json";
 const METRICS: &str = "GET /metrics";
 const EVENTS: &str = "GET /events";
+const FORWARDS: &str = "GET /forwards";
+const TEST_FORWARD: &str = "POST /forwards/{name}/test";
+const ENABLE_FORWARD: &str = "POST /forwards/{name}/enable";
+const REPLAY_FORWARD: &str = "POST /forwards/{name}/replay";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 8] = [
+const GUARDED: [(&str, &str); 12] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
@@ -35,6 +39,10 @@ const GUARDED: [(&str, &str); 8] = [
     (OPENAPI, "/openapi.json"),
     (METRICS, "/metrics"),
     (EVENTS, "/events"),
+    (FORWARDS, "/forwards"),
+    (TEST_FORWARD, "/forwards/x/test"),
+    (ENABLE_FORWARD, "/forwards/x/enable"),
+    (REPLAY_FORWARD, "/forwards/x/replay"),
 ];
 
 /// Tokens for reading, for sending, and for both.
@@ -97,6 +105,8 @@ async fn every_answer_matches_the_document() {
         home.set("CONVO_API_TOKEN", TOKENS)
             .set("CONVO_SEND_TIMEOUT", "2")
             .set("CONVO_REPLY_LIMIT", "1")
+            .set("CONVO_FORWARD_URL", "http://127.0.0.1:9/")
+            .set("CONVO_FORWARD_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     });
     let world = world.await;
     let asker = Asker { contract: &contract, server: &world.server, lines: ALL };
@@ -106,6 +116,7 @@ async fn every_answer_matches_the_document() {
     answering(&asker, &world).await;
     reading(&asker).await;
     following(&asker).await;
+    forwarding(&asker, &world).await;
     other_settings(&contract).await;
     bounds(&contract).await;
     guards(&contract, &world.server).await;
@@ -282,6 +293,25 @@ async fn following(asker: &Asker<'_>) {
     }
 }
 
+async fn forwarding(asker: &Asker<'_>, world: &World) {
+    wait_until("forwarding to begin", || world.server.log().contains("\"forwarding\""));
+    let list = asker.ask(FORWARDS, "/forwards", "", "").await;
+    assert_eq!(list.json()[0]["name"], "default");
+    let unknown = (400, "unknown_parameter");
+    asker.refuses(FORWARDS, "/forwards?no_such_parameter=1", "", "", unknown).await;
+    for (name, action) in
+        [(TEST_FORWARD, "test"), (ENABLE_FORWARD, "enable"), (REPLAY_FORWARD, "replay")]
+    {
+        let path = format!("/forwards/default/{action}");
+        assert_eq!(asker.ask(name, &path, "", "{}").await.status, 200, "{path}");
+        asker.refuses(name, &format!("{path}?no_such_parameter=1"), "", "{}", unknown).await;
+        let nobody = format!("/forwards/nobody/{action}");
+        asker.refuses(name, &nobody, "", "{}", (404, "forward_not_found")).await;
+        let bad = format!("/forwards/%00/{action}");
+        asker.refuses(name, &bad, "", "{}", (400, "invalid_request")).await;
+    }
+}
+
 fn sending_to(base_url: &str) -> Home {
     Home::new().sending_to(base_url).set("CONVO_SEND_TIMEOUT", "2")
 }
@@ -315,7 +345,14 @@ async fn other_settings(contract: &Contract) {
     asker.refuses(RETRY, retry, "", "", (503, "not_configured")).await;
     assert_eq!(asker.ask(READY, "/health/ready", "", "").await.status, 503);
     let form = "content-type: text/plain\r\n";
-    asker.refuses(RETRY, retry, form, "{}", (415, "unsupported_media_type")).await;
+    for (name, path) in [
+        (RETRY, retry),
+        (TEST_FORWARD, "/forwards/x/test"),
+        (ENABLE_FORWARD, "/forwards/x/enable"),
+        (REPLAY_FORWARD, "/forwards/x/replay"),
+    ] {
+        asker.refuses(name, path, form, "{}", (415, "unsupported_media_type")).await;
+    }
     let encoded = "content-encoding: gzip\r\n";
     asker.refuses(WEBHOOK, "/webhooks/sms", encoded, "{}", (415, "unsupported_media_type")).await;
 }
@@ -371,7 +408,7 @@ async fn guards(contract: &Contract, server: &Server) {
 
 /// What a database answers in which something is missing.
 async fn without_its_tables(asker: &Asker<'_>, world: &World) {
-    for table in ["messages", "conversations", "events", "feed"] {
+    for table in ["messages", "conversations", "events", "feed", "forwards"] {
         execute(&world.db.url, &format!("ALTER TABLE {table} RENAME TO {table}_away")).await;
     }
     let away = (503, "database_unavailable");
@@ -381,6 +418,9 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     asker.refuses(MESSAGE, &format!("/messages/{id}"), "", "", away).await;
     asker.refuses(RETRY, &format!("/messages/{id}/retry"), "", "{}", away).await;
     asker.refuses(EVENTS, "/events", "", "", away).await;
+    asker.refuses(FORWARDS, "/forwards", "", "", away).await;
+    asker.refuses(ENABLE_FORWARD, "/forwards/x/enable", "", "{}", away).await;
+    asker.refuses(REPLAY_FORWARD, "/forwards/x/replay", "", "{}", away).await;
     asker.refuses_a_send(CONTACT, HI, away).await;
     let late = inbound("e-late", "m-late", CONTACT, "Hi");
     assert_eq!(signed(asker.contract, world, late.as_bytes()).await.status, 503);

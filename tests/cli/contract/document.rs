@@ -13,6 +13,7 @@ const ELSEWHERE: &[&str] = &[
     "address_unavailable",
     "copy_mismatch",
     "database_not_ready",
+    "forward_refused",
     "method_not_allowed",
     "not_final",
     "not_found",
@@ -219,7 +220,7 @@ async fn a_running_server_matches_the_document() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_requires_the_scope_that_it_documents() {
     let tokens = "reader:read:0123456789abcdef,sender:send:fedcba9876543210,\
-                  monitor:metrics:13579bdf02468ace";
+                  monitor:metrics:13579bdf02468ace,boss:admin:2468ace013579bdf";
     let world =
         World::with(TestDatabase::sqlite(), |home| home.set("CONVO_API_TOKEN", tokens)).await;
     for (name, operation) in Contract::read().operations() {
@@ -235,6 +236,7 @@ async fn every_route_requires_the_scope_that_it_documents() {
         let (good, poor) = match scope {
             "read" => (reader, sender),
             "metrics" => (bearer("13579bdf02468ace"), sender),
+            "admin" => (bearer("2468ace013579bdf"), sender),
             _ => (sender, reader),
         };
         assert_eq!(with("").await.status_and_code(), (401, "unauthorized".into()), "{name}");
