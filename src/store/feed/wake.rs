@@ -26,7 +26,7 @@ const CHANNEL: &str = "convo_feed";
 /// How often to ask SQLite whether another connection has changed the file: it looks at shared memory.
 const SQLITE_POLL: Duration = Duration::from_millis(50);
 /// How often to poll where nobody notifies.
-const POLL: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(150);
 /// How often to look in case a notification was lost.
 const FALLBACK_POLL: Duration = Duration::from_secs(1);
 /// The least time between two notifications. Those who are notified read everything that is new.
