@@ -86,6 +86,9 @@ fn exit_codes() -> String {
     format!("{BOLD}Exit codes:{BOLD:#}{}", rows.concat())
 }
 
+/// How wide the lines of the first screen may be, without their indentation.
+const SCREEN_WIDTH: usize = 78;
+
 /// Gives the program its first screen. clap can neither group commands nor print an option on one
 /// line, and the screen must fit into a terminal of 24 rows.
 fn with_first_screen(program: Command) -> Command {
@@ -98,8 +101,10 @@ fn with_first_screen(program: Command) -> Command {
     }
     heading(&mut screen, "More");
     let names: Vec<_> = Group::More.commands(&program).map(Command::get_name).collect();
-    // Writing to a string cannot fail.
-    let _ = writeln!(screen, "  {BOLD}{}{BOLD:#}", names.join(", "));
+    for line in textwrap::wrap(&names.join(", "), SCREEN_WIDTH) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(screen, "  {BOLD}{line}{BOLD:#}");
+    }
     heading(&mut screen, "Options");
     for option in program.get_arguments() {
         let name = format!("--{}", option.get_long().unwrap_or_default());

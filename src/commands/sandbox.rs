@@ -25,7 +25,7 @@ const LISTEN: &str = "127.0.0.1:5001";
 
 /// Run the simulated Telnyx on its own, for any program that uses Telnyx
 #[derive(Args, Clone, Debug)]
-#[command(add = Group::Run, add = HELP, after_help = HELP.examples)]
+#[command(add = Group::More, add = HELP, after_help = HELP.examples)]
 pub(super) struct SandboxArgs {
     /// Listen on this address [default: 127.0.0.1:5001]
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]

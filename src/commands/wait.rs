@@ -26,7 +26,7 @@ use crate::store::Purpose;
 
 /// Wait for the final status of messages
 #[derive(Args, Clone, Debug)]
-#[command(add = Group::Send, add = HELP, after_help = HELP.examples)]
+#[command(add = Group::More, add = HELP, after_help = HELP.examples)]
 pub(super) struct WaitArgs {
     /// The ids of the messages, as convo send prints them
     #[arg(value_name = "ID", required = true, value_parser = cli::message_id)]

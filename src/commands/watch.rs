@@ -54,7 +54,6 @@ Examples:
   convo watch
   convo watch --kind message --direction inbound --json | jq -r .message.body
   convo watch --direction inbound --count 1 --timeout 10m
-  convo watch --since yesterday --until today --format csv > yesterday.csv
   convo watch --reply --checkpoint answered --exec ./answer.sh",
     description: "\
 Prints each event as soon as it is stored: a new message, inbound or outbound (kind message); \

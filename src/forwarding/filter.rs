@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn what_it_does_not_know_is_refused() {
         for text in
-            ["colour=red", "kind", "kind=", "kind=test", "direction=up", "number=x", "a=%FF"]
+            ["colour=red", "kind", "kind=", "kind=test", "direction=up", "number=12", "a=%FF"]
         {
             assert!(parse(text).is_err(), "{text}");
         }
