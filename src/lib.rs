@@ -112,8 +112,7 @@
 //!     editor.rs          the text of a message, written in an editor
 //!   watch/               `convo watch`
 //!     events.rs          which events, and when it is over
-//!     exec.rs            `--exec`: its options
-//!     exec/              running a command for each event
+//!     exec/              `--exec`: its options; running a command for each event
 //!       dispatch.rs      which event is handled when; how far everything is handled
 //!       child.rs input.rs  one run of the command; what it is given
 //!       answer.rs        sending what it prints

@@ -90,8 +90,7 @@ Examples:
   convo send +12125551234 \"Running late, 10 min\"
   convo send +12125551234 --dry-run < note.txt
   id=$(convo send +12125551234 \"Your code is 1234\") || echo \"exit $?\"
-  convo send +12125551234 \"Fire!\" --wait=delivered --timeout 2m
-  convo send +12125551234 \"Thank you\" --reply-to 0193a5f0-7b1e-7c3a-9d2f-4b8e6a1c0d57",
+  convo send +12125551234 \"Fire!\" --wait=delivered --timeout 2m",
     description: "\
 The message is stored before it is submitted to Telnyx, and the outcome afterwards. The exit \
 code says what is known: 0 if Telnyx accepted it, 5 if it was definitely not sent and it is safe to \

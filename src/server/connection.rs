@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::Limits;
-use super::permits::{Admission, Follower};
+use super::permits::{Admission, FollowPermit};
 
 /// How much of a response a client must accept within [`Limits::request_time`]: this, or the rest.
 const MIN_PROGRESS: usize = 64 * 1024;
@@ -50,7 +50,7 @@ struct Activity {
     /// Whether the next response is the last one.
     is_last: bool,
     /// Its request follows the feed, or the last one did.
-    follower: Option<Follower>,
+    follower: Option<FollowPermit>,
     /// Wakes the task that waits for the client to send something.
     reader: Option<Waker>,
 }
@@ -169,7 +169,7 @@ impl ConnectionState {
     }
 
     /// Its request follows the feed.
-    pub(super) fn follow(&self, follower: Follower) {
+    pub(super) fn follow(&self, follower: FollowPermit) {
         self.lock().follower = Some(follower);
     }
 

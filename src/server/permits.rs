@@ -139,16 +139,16 @@ impl Drop for FollowPlace {
 
 /// A connection that follows the feed, for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Follower(Arc<RequestPermits>);
+pub(super) struct FollowPermit(Arc<RequestPermits>);
 
-impl Follower {
+impl FollowPermit {
     fn new(permits: &Arc<RequestPermits>) -> Self {
         permits.followers.fetch_add(1, Ordering::AcqRel);
         Self(Arc::clone(permits))
     }
 }
 
-impl Drop for Follower {
+impl Drop for FollowPermit {
     fn drop(&mut self) {
         self.0.followers.fetch_sub(1, Ordering::AcqRel);
     }
@@ -189,7 +189,7 @@ impl Admission {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*held, Held::Permit { .. }) {
             *held = Held::Place { _place: self.permits.follow()? };
-            self.connection.follow(Follower::new(&self.permits));
+            self.connection.follow(FollowPermit::new(&self.permits));
         }
         Ok(())
     }

@@ -182,7 +182,8 @@ async fn count_and_timeout_end_it(db: TestDatabase) {
         );
         let expired = run(&["--after", "1-00000001"]).exits(6).reports("the cursor has expired");
         assert!(expired.err.contains("--after "), "{}", expired.err);
-        let oldest = expired.err.split("--after ").nth(1).and_then(|rest| rest.split(' ').next());
+        let oldest =
+            expired.err.split("--after ").nth(1).and_then(|rest| rest.split([',', ' ']).next());
         let rest = run(&["--after", oldest.expect("a cursor"), "--count", "3"]).silent().out;
         assert_eq!(rest.lines().count(), 3, "the hint leads to what is left");
     }

@@ -23,7 +23,7 @@ pub(in super::super) struct Program {
 
 /// How a run failed, as a person reads it.
 #[derive(Debug)]
-pub(super) struct Failure(pub(super) String);
+pub(super) struct CommandFailure(pub(super) String);
 
 /// A running command. Dropped before it has ended, it is killed with everything it started.
 struct Running {
@@ -57,7 +57,7 @@ impl Program {
         variables: &[(&'static str, Option<String>)],
         captures: bool,
         timeout: Duration,
-    ) -> Result<Result<Vec<u8>, Failure>, Error> {
+    ) -> Result<Result<Vec<u8>, CommandFailure>, Error> {
         let mut command = Command::new(&self.name);
         command
             .args(&self.arguments)
@@ -78,25 +78,29 @@ impl Program {
         let running = Running { child, group };
         let ended = tokio::time::timeout(timeout, running.end(input)).await;
         Ok(ended.unwrap_or_else(|_| {
-            Err(Failure(format!("took longer than {} s and was killed", timeout.as_secs_f32())))
+            Err(CommandFailure(format!(
+                "took longer than {} s and was killed",
+                timeout.as_secs_f32()
+            )))
         }))
     }
 }
 
 impl Running {
     /// Waits for the end of the command, and of what it prints.
-    async fn end(mut self, input: &[u8]) -> Result<Vec<u8>, Failure> {
+    async fn end(mut self, input: &[u8]) -> Result<Vec<u8>, CommandFailure> {
         let (stdin, stdout) = (self.child.stdin.take(), self.child.stdout.take());
         let ((), output) = tokio::join!(write(stdin, input), read(stdout));
-        let status = self.child.wait().await.map_err(|error| Failure(error.to_string()))?;
-        let output = output.map_err(|error| Failure(format!("could not be read: {error}")))?;
+        let status = self.child.wait().await.map_err(|error| CommandFailure(error.to_string()))?;
+        let output =
+            output.map_err(|error| CommandFailure(format!("could not be read: {error}")))?;
         // What it left running on purpose goes on.
         self.group = None;
         if !status.success() {
-            return Err(Failure(describe(status)));
+            return Err(CommandFailure(describe(status)));
         }
         if output.len() as u64 > MAX_OUTPUT {
-            return Err(Failure(format!("printed more than {} KiB", MAX_OUTPUT / 1024)));
+            return Err(CommandFailure(format!("printed more than {} KiB", MAX_OUTPUT / 1024)));
         }
         Ok(output)
     }

@@ -10,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::answer::Answering;
 use super::checkpoint::Checkpoint;
-use super::child::{Failure, Program};
+use super::child::{CommandFailure, Program};
 use super::input::{self, name, say};
 use crate::backend::Backend;
 use crate::commands::watch::WatchedEvents;
@@ -45,10 +45,10 @@ struct Queue {
 struct Queued {
     cursor: FeedCursor,
     contact: Option<PhoneNumber>,
-    stage: Stage,
+    stage: HandlingStage,
 }
 
-enum Stage {
+enum HandlingStage {
     Waiting(Box<FeedEvent>),
     Running,
     Handled,
@@ -133,7 +133,7 @@ impl Dispatcher<'_> {
                         None => Ok(()),
                     };
                 }
-                Err(Failure(how)) => {
+                Err(CommandFailure(how)) => {
                     let next = if left > 0 { "trying again" } else { "passed over" };
                     say(&format!("{}: the command {how}; {next}", name(event)));
                 }
@@ -146,7 +146,10 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
-    async fn run_command(&self, event: &FeedEvent) -> Result<Result<Vec<u8>, Failure>, Error> {
+    async fn run_command(
+        &self,
+        event: &FeedEvent,
+    ) -> Result<Result<Vec<u8>, CommandFailure>, Error> {
         let json = input::json(event, self.history, self.backend).await?;
         let variables = input::variables(event);
         self.program.run(&json, &variables, self.answering.is_some(), self.timeout).await
@@ -160,25 +163,29 @@ impl Queue {
 
     fn add(&mut self, event: FeedEvent) {
         let (cursor, contact) = (event.cursor, event.contact_number.clone());
-        self.events.push_back(Queued { cursor, contact, stage: Stage::Waiting(Box::new(event)) });
+        self.events.push_back(Queued {
+            cursor,
+            contact,
+            stage: HandlingStage::Waiting(Box::new(event)),
+        });
     }
 
     /// The next event whose contact has no earlier one that is not handled.
     fn start_next(&mut self) -> Option<FeedEvent> {
         let busy = &self.busy;
         let next = self.events.iter_mut().find(|queued| {
-            matches!(queued.stage, Stage::Waiting(_)) && !busy.contains(&queued.contact)
+            matches!(queued.stage, HandlingStage::Waiting(_)) && !busy.contains(&queued.contact)
         })?;
         self.busy.insert(next.contact.clone());
-        match std::mem::replace(&mut next.stage, Stage::Running) {
-            Stage::Waiting(event) => Some(*event),
-            Stage::Running | Stage::Handled => None,
+        match std::mem::replace(&mut next.stage, HandlingStage::Running) {
+            HandlingStage::Waiting(event) => Some(*event),
+            HandlingStage::Running | HandlingStage::Handled => None,
         }
     }
 
     fn end(&mut self, cursor: FeedCursor) {
         if let Some(queued) = self.events.iter_mut().find(|queued| queued.cursor == cursor) {
-            queued.stage = Stage::Handled;
+            queued.stage = HandlingStage::Handled;
             self.busy.remove(&queued.contact);
         }
     }
@@ -186,7 +193,7 @@ impl Queue {
     /// Removes what is handled from the front, and returns the position of the last one.
     fn handled(&mut self) -> Option<FeedCursor> {
         let mut last = None;
-        while let Some(Queued { stage: Stage::Handled, .. }) = self.events.front() {
+        while let Some(Queued { stage: HandlingStage::Handled, .. }) = self.events.front() {
             last = self.events.pop_front().map(|queued| queued.cursor);
         }
         last
