@@ -65,6 +65,8 @@ fn every_command_in_a_sentence_is_one_of_ours() {
             "ACTION" => "list",
             "[NAME]" => "default",
             "COMMAND" | "[COMMAND]" => "list",
+            // It follows these, and may be left out.
+            "[COMMAND...]" => "--",
             "[--ready]" => "--ready",
             other => other,
         };
