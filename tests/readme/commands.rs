@@ -47,6 +47,22 @@ fn no_block_is_overlooked() {
     }
 }
 
+/// A placeholder stands for any value.
+fn filled(word: &str) -> &str {
+    match word {
+        "ID" | "ID..." => "b2c3d4e5-6f70-4819-a2b3-c4d5e6f70819",
+        "[URL]" => "http://127.0.0.1:5000",
+        "SHELL" => "bash",
+        "ACTION" => "list",
+        "[NAME]" => "default",
+        "COMMAND" | "[COMMAND]" => "list",
+        // It follows these, and may be left out.
+        "[COMMAND...]" => "--",
+        "[--ready]" => "--ready",
+        other => other,
+    }
+}
+
 #[test]
 fn every_command_in_a_sentence_is_one_of_ours() {
     let readme = read("README.md");
@@ -57,20 +73,8 @@ fn every_command_in_a_sentence_is_one_of_ours() {
     let mut ours = ours.filter(|span| span.starts_with("convo ")).peekable();
     assert!(ours.peek().is_some());
     for span in ours {
-        // A placeholder stands for any value.
-        let id = |word| match word {
-            "ID" | "ID..." => "b2c3d4e5-6f70-4819-a2b3-c4d5e6f70819",
-            "[URL]" => "http://127.0.0.1:5000",
-            "SHELL" => "bash",
-            "ACTION" => "list",
-            "[NAME]" => "default",
-            "COMMAND" | "[COMMAND]" => "list",
-            // It follows these, and may be left out.
-            "[COMMAND...]" => "--",
-            "[--ready]" => "--ready",
-            other => other,
-        };
-        let words: Vec<_> = span.split(' ').map(id).collect();
+        let quoted = shlex::split(&span).unwrap_or_else(|| panic!("{span} has an open quote"));
+        let words: Vec<_> = quoted.iter().map(|word| filled(word)).collect();
         let command = Cli::command();
         match words[..] {
             [_, name] if !name.starts_with('-') => {
