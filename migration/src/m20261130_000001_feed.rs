@@ -38,6 +38,7 @@ enum MergedMessages {
 enum Messages {
     Table,
     InReplyTo,
+    AutoresponseType,
     ConversationKey,
     CreatedAt,
 }
@@ -48,9 +49,13 @@ impl MigrationTrait for Migration {
         let backend = manager.get_database_backend();
         manager.create_table(feed(backend)).await?;
         manager.create_table(merged_messages(backend)).await?;
-        let mut add = Table::alter();
-        add.table(Messages::Table).add_column(uuid(Messages::InReplyTo, backend));
-        manager.alter_table(add).await?;
+        let in_reply_to = uuid(Messages::InReplyTo, backend);
+        // The word that Telnyx recognised in an inbound message and answered by itself, such as STOP.
+        let autoresponse = ColumnDef::new(Messages::AutoresponseType).text().to_owned();
+        for column in [in_reply_to, autoresponse] {
+            let mut add = Table::alter();
+            manager.alter_table(add.table(Messages::Table).add_column(column).to_owned()).await?;
+        }
         // The automatic answers in a conversation, to count those of the last hour.
         let mut answers = Index::create();
         answers
@@ -68,10 +73,11 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.drop_index(Index::drop().name("idx_messages_answers").to_owned()).await?;
-        let mut remove = Table::alter();
-        manager
-            .alter_table(remove.table(Messages::Table).drop_column(Messages::InReplyTo).to_owned())
-            .await?;
+        for column in [Messages::InReplyTo, Messages::AutoresponseType] {
+            let mut remove = Table::alter();
+            remove.table(Messages::Table).drop_column(column);
+            manager.alter_table(remove).await?;
+        }
         manager.drop_table(Table::drop().table(MergedMessages::Table).to_owned()).await?;
         manager.drop_table(Table::drop().table(Feed::Table).to_owned()).await?;
         if manager.get_database_backend() == DatabaseBackend::Postgres {

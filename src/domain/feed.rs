@@ -269,6 +269,7 @@ mod tests {
             sent_at: None,
             completed_at: None,
             in_reply_to: None,
+            autoresponse_type: None,
             history: None,
         }
     }

@@ -157,6 +157,9 @@ pub struct Message {
     /// The inbound message that a program answered with it.
     #[serde(default)]
     pub in_reply_to: Option<Uuid>,
+    /// The word that Telnyx recognised in an inbound message and answered by itself: STOP, START or HELP.
+    #[serde(default)]
+    pub autoresponse_type: Option<String>,
     /// All delivery reports about it, ordered by the time they occurred; only if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<Vec<StatusReport>>,

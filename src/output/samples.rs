@@ -84,6 +84,7 @@ pub(crate) fn inbound(body: &str) -> Message {
         sent_at: None,
         completed_at: None,
         in_reply_to: None,
+        autoresponse_type: None,
         history: None,
     }
 }

@@ -203,7 +203,7 @@ pub(super) async fn reset_route(
 }
 
 /// The columns of an inserted message, in the order of [`values`].
-const MESSAGE_COLUMNS: [&str; 25] = [
+const MESSAGE_COLUMNS: [&str; 26] = [
     "id",
     "conversation_key",
     "telnyx_message_id",
@@ -229,6 +229,7 @@ const MESSAGE_COLUMNS: [&str; 25] = [
     "attempt_until",
     "repeats_left",
     "in_reply_to",
+    "autoresponse_type",
 ];
 
 /// The values of a message in the order of [`MESSAGE_COLUMNS`].
@@ -265,6 +266,7 @@ pub(super) fn values(message: &NewMessage) -> MessageValues {
         offer.map(|offer| micros(offer.until)).into(),
         offer.and_then(|offer| offer.repeats_left).into(),
         message.in_reply_to.into(),
+        message.autoresponse_type.clone().into(),
     ]
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct NewMessage {
     pub(crate) offer: Option<Offer>,
     /// The inbound message that a program answers with it.
     pub(crate) in_reply_to: Option<Uuid>,
+    /// The word that Telnyx recognised in it and answered by itself.
+    pub(crate) autoresponse_type: Option<String>,
 }
 
 impl NewMessage {

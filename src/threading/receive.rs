@@ -132,6 +132,7 @@ fn message(
         send_at: None,
         offer: None,
         in_reply_to: None,
+        autoresponse_type: payload.autoresponse,
     })
 }
 

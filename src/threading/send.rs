@@ -278,6 +278,7 @@ fn new_message(
         send_at: request.send_at,
         offer: Some(offer.clone()),
         in_reply_to: request.in_reply_to,
+        autoresponse_type: None,
     }
 }
 

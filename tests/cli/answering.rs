@@ -243,12 +243,16 @@ async fn what_must_not_be_answered_is_passed_over(db: TestDatabase) {
     }
     let stop = crate::support::opt("stop", "stop", "+12125551111", "STOP");
     assert_eq!(world.signer.post(&world.server, stop).await, "stored");
+    text(&world, "+12125551111", "after", "Are you still there?").await;
+    let help = crate::support::opt("help", "help", "+12125553333", "HELP");
+    assert_eq!(world.signer.post(&world.server, help).await, "stored");
     let old = crate::support::Event::inbound("old", "old", "+12125552222", "Hello?").to_string();
     assert_eq!(world.signer.post(&world.server, old).await, "stored");
     wait_until("all to be passed over", || {
         let err = running.err_so_far();
         err.matches("within the last hour").count() == 2
             && err.contains("has opted out")
+            && err.matches("was answered by Telnyx").count() == 2
             && err.contains("is too old to be answered")
     });
     running.kill();

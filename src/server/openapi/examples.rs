@@ -98,6 +98,7 @@ pub(super) fn message() -> Message {
         sent_at: None,
         completed_at: None,
         in_reply_to: None,
+        autoresponse_type: None,
         history: None,
     }
 }

@@ -59,6 +59,8 @@ pub struct Model {
     pub refusal: Option<String>,
     /// The inbound message that a program answered with it.
     pub in_reply_to: Option<Uuid>,
+    /// The word that Telnyx recognised in it and answered by itself, such as STOP.
+    pub autoresponse_type: Option<String>,
 }
 
 impl Model {
@@ -95,10 +97,11 @@ pub struct MessageRow {
     pub sent_at: Option<i64>,
     pub completed_at: Option<i64>,
     pub in_reply_to: Option<Uuid>,
+    pub autoresponse_type: Option<String>,
 }
 
 impl MessageRow {
-    pub const COLUMNS: [Column; 21] = [
+    pub const COLUMNS: [Column; 22] = [
         Column::Id,
         Column::TelnyxMessageId,
         Column::Direction,
@@ -120,6 +123,7 @@ impl MessageRow {
         Column::SentAt,
         Column::CompletedAt,
         Column::InReplyTo,
+        Column::AutoresponseType,
     ];
 
     /// The message, given the id of its conversation.
@@ -151,6 +155,7 @@ impl MessageRow {
             sent_at: time(self.sent_at),
             completed_at: time(self.completed_at),
             in_reply_to: self.in_reply_to,
+            autoresponse_type: self.autoresponse_type,
             history: None,
         })
     }
@@ -180,6 +185,7 @@ impl From<Model> for MessageRow {
             sent_at: row.sent_at,
             completed_at: row.completed_at,
             in_reply_to: row.in_reply_to,
+            autoresponse_type: row.autoresponse_type,
         }
     }
 }

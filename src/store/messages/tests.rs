@@ -46,6 +46,7 @@ fn message(media: &[Media]) -> NewMessage {
             repeats_left: Some(7),
         }),
         in_reply_to: Some(Uuid::from_u128(8)),
+        autoresponse_type: Some("word".to_owned()),
     }
 }
 
@@ -101,6 +102,7 @@ async fn every_value_goes_into_its_own_column() {
         repeats_left: Some(7),
         refusal: None,
         in_reply_to: Some(Uuid::from_u128(8)),
+        autoresponse_type: some("word"),
     };
     assert_eq!(row, Some(expected));
     store.close().await;

@@ -46,6 +46,7 @@ fn send(id: Uuid) -> NewSend {
             repeats_left: None,
         }),
         in_reply_to: None,
+        autoresponse_type: None,
     };
     let request_hash = b"hash".to_vec();
     NewSend {

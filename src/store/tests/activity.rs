@@ -54,6 +54,7 @@ pub(super) fn message(n: u32, direction: Direction) -> NewMessage {
         send_at: None,
         offer: None,
         in_reply_to: None,
+        autoresponse_type: None,
     }
 }
 

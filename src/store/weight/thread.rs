@@ -30,7 +30,7 @@ const COMMON: [Column; 13] = [
     Column::CompletedAt,
 ];
 /// What few have: one value, a JSON array, or NULL. Of a heavy row, it is the number of its bytes.
-const RARE: [Column; 7] = [
+const RARE: [Column; 8] = [
     Column::Recipients,
     Column::Cc,
     Column::Subject,
@@ -38,6 +38,7 @@ const RARE: [Column; 7] = [
     Column::Error,
     Column::SendAt,
     Column::InReplyTo,
+    Column::AutoresponseType,
 ];
 
 /// The messages that a query finds, in its order, as many as fit on a page; and whether that is all.
@@ -118,6 +119,7 @@ type Rare = (
     Option<String>,
     Option<i64>,
     Option<Uuid>,
+    Option<String>,
 );
 
 impl FromQueryResult for Weighed {
@@ -135,7 +137,8 @@ impl FromQueryResult for Weighed {
             }
             None => {}
         }
-        let (recipients, cc, subject, media, error, send_at, in_reply_to) = values;
+        let (recipients, cc, subject, media, error, send_at, in_reply_to, autoresponse_type) =
+            values;
         let message = MessageRow {
             id: row.try_get_by_index(0)?,
             telnyx_message_id: row.try_get_by_index(1)?,
@@ -158,6 +161,7 @@ impl FromQueryResult for Weighed {
             sent_at: row.try_get_by_index(11)?,
             completed_at: row.try_get_by_index(12)?,
             in_reply_to,
+            autoresponse_type,
         };
         Ok(Self { message, weight })
     }
@@ -203,6 +207,7 @@ mod tests {
             repeats_left: None,
             refusal: None,
             in_reply_to: Some(Uuid::from_u128(8)),
+            autoresponse_type: some("STOP"),
         }
     }
 
@@ -216,6 +221,7 @@ mod tests {
             error: None,
             send_at: None,
             in_reply_to: None,
+            autoresponse_type: None,
             ..full(id, body)
         };
         let long = "x".repeat(6_000);

@@ -41,6 +41,10 @@ impl<'a> Answering<'a> {
             say(&format!("{} is too old to be answered; passed over", name(event)));
             return Ok(true);
         }
+        if message.autoresponse_type.is_some() {
+            say(&format!("{} was answered by Telnyx; passed over", name(event)));
+            return Ok(true);
+        }
         let Some(given) = self.given(message).await? else { return Ok(false) };
         if given.status.is_open() {
             self.send(event, message, given.body).await?;
