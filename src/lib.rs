@@ -120,6 +120,10 @@
 //!   follow.rs            reading the feed across failures of the database or the server
 //!   ask/                 `convo ask`
 //!     search.rs wait.rs  which message is the answer; reading the feed until it is there
+//!   chat/                `convo chat`
+//!     session.rs         from its beginning to its end
+//!     editor.rs input.rs the line to type in; what a typed line means
+//!     outbox.rs          sending what was typed
 //!   outcome.rs           what `send`, `wait` and `retry` print about a message
 //!   poll.rs status_news.rs  waiting for a message's final status; news of statuses from the feed
 //!   context.rs           what a command gets: settings, terminal, backend, pager

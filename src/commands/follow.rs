@@ -30,19 +30,27 @@ pub(super) struct Follower<'a> {
     read: VecDeque<FeedEvent>,
     has_begun: bool,
     is_lost: bool,
-    /// Whether a person is told when the feed is lost, and when it is back.
-    tells: bool,
+    /// Told when the feed is lost, and when it is back.
+    tell: Option<Tell>,
 }
+
+/// Tells a person something, in one line.
+type Tell = Box<dyn Fn(&str) + Send + Sync>;
 
 impl<'a> Follower<'a> {
     pub(super) fn new(backend: &'a Backend, filter: FeedFilter, start: FeedStart) -> Self {
         let (read, has_begun, is_lost) = (VecDeque::new(), false, false);
-        Self { backend, filter, start, read, has_begun, is_lost, tells: false }
+        Self { backend, filter, start, read, has_begun, is_lost, tell: None }
     }
 
     /// The same, with a line on standard error when the feed is lost, and when it is back.
     pub(super) fn telling(self, tells: bool) -> Self {
-        Self { tells, ..self }
+        if tells { self.telling_by(say) } else { self }
+    }
+
+    /// The same, with such a line handed to `tell`.
+    pub(super) fn telling_by(self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { tell: Some(Box::new(tell)), ..self }
     }
 
     /// Makes sure that the feed can be read, and takes the position: whatever happens from now on will be
@@ -124,14 +132,20 @@ impl<'a> Follower<'a> {
     }
 
     fn tell_lost(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.is_lost, true) && self.tells {
-            say(&format!("convo: {error}; trying again"));
+        if !std::mem::replace(&mut self.is_lost, true) {
+            self.tell(&format!("{error}; trying again"));
         }
     }
 
     fn tell_back(&mut self) {
-        if std::mem::take(&mut self.is_lost) && self.tells {
-            say("convo: back again; nothing was missed");
+        if std::mem::take(&mut self.is_lost) {
+            self.tell("back again; nothing was missed");
+        }
+    }
+
+    fn tell(&self, line: &str) {
+        if let Some(tell) = &self.tell {
+            tell(line);
         }
     }
 }
@@ -149,7 +163,7 @@ fn requested_pause(error: &Error) -> Duration {
 
 /// A closed standard error is ignored.
 fn say(line: &str) {
-    let _ = writeln!(stdio::stderr(), "{line}");
+    let _ = writeln!(stdio::stderr(), "convo: {line}");
 }
 
 /// The hint of `cursor_expired` in the words of the command line.

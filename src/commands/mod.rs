@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments, its help and examples, and its `run`.
 
 mod ask;
+mod chat;
 mod complete;
 mod completion;
 mod config;
@@ -74,6 +75,7 @@ enum Command {
     Watch(watch::WatchArgs),
     Send(send::SendArgs),
     Ask(ask::AskArgs),
+    Chat(chat::ChatArgs),
     Wait(wait::WaitArgs),
     Retry(retry::RetryArgs),
     Serve(serve::ServeArgs),
@@ -113,6 +115,7 @@ impl Command {
             Self::Watch(args) => args.backend.flags(),
             Self::Send(args) => args.backend.flags(),
             Self::Ask(args) => args.backend.flags(),
+            Self::Chat(args) => args.backend.flags(),
             Self::Wait(args) => args.backend.flags(),
             Self::Retry(args) => args.backend.flags(),
             Self::Serve(args) => args.flags(),
@@ -137,6 +140,7 @@ impl Command {
             Self::Watch(args) => args.run(&context()?),
             Self::Send(args) => args.run(&context()?),
             Self::Ask(args) => args.run(&context()?),
+            Self::Chat(args) => args.run(&context()?),
             Self::Wait(args) => args.run(&context()?),
             Self::Retry(args) => args.run(&context()?),
             Self::Serve(args) => args.run(&context()?),

@@ -134,6 +134,11 @@ impl Chat {
         format!("  {clock}   ")
     }
 
+    /// A remark of the program.
+    pub(super) fn note(&self, note: &str) -> Vec<String> {
+        escape::lines(note).flat_map(|line| self.wrapped(&line, 2, Tone::Quiet)).collect()
+    }
+
     /// One entry of a message's history, in the words of the report.
     fn report(&self, report: &StatusReport) -> Vec<String> {
         let when = self.style.zone.day_and_clock(report.occurred_at);

@@ -135,6 +135,57 @@ impl<'a, W: Write> ThreadPrinter<'a, W> {
     }
 }
 
+/// A conversation that is shown as it happens, on a terminal. Every text ends with a line break.
+#[derive(Debug)]
+pub struct LiveThread(Chat);
+
+impl LiveThread {
+    /// With this style, whatever its format.
+    #[must_use]
+    pub fn new(style: &Style) -> Self {
+        Self(Chat::new(style))
+    }
+
+    /// From now on, lines fit into so many columns.
+    pub fn resize(&mut self, width: usize) {
+        self.0.resize(width);
+    }
+
+    /// The contact, whether the contact has opted out, and where `earlier` messages are.
+    #[must_use]
+    pub fn heading(&self, thread: &Conversation, earlier: Option<&Earlier>) -> String {
+        text(&self.0.heading(thread, earlier))
+    }
+
+    /// A message, preceded by the headings that are due.
+    #[must_use]
+    pub fn message(&mut self, message: &Message) -> String {
+        text(&self.0.message(message))
+    }
+
+    /// That a message has got another status, with the beginning of its text.
+    #[must_use]
+    pub fn change(&self, message: &Message, at: Timestamp) -> String {
+        text(&self.0.change(message, at))
+    }
+
+    /// What happened to the conversation.
+    #[must_use]
+    pub fn notice(&self, words: &str, at: Timestamp) -> String {
+        text(&self.0.notice(words, at))
+    }
+
+    /// A remark of the program, of one or several lines.
+    #[must_use]
+    pub fn note(&self, note: &str) -> String {
+        text(&self.0.note(note))
+    }
+}
+
+fn text(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+}
+
 fn write_lines(out: &mut impl Write, lines: &[String]) -> io::Result<()> {
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }

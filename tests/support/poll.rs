@@ -9,13 +9,19 @@ const PAUSE: Duration = Duration::from_millis(3);
 
 /// Polls until there is something to return; `what` is waited for, and named when it does not come.
 #[track_caller]
-pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
+    wait_or_tell(|| what.to_owned(), poll)
+}
+
+/// The same, where `what` also tells how things stand when it does not come.
+#[track_caller]
+pub fn wait_or_tell<T>(what: impl Fn() -> String, mut poll: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = poll() {
             return found;
         }
-        assert!(start.elapsed() < DEADLINE, "timed out waiting for: {what}");
+        assert!(start.elapsed() < DEADLINE, "timed out waiting for: {}", what());
         std::thread::sleep(PAUSE);
     }
 }

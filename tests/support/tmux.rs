@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::poll::wait_or_tell;
 use super::{Done, Home, Running, wait_for, wait_until};
 
 /// What a program may have changed beside the text on its own screen.
@@ -17,6 +18,8 @@ const STATE: &str = "title=#{pane_title} alternate=#{alternate_on} mouse=#{mouse
 pub const WITNESS: &str = "untouched";
 /// What is printed after a program, to see that all of its output was drawn.
 const END: &str = "-- drawn --";
+/// What is printed before the exit code of a program that is used by hand.
+const ENDED: &str = "-- ended: ";
 
 /// A tmux server of its own, with a screen for programs and one below that nobody may touch.
 pub struct Tmux {
@@ -70,6 +73,73 @@ impl Tmux {
         (code, rows)
     }
 
+    /// Starts a program that is used by hand: it has the upper pane as its terminal.
+    pub fn enter(&self, command: &Command) {
+        let mut words = vec!["env".to_owned(), "-i".to_owned(), "TERM=xterm-256color".to_owned()];
+        for (name, value) in command.get_envs() {
+            let value = value.expect("a value").to_string_lossy();
+            words.push(format!("{}={value}", name.to_string_lossy()));
+        }
+        let program = std::iter::once(command.get_program()).chain(command.get_args());
+        words.extend(program.map(|word| word.to_string_lossy().into_owned()));
+        let line = shlex::try_join(words.iter().map(String::as_str)).expect("no NUL");
+        let directory = command.get_current_dir().expect("a directory").to_string_lossy();
+        // The pane stays when the program has ended, and tells its exit code.
+        let line = format!("{line}; echo \"{ENDED}$?\"; exec sleep 1000");
+        self.run(&["respawn-pane", "-k", "-c", &directory, "-t", "0.0", &line]);
+    }
+
+    /// Types a text.
+    pub fn type_text(&self, text: &str) {
+        self.run(&["send-keys", "-t", "0.0", "-l", "--", text]);
+    }
+
+    /// Presses a key, as tmux names it.
+    pub fn press(&self, key: &str) {
+        self.run(&["send-keys", "-t", "0.0", key]);
+    }
+
+    /// Pastes a text, as a terminal does for a program that asks to be told.
+    pub fn paste(&self, text: &str) {
+        self.run(&["set-buffer", "-b", "pasted", "--", text]);
+        self.run(&["paste-buffer", "-p", "-d", "-b", "pasted", "-t", "0.0"]);
+    }
+
+    /// Makes the window narrower or wider.
+    pub fn resize(&self, columns: u16) {
+        self.run(&["resize-window", "-t", "0", "-x", &columns.to_string()]);
+    }
+
+    /// Waits until a row of the upper pane meets a condition.
+    #[track_caller]
+    pub fn wait_for_row(&self, what: &str, condition: impl Fn(&str) -> bool) {
+        wait_or_tell(
+            || format!("{what} in {:#?}", self.rows()),
+            || self.rows().iter().any(|row| condition(row)).then_some(()),
+        );
+    }
+
+    /// Waits until this is the last row of the upper pane that is not empty.
+    #[track_caller]
+    pub fn wait_for_last(&self, expected: &str) {
+        wait_or_tell(
+            || format!("{expected:?} at the end of {:#?}", self.rows()),
+            || {
+                let rows = self.rows();
+                let last = rows.iter().rev().find(|row| !row.is_empty())?;
+                (last == expected).then_some(())
+            },
+        );
+    }
+
+    /// The exit code of the program that was entered.
+    #[track_caller]
+    pub fn wait_for_exit(&self) -> String {
+        wait_for("the end of the program", || {
+            self.rows().iter().find_map(|row| row.strip_prefix(ENDED).map(str::to_owned))
+        })
+    }
+
     /// Prints a text as it is.
     pub fn print(&self, text: &str) {
         let terminal = self.display("#{pane_tty}");
@@ -92,7 +162,8 @@ impl Tmux {
         self.run(&["list-buffers"])
     }
 
-    fn rows(&self) -> Vec<String> {
+    /// What the upper pane shows.
+    pub fn rows(&self) -> Vec<String> {
         let shown = self.run(&["capture-pane", "-p", "-t", "0.0"]);
         shown.lines().map(|row| row.trim_end().to_owned()).collect()
     }
