@@ -39,9 +39,10 @@ impl LineEditor {
     pub(super) fn start() -> Result<Self, Error> {
         let modes = tcgetattr(std::io::stdin()).ok();
         let config = Config::builder().auto_add_history(true).build();
-        let mut editor = Editor::with_history(config, MemHistory::new()).map_err(failed)?;
+        let mut editor =
+            Editor::with_history(config, MemHistory::new()).map_err(|error| failed(&error))?;
         editor.set_helper(Some(Typed::default()));
-        let printer = editor.create_external_printer().map_err(failed)?;
+        let printer = editor.create_external_printer().map_err(|error| failed(&error))?;
         let (sender, lines) = unbounded_channel();
         std::thread::Builder::new()
             .name("editor".to_owned())
@@ -65,7 +66,7 @@ impl LineEditor {
     }
 }
 
-fn failed(error: ReadlineError) -> Error {
+fn failed(error: &ReadlineError) -> Error {
     Error::invalid(format!("this terminal cannot be used: {error}"))
         .hint("use convo send and convo show")
 }

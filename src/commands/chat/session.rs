@@ -94,14 +94,14 @@ impl<'a> Session<'a> {
         loop {
             tokio::select! {
                 biased;
-                Some((sent, result)) = self.ended.recv() => self.sent(sent, result),
+                Some((sent, result)) = self.ended.recv() => self.sent(sent, &result),
                 line = self.editor.lines.recv() => match line {
                     None | Some(Input::Quit) => break,
                     Some(input) => self.input(input, &draft),
                 },
                 Some(remark) = self.remarks.recv() => self.tell(&remark),
                 event = next(&mut self.follower) => match event {
-                    Ok(event) => self.event(event),
+                    Ok(event) => self.event(&event),
                     Err(error) => self.lost(&error).await,
                 },
                 _ = &mut signal => {
@@ -115,7 +115,7 @@ impl<'a> Session<'a> {
         while self.underway > 0
             && let Some((sent, result)) = self.ended.recv().await
         {
-            self.sent(sent, result);
+            self.sent(sent, &result);
         }
     }
 
@@ -151,9 +151,9 @@ impl<'a> Session<'a> {
         let _ = self.outbox.send(outgoing);
     }
 
-    fn sent(&mut self, sent: Outgoing, result: Result<Message, Error>) {
+    fn sent(&mut self, sent: Outgoing, result: &Result<Message, Error>) {
         self.underway -= 1;
-        match &result {
+        match result {
             Ok(message) => {
                 self.on_screen.entry(message.id).or_default();
                 if let Err(error) = verdict(message) {
@@ -168,7 +168,7 @@ impl<'a> Session<'a> {
                 self.tell_error(if is_unknown { "unknown" } else { "not sent" }, error);
             }
         }
-        if let Some(again) = sent.again(&result) {
+        if let Some(again) = sent.again(result) {
             self.again = Some(again);
             self.tell("/retry repeats it");
         }
@@ -179,7 +179,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn event(&mut self, event: FeedEvent) {
+    fn event(&mut self, event: &FeedEvent) {
         match (event.kind, &event.message) {
             (FeedKind::Message, Some(message)) => {
                 let is_ours = message.direction == Direction::Outbound;
@@ -190,10 +190,10 @@ impl<'a> Session<'a> {
             }
             (FeedKind::Status, Some(message)) => {
                 let status = event.status.unwrap_or(message.status);
-                self.status(&Message { status, ..message.clone() }, &event);
+                self.status(&Message { status, ..message.clone() }, event);
             }
             _ => {
-                let notice = self.thread.notice(&event::words(&event).0, event.at);
+                let notice = self.thread.notice(&event::words(event).0, event.at);
                 self.print(notice);
             }
         }
