@@ -10,7 +10,7 @@ const INTERRUPTED: i32 = 130;
 
 /// A request to end the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StopSignal {
+enum StopSignal {
     /// SIGTERM, from a supervisor, or SIGHUP, because the terminal is gone.
     Terminate,
     /// SIGINT: a person pressed Ctrl-C and is waiting.
@@ -50,7 +50,7 @@ pub(super) async fn requested() {
 }
 
 /// Waits for the next SIGTERM, SIGHUP or Ctrl-C.
-pub(super) async fn next() -> StopSignal {
+async fn next() -> StopSignal {
     tokio::select! {
         signal = stop() => signal,
         () = hangup() => StopSignal::Terminate,

@@ -103,7 +103,9 @@ fn an_option_that_a_command_does_not_accept_is_refused_in_either_position() {
             assert_eq!(error.to_string(), message, "{line:?}");
             let hint = error.hint_text().unwrap_or_default();
             assert!(
-                hint.ends_with("are list, show, watch, send, ask, chat, wait, retry, forward, config"),
+                hint.ends_with(
+                    "are list, show, watch, send, ask, chat, wait, retry, forward, config"
+                ),
                 "{hint}"
             );
         }

@@ -90,7 +90,7 @@ impl<'a> Session<'a> {
 
     /// Until the person or a signal ends it; what was entered before is still sent.
     pub(super) async fn run(mut self, draft: impl Fn(&str) -> Result<Draft, Error>) {
-        let mut signal = pin!(signals::next());
+        let mut signal = pin!(signals::requested());
         loop {
             tokio::select! {
                 biased;
@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
                     Ok(event) => self.event(&event),
                     Err(error) => self.lost(&error).await,
                 },
-                _ = &mut signal => {
+                () = &mut signal => {
                     self.editor.abandon();
                     self.backend.interrupt().cancel();
                     break;
