@@ -7,14 +7,14 @@ use crate::support::{CONTACT, Home, Server, TestDatabase, Tmux, WITNESS, World, 
 
 const PROMPT: &str = ">";
 
-/// A chat on a screen of its own, ready to type in.
+/// A chat on a screen of its own, ready to type in. The screen ends before its home.
 #[track_caller]
-fn enter(world: &World, contact: &str, way: &[&str]) -> (Tmux, Home) {
+fn enter(world: &World, contact: &str, way: &[&str]) -> (Home, Tmux) {
     let home = Home::new();
     let tmux = Tmux::start(&home, 80, 40);
     tmux.enter(&world.home.command(&[&["chat", contact], way].concat()));
     tmux.wait_for_last(PROMPT);
-    (tmux, home)
+    (home, tmux)
 }
 
 /// Types a line, enters it, and waits until the next one can be typed.
@@ -36,7 +36,7 @@ async fn a_line_is_typed_and_sent_while_others_come_in(db: TestDatabase) {
     world.home.run(&["send", silent(), "earlier"]).exits(0);
     for (round, way) in [&[][..], &["--server", &url]].into_iter().enumerate() {
         let before = world.offers();
-        let (tmux, _home) = enter(&world, silent(), way);
+        let (_home, tmux) = enter(&world, silent(), way);
         tmux.wait_for_row("the thread", |row| row.contains("earlier"));
         let state = tmux.state();
         let typed = "Hello w\u{f6}rld \u{65e5}\u{672c}";
@@ -74,7 +74,7 @@ async fn a_line_is_typed_and_sent_while_others_come_in(db: TestDatabase) {
 async fn several_pasted_lines_are_one_text_after_a_question(db: TestDatabase) {
     let world = World::start(db).await;
     let before = world.offers();
-    let (tmux, _home) = enter(&world, silent(), &[]);
+    let (_home, tmux) = enter(&world, silent(), &[]);
     tmux.paste("one\ntwo\u{8}\u{7}\u{1b}]0;owned\u{7}\nthree");
     tmux.wait_for_last("three");
     tmux.press("Enter");
@@ -100,7 +100,7 @@ async fn several_pasted_lines_are_one_text_after_a_question(db: TestDatabase) {
 async fn only_what_is_meant_to_be_sent_is_sent(db: TestDatabase) {
     let world = World::start(db).await;
     let before = world.offers();
-    let (tmux, _home) = enter(&world, silent(), &[]);
+    let (_home, tmux) = enter(&world, silent(), &[]);
     tmux.wait_for_row("that it is empty", |row| row.contains("no messages with"));
     tmux.type_text("half a line");
     tmux.wait_for_last("> half a line");
@@ -124,7 +124,7 @@ async fn only_what_is_meant_to_be_sent_is_sent(db: TestDatabase) {
 
 async fn a_failure_is_told_and_the_chat_goes_on(db: TestDatabase) {
     let world = World::start(db).await;
-    let (tmux, _home) = enter(&world, Behaviour::Refused.number(), &[]);
+    let (_home, tmux) = enter(&world, Behaviour::Refused.number(), &[]);
     enter_line(&tmux, "Hello");
     tmux.wait_for_row("the failure", |row| row.contains("not sent: "));
     tmux.wait_for_row("its hint", |row| row.contains("hint: "));
@@ -141,7 +141,7 @@ async fn a_chat_survives_the_restart_of_its_server(db: TestDatabase) {
     let world = World::start(db).await;
     let url = world.server.url();
     let address = world.server.address;
-    let (tmux, _home) = enter(&world, silent(), &["--server", &url]);
+    let (_home, tmux) = enter(&world, silent(), &["--server", &url]);
     let World { home, server, telnyx: _telnyx, signer, .. } = &world;
     server.signal(rustix::process::Signal::TERM);
     tmux.wait_for_row("that it is gone", |row| row.ends_with("trying again"));
