@@ -69,7 +69,8 @@ async fn a_release_that_is_too_old_is_refused(db: TestDatabase) {
 async fn a_database_of_a_development_version_is_refused(db: TestDatabase) {
     let home = Home::new().with_database(&db);
     home.run(&["migrate"]).exits(0);
-    let earlier = "UPDATE seaql_migrations SET version = 'm20261123_000001_threads'";
+    let earlier = "UPDATE seaql_migrations SET version = 'm20261123_000001_threads' \
+               WHERE version = 'm20261129_000003_schema'";
     execute(&db.url, earlier).await;
     for args in [&["list"][..], &["migrate"], &["serve", "--listen", "127.0.0.1:0"]] {
         home.run(args).exits(4).reports("the schema of a development version of convo");
