@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement,
+};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -43,7 +45,9 @@ impl BenchDatabase {
     pub async fn connect(&self) -> DatabaseConnection {
         // sqlx takes the path after two slashes, convo after three, as SQLAlchemy does.
         let url = self.url.replacen("sqlite:////", "sqlite:///", 1);
-        Database::connect(url).await.expect("the database opens")
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(1).sqlx_logging(false);
+        Database::connect(options).await.expect("the database opens")
     }
 
     async fn rows(&self, sql: &str) -> Vec<sea_orm::QueryResult> {

@@ -103,7 +103,8 @@ async fn measure(postgres: &str) {
         server.stop();
         database.check(&stored, 0).await;
         figures.sizes = database.sizes(stored.len()).await;
-        figures.bare = bare::commit(&database).await;
+        figures.bare = bare::commit(&database, 1).await;
+        figures.bare_batch = bare::commit(&database, bare::BATCH).await;
         figures.print();
     }
 }

@@ -1,5 +1,6 @@
 //! The figures of a run, as a table.
 
+use crate::bare::BATCH;
 use crate::database::Sizes;
 use crate::load::Round;
 use crate::{CONNECTIONS, median};
@@ -12,6 +13,8 @@ pub struct Figures {
     pub sizes: Sizes,
     /// Milliseconds of the database's own commit of the same rows.
     pub bare: f64,
+    /// The same of a batch.
+    pub bare_batch: f64,
 }
 
 /// One round beside the round of the server that stores nothing.
@@ -28,7 +31,7 @@ struct Compared {
 
 impl Figures {
     pub fn new(label: &'static str) -> Self {
-        Self { label, rounds: Vec::new(), sizes: Vec::new(), bare: f64::NAN }
+        Self { label, rounds: Vec::new(), sizes: Vec::new(), bare: f64::NAN, bare_batch: f64::NAN }
     }
 
     pub fn add(&mut self, connections: usize, limit: &Round, round: &Round) {
@@ -69,10 +72,33 @@ impl Figures {
              the request without storing ({floor:.2} ms)",
             alone / floor
         );
+        self.print_ceiling();
         let total: f64 = self.sizes.iter().map(|(_, bytes)| bytes).sum();
         let each: Vec<_> =
             self.sizes.iter().map(|(name, bytes)| format!("{name} {bytes:.0}")).collect();
         println!("bytes a message: {total:.0} ({})", each.join(", "));
+    }
+
+    /// What the machine allows: all of its cores are busy, with the requests as the server that stores
+    /// nothing handles them, and with the database's own work for the same rows, which takes one core.
+    fn print_ceiling(&self) {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let database = BATCH as f64 / self.bare_batch * 1e3;
+        println!(
+            "the database alone, in batches of {BATCH} by one thread: {database:.0}/s; with it and the \
+             requests without storing on {cores} cores, the machine allows at most"
+        );
+        for connections in CONNECTIONS.into_iter().filter(|connections| *connections > 1) {
+            let storeless = self.median(connections, |round| round.rate / round.ratio);
+            let both = 1.0 / (1.0 / storeless + 1.0 / (database * cores as f64));
+            let allowed = both.min(database);
+            let reached = self.median(connections, |round| round.rate) / allowed;
+            println!(
+                "  with {connections} connections: {allowed:.0}/s, a ratio of {:.2}, of which {:.0} % are reached",
+                allowed / storeless,
+                reached * 100.0
+            );
+        }
     }
 
     fn median(&self, connections: usize, figure: fn(&Compared) -> f64) -> f64 {
