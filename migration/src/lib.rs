@@ -7,6 +7,7 @@
 
 pub use sea_orm_migration::prelude::*;
 
+mod columns;
 mod m20261129_000003_schema;
 mod m20261130_000001_feed;
 mod m20261130_000002_forwarding;

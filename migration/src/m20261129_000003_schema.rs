@@ -19,6 +19,8 @@ mod views;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DatabaseBackend;
 
+use crate::columns::{clustered, uuid};
+
 /// Creates every table, index and view.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -168,24 +170,6 @@ fn key(column: impl IntoIden, backend: DatabaseBackend) -> ColumnDef {
         column.extra("COLLATE \"C\"");
     }
     column
-}
-
-/// A UUID in 16 bytes.
-fn uuid(column: impl IntoIden, backend: DatabaseBackend) -> ColumnDef {
-    let mut column = ColumnDef::new(column);
-    match backend {
-        DatabaseBackend::Sqlite => column.blob(),
-        _ => column.uuid(),
-    };
-    column
-}
-
-/// A table that SQLite stores in the order of its primary key.
-fn clustered(table: &mut TableCreateStatement, backend: DatabaseBackend) -> TableCreateStatement {
-    if backend == DatabaseBackend::Sqlite {
-        table.extra("WITHOUT ROWID");
-    }
-    table.to_owned()
 }
 
 /// Facts about the database, such as its `mode`: `real` or `sandbox`.

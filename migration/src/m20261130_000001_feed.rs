@@ -8,6 +8,8 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DatabaseBackend;
 
+use crate::columns::{clustered, uuid};
+
 /// Creates the feed with its first entry, which readers never see: the newest entry is always kept, so
 /// that there is one to count from.
 #[derive(DeriveMigrationName)]
@@ -87,16 +89,6 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// A UUID in 16 bytes.
-fn uuid(column: impl IntoIden, backend: DatabaseBackend) -> ColumnDef {
-    let mut column = ColumnDef::new(column);
-    match backend {
-        DatabaseBackend::Sqlite => column.blob(),
-        _ => column.uuid(),
-    };
-    column
-}
-
 /// Its columns of eight bytes come first: PostgreSQL would pad the others.
 fn feed(backend: DatabaseBackend) -> TableCreateStatement {
     let mut position = ColumnDef::new(Feed::Position);
@@ -133,10 +125,7 @@ fn merged_messages(backend: DatabaseBackend) -> TableCreateStatement {
         .table(MergedMessages::Table)
         .col(uuid(MergedMessages::Id, backend).not_null().primary_key())
         .col(uuid(MergedMessages::SurvivorId, backend).not_null());
-    if backend == DatabaseBackend::Sqlite {
-        table.extra("WITHOUT ROWID");
-    }
-    table
+    clustered(&mut table, backend)
 }
 
 fn first_entry(backend: DatabaseBackend) -> &'static [&'static str] {

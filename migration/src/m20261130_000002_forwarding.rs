@@ -4,6 +4,8 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DatabaseBackend;
 
+use crate::columns::uuid;
+
 /// Creates the tables of forwarding and the table of leases.
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -63,16 +65,6 @@ impl MigrationTrait for Migration {
         manager.drop_table(Table::drop().table(ForwardRanges::Table).to_owned()).await?;
         manager.drop_table(Table::drop().table(Forwards::Table).to_owned()).await
     }
-}
-
-/// A UUID in 16 bytes.
-fn uuid(column: impl IntoIden, backend: DatabaseBackend) -> ColumnDef {
-    let mut column = ColumnDef::new(column);
-    match backend {
-        DatabaseBackend::Sqlite => column.blob(),
-        _ => column.uuid(),
-    };
-    column
 }
 
 /// One row for each name. Times are microseconds since the epoch.

@@ -12,7 +12,7 @@ const USUAL_WIDTH: usize = 80;
 /// The least width used: in a narrower window the terminal breaks the lines.
 const LEAST_WIDTH: usize = 30;
 
-/// The present width of the terminal that standard output is; `None` if it is none.
+/// The present width of the terminal on standard output; `None` if that is not a terminal.
 #[must_use]
 pub fn stdout_columns() -> Option<usize> {
     let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;

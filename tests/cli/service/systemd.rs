@@ -27,8 +27,8 @@ fn systemd_is_notified_of_start_and_stop() {
     assert!(notices.wait_for("STATUS=draining") >= stopping);
 }
 
-/// The watchdog is notified as long as the process runs, also while PostgreSQL is down: that is no
-/// reason to be killed. A stopped process is silent.
+/// The watchdog is notified as long as the process runs, also while PostgreSQL is down, which a
+/// restart would not mend. A stopped process is silent.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_watchdog_depends_on_the_process_and_not_on_its_database() {
     let (cluster, notices, signer) = (Cluster::start(), Notices::listen(), Signer::new(13));

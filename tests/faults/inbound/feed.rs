@@ -2,18 +2,15 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::load::{home, post_until, signer};
+use super::load::{home, kill_under_load, signer};
 use crate::on_both_databases;
 use crate::support::{
-    CONTACT, DEADLINE, Home, Server, Signer, TestDatabase, connect, eventually, inbound,
-    times_longer,
+    CONTACT, DEADLINE, Server, TestDatabase, connect, eventually, inbound, times_longer,
 };
 
 /// The Telnyx id of the last message: a reader who has seen it has seen all that came before.
@@ -41,26 +38,6 @@ async fn follow(address: SocketAddr, mut after: String) -> Vec<Uuid> {
     }
 }
 
-/// Starts a server, posts to it, and kills it under load.
-async fn kill_under_load(home: &Home, signer: &Signer, first: usize) {
-    let server = Server::start(home);
-    let address = server.address;
-    let so_far = Arc::new(AtomicUsize::new(0));
-    let load = {
-        let (signer, so_far) = (signer.clone(), Arc::clone(&so_far));
-        tokio::spawn(async move {
-            post_until(address, &signer, first, |tally| {
-                so_far.store(tally.acknowledged.len(), Ordering::SeqCst);
-                !tally.lost.is_empty()
-            })
-            .await
-        })
-    };
-    eventually("the load", async || so_far.load(Ordering::SeqCst) >= 100).await;
-    server.kill();
-    load.await.expect("no panic");
-}
-
 async fn no_reader_misses_what_killed_servers_stored(db: TestDatabase) {
     let signer = signer(3);
     let home = home(&db.url, &signer);
@@ -72,8 +49,8 @@ async fn no_reader_misses_what_killed_servers_stored(db: TestDatabase) {
     for round in 0..3 * times_longer() {
         let first = round * 10_000_000;
         tokio::join!(
-            kill_under_load(&home, &signer, first),
-            kill_under_load(&home, &signer, first + 5_000_000),
+            kill_under_load(Server::start(&home), &signer, first),
+            kill_under_load(Server::start(&home), &signer, first + 5_000_000),
         );
     }
     let body = inbound(LAST, LAST, CONTACT, "That was all");

@@ -2,9 +2,13 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{DEADLINE, Event, Home, Signer, assert_counted, open_to_read};
+use crate::support::{
+    DEADLINE, Event, Home, Server, Signer, assert_counted, eventually, open_to_read,
+};
 
 const CONNECTIONS: usize = 16;
 const CONTACTS: usize = 50;
@@ -62,6 +66,23 @@ pub async fn post_until(
         }
     }
     tally
+}
+
+/// Posts to a server, numbered from `first`, and kills it when others are under way.
+pub async fn kill_under_load(server: Server, signer: &Signer, first: usize) -> Tally {
+    let (address, signer) = (server.address, signer.clone());
+    let so_far = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&so_far);
+    let load = tokio::spawn(async move {
+        post_until(address, &signer, first, |tally| {
+            counter.store(tally.acknowledged.len(), Ordering::SeqCst);
+            !tally.lost.is_empty()
+        })
+        .await
+    });
+    eventually("the load", async || so_far.load(Ordering::SeqCst) >= 100).await;
+    server.kill();
+    load.await.expect("no panic")
 }
 
 /// Posts the same webhooks again until every one is acknowledged.
