@@ -1,5 +1,8 @@
 //! A database with many messages, compared with an empty one.
 
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
 use convo::sandbox::SigningKey;
 use sea_orm::ConnectionTrait;
 
@@ -16,9 +19,20 @@ pub const CONTACTS: u32 = 100_000;
 const STEP: u32 = 500_000;
 const CONNECTIONS: usize = 64;
 
+/// What [`measure`] leaves.
+pub struct Measured {
+    pub full: BenchDatabase,
+    pub rows: u64,
+}
+
 /// Prints the rate of each kind of database with so many messages as a ratio to that of an empty one, in
 /// alternating rounds.
-pub async fn measure(key: &SigningKey, pairs: Vec<[BenchDatabase; 2]>, messages: u32) {
+pub async fn measure(
+    key: &SigningKey,
+    pairs: Vec<[BenchDatabase; 2]>,
+    messages: u32,
+) -> Vec<Measured> {
+    let mut measured = Vec::new();
     for [empty, full] in pairs {
         let start = |database: &BenchDatabase| Process::convo(&database.url, &key.public_key());
         let servers = [start(&empty), start(&full)];
@@ -51,7 +65,36 @@ pub async fn measure(key: &SigningKey, pairs: Vec<[BenchDatabase; 2]>, messages:
             p99[1],
             p99[0]
         );
+        // A message and an event each, and for those of the rounds an entry of the feed.
+        let rows = u64::from(CONTACTS) + 2 * u64::from(messages) + 3 * stored[1].len() as u64;
+        measured.push(Measured { full, rows });
     }
+    measured
+}
+
+/// Prints how fast `convo copy` copies a database, verification included.
+pub fn copy(from: &Measured, to: &BenchDatabase) {
+    // A password is refused in arguments.
+    let mut from_url = url::Url::parse(&from.full.url).expect("a URL");
+    let password = from_url.password().unwrap_or_default().to_owned();
+    let _ = from_url.set_password(None);
+    let begun = Instant::now();
+    let status = Command::new(env!("CARGO_BIN_EXE_convo"))
+        .args(["copy", from_url.as_str()])
+        .env_clear()
+        .env("PGPASSWORD", password)
+        .env("DATABASE_URL", &to.url)
+        .stderr(Stdio::null())
+        .status()
+        .expect("a process");
+    assert!(status.success(), "convo copy: {status}");
+    let (rows, seconds) = (from.rows, begun.elapsed().as_secs_f64());
+    println!(
+        "convo copy of {rows} rows from {} to {}: {:.0} rows/s",
+        from.full.label,
+        to.label,
+        rows as f64 / seconds
+    );
 }
 
 /// Fills in conversations, messages and events as a server would have stored them.

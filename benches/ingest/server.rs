@@ -2,8 +2,8 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause between two questions whether it has started.
+const POLL: Duration = Duration::from_millis(20);
 /// Clock ticks in a second, in which Linux counts processor time.
 const TICKS: u64 = 100;
 
@@ -53,9 +55,9 @@ impl Process {
             .spawn()
             .expect("a process");
         let begun = Instant::now();
-        while std::net::TcpStream::connect(address).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "convo serve does not listen");
-            thread::yield_now();
+        while !has_schema(address) {
+            assert!(begun.elapsed() < PATIENCE, "convo serve does not open its database");
+            thread::sleep(POLL);
         }
         Self { child, address }
     }
@@ -75,6 +77,16 @@ impl Process {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a running server");
         self.child.wait().expect("it ends");
     }
+}
+
+/// Whether a server has opened its database.
+fn has_schema(address: SocketAddr) -> bool {
+    let Ok(mut connection) = TcpStream::connect(address) else { return false };
+    let request = "GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut answer = String::new();
+    connection.write_all(request.as_bytes()).is_ok()
+        && connection.read_to_string(&mut answer).is_ok()
+        && answer.contains(r#"{"name":"schema","ok":true}"#)
 }
 
 impl Drop for Process {
