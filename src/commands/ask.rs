@@ -68,8 +68,8 @@ Examples:
   convo ask +12125551234 \"When will you be here?\" --timeout 2h
   convo ask +12125551234 \"Deploy 17?\" --idempotency-key deploy-17",
     description: "\
-The answer is the contact's first text that was stored after the question and that Telnyx received after \
-it, to whichever of your numbers. Messages without a text are passed over, and with --match also texts \
+The answer is the contact's first text that is stored after the question, to whichever of your numbers. \
+Messages without a text are passed over, and with --match also texts \
 that do not match. White space around a text does not count for --match; (?i) at the beginning of the \
 pattern ignores case. Several questions to one contact at the same time may get the same answer.
 

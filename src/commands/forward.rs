@@ -52,7 +52,7 @@ Examples:
     description: "\
 convo serve posts every event to each URL of CONVO_FORWARD_URL, signed with CONVO_FORWARD_SECRET as \
 Standard Webhooks prescribe. A failed delivery is repeated after 5 s, 30 s, 2 min, 10 min, 1 h, and \
-then hourly, in order; after three days of failures, what is older than that is given up.
+then hourly, in order; three days after the last success, what is older than that is given up.
 
 list shows where each name stands. test delivers one event of the kind test. enable goes on after \
 the receiver has answered 410, or attempts the next delivery at once. replay delivers again what was \

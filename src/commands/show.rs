@@ -45,7 +45,7 @@ pub(super) struct ShowArgs {
     /// Go on with what comes: new messages, and new statuses of those you sent
     #[arg(short, long, conflicts_with_all = ["until", "before", "history"])]
     follow: bool,
-    /// Also show each message's delivery reports and their times
+    /// Also show each message's delivery reports, and which message it answers
     #[arg(long)]
     history: bool,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use super::Timestamp;
 const PAUSES: [u64; 5] = [5, 30, 120, 600, 3_600];
 /// The longest pause that a receiver may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
-/// How long deliveries may fail before what is older than that is given up.
+/// How long after the last success deliveries may fail before what is older than that is given up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3 * 24 * 3_600);
 /// The longest name.
 const MAX_NAME: usize = 64;

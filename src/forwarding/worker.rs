@@ -114,7 +114,7 @@ impl Worker {
     ) -> Result<NextStep, Error> {
         let place = &stored.live;
         let old = clock::now().minus(PATIENCE);
-        if place.failing_since.is_some_and(|since| since <= old) {
+        if fails_since(stored).is_some_and(|since| since <= old) {
             let to = self.forwarder.store().feed_before(old).await?;
             if to.position > place.after.position {
                 return self.give_up(lease, place.after, to, old).await;
@@ -293,6 +293,13 @@ impl Worker {
 
 fn is_due(place: &ForwardPlace, now: Timestamp) -> bool {
     place.next_attempt_at.is_none_or(|at| at <= now)
+}
+
+/// From when patience counts while deliveries fail: the last success, or the first failure of a name that
+/// never had one.
+fn fails_since(stored: &StoredForward) -> Option<Timestamp> {
+    let first_failure = stored.live.failing_since?;
+    Some(stored.last_success_at.unwrap_or(first_failure))
 }
 
 fn to_json(event: &FeedEvent) -> Result<Vec<u8>, Error> {

@@ -102,6 +102,11 @@ impl Chat {
         }
         self.append_status(&mut lines, message);
         lines.extend(advice(message).into_iter().flat_map(|advice| self.advice(&advice)));
+        if message.history.is_some()
+            && let Some(answered) = message.in_reply_to
+        {
+            lines.extend(self.wrapped(&format!("in reply to {answered}"), INDENT, Tone::Quiet));
+        }
         lines.extend(message.history.iter().flatten().flat_map(|report| self.report(report)));
         lines
     }

@@ -275,6 +275,22 @@ mod tests {
     }
 
     #[test]
+    fn a_history_says_which_message_was_answered() {
+        let answer = Message {
+            in_reply_to: Some(uuid::Uuid::from_u128(7)),
+            ..outbound("Hi", Status::Delivered)
+        };
+        let shown = |message: Message| {
+            let style = style(Format::Table, 80, false);
+            printed(&style, &conversation(""), &[message], 0)
+        };
+        let told = "          in reply to 00000000-0000-0000-0000-000000000007\n          18 Jun";
+        let with = shown(with_history(answer.clone()));
+        assert!(with.contains(told), "{with}");
+        assert!(!shown(answer).contains("in reply to"));
+    }
+
+    #[test]
     fn a_command_goes_on_where_the_conversation_is() {
         let target = TargetOptions::new(true, None, false);
         let play = Style { target, ..style(Format::Table, 80, false) };

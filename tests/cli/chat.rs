@@ -1,9 +1,12 @@
 //! `convo chat`, on a real terminal.
 
 use convo::sandbox::Behaviour;
+use rustix::process::{Signal, kill_process, test_kill_process};
 
 use crate::on_both_databases;
-use crate::support::{CONTACT, Home, Server, TestDatabase, Tmux, WITNESS, World, inbound};
+use crate::support::{
+    CONTACT, Home, Server, TestDatabase, Tmux, WITNESS, World, execute, inbound, wait_until,
+};
 
 const PROMPT: &str = ">";
 
@@ -164,7 +167,66 @@ async fn a_chat_survives_the_restart_of_its_server(db: TestDatabase) {
     assert_eq!(world.offers(), 1);
 }
 
+/// SIGTERM, and the end of its terminal: what is half typed is not sent.
+async fn a_signal_ends_a_chat_and_leaves_the_terminal_as_it_was(db: TestDatabase) {
+    let world = World::start(db).await;
+    let url = world.server.url();
+    for way in [&[][..], &["--server", &url]] {
+        let (_home, tmux) = enter(&world, silent(), way);
+        let state = tmux.state();
+        assert!(!tmux.is_cooked());
+        tmux.type_text("half a line");
+        tmux.wait_for_last("> half a line");
+        kill_process(tmux.program(), Signal::TERM).expect("signalled");
+        assert_eq!(tmux.wait_for_exit(), "0");
+        assert!(tmux.is_cooked());
+        assert_eq!(tmux.state(), state);
+        let (_home, tmux) = enter(&world, silent(), way);
+        tmux.type_text("half a line");
+        tmux.wait_for_last("> half a line");
+        let program = tmux.program();
+        tmux.hang_up();
+        wait_until("the program to end", || test_kill_process(program).is_err());
+    }
+    assert_eq!(world.offers(), 0);
+    world.home.run(&["show", silent()]).exits(3);
+}
+
+/// While it was suspended, the feed moved on and what it had not seen was removed.
+async fn a_chat_goes_on_after_its_place_in_the_feed_was_removed(db: TestDatabase) {
+    let world = World::start(db).await;
+    let url = world.server.url();
+    for (round, way) in [&[][..], &["--server", &url]].into_iter().enumerate() {
+        let (_home, tmux) = enter(&world, silent(), way);
+        let post = async |text: &str| {
+            let id = format!("{text}{round}");
+            let event = inbound(&id, &id, silent(), text);
+            assert_eq!(world.signer.post_to(world.server.address, event).await, "stored");
+        };
+        post("seen").await;
+        tmux.wait_for_row("a message", |row| row.ends_with("\u{2190} seen"));
+        let program = tmux.program();
+        kill_process(program, Signal::STOP).expect("signalled");
+        for text in ["missed", "kept"] {
+            post(text).await;
+        }
+        let trim = "DELETE FROM feed WHERE position < (SELECT max(position) FROM feed)";
+        execute(&world.db.url, trim).await;
+        kill_process(program, Signal::CONT).expect("signalled");
+        tmux.wait_for_row("that it is expired", |row| row.contains("the cursor has expired"));
+        tmux.wait_for_row("what that means", |row| row.contains("new ones are shown again"));
+        post("news").await;
+        tmux.wait_for_row("a message", |row| row.ends_with("\u{2190} news"));
+        enter_line(&tmux, "Hello");
+        tmux.wait_for_row("its status", |row| row.contains("delivered  Hello"));
+        tmux.press("C-d");
+        assert_eq!(tmux.wait_for_exit(), "0");
+    }
+}
+
 on_both_databases!(
+    a_signal_ends_a_chat_and_leaves_the_terminal_as_it_was,
+    a_chat_goes_on_after_its_place_in_the_feed_was_removed,
     a_line_is_typed_and_sent_while_others_come_in,
     several_pasted_lines_are_one_text_after_a_question,
     only_what_is_meant_to_be_sent_is_sent,

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::on_both_databases;
 use crate::support::{
-    CONTACT, EventStream, Home, Pooler, Server, Signer, TestDatabase, World, eventually, inbound,
-    local_client,
+    CONTACT, EventStream, Home, Pooler, Proxy, Server, Signer, TestDatabase, World, eventually,
+    eventually_some, inbound, local_client,
 };
 
 const OTHER: &str = "+12125559876";
@@ -19,6 +19,7 @@ on_both_databases!(
     whoever_waits_is_woken,
     a_stream_goes_on_where_it_stopped,
     streams_end_at_once_when_the_server_stops,
+    a_cursor_older_than_the_feed_is_expired,
 );
 
 async fn read(server: &Server, query: &str) -> Value {
@@ -328,4 +329,80 @@ async fn whoever_waits_again_and_again_misses_nothing() {
     };
     let (seen, ()) = tokio::join!(reading, writing);
     assert!(seen.into_iter().eq(0..50));
+}
+
+/// The connections of one of two servers to the database are cut, again and again, and hang once. Its
+/// client comes back whenever its stream breaks off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_survives_the_loss_of_the_database() {
+    let db = TestDatabase::postgres().await;
+    let proxy = Proxy::before(&db).await;
+    let world = World::start(db).await;
+    let path = "/events?kind=message";
+    let behind = Home::new().set("DATABASE_URL", proxy.url(&world.db.url));
+    let cut_off = Server::start(&behind);
+    let mut stream = EventStream::open(cut_off.address, path, "").await;
+    let mut seen = Vec::new();
+    for round in 0..6 {
+        for n in 0..10 {
+            text(&world.signer, &world.server, round * 10 + n, CONTACT).await;
+            match (round, n) {
+                (0, _) => {}
+                (5, 4) => proxy.silence(),
+                (_, 2 | 5 | 8) => proxy.cut_each_after(u64::MAX),
+                _ => {}
+            }
+        }
+        while seen.len() < (round + 1) * 10 {
+            match stream.try_event().await {
+                Some(event) => seen.push(number(&event)),
+                None => stream = stream.come_back(cut_off.address, path).await,
+            }
+        }
+    }
+    assert!(seen.into_iter().eq(0..60), "each once, in order");
+}
+
+/// What is older than `CONVO_KEEP_FEED` is removed when a server starts: whoever stopped before it is told,
+/// over HTTP and by `convo watch`, which also says what to do about its checkpoint.
+async fn a_cursor_older_than_the_feed_is_expired(db: TestDatabase) {
+    let mut world = World::with(db, |home| home.set("CONVO_KEEP_FEED", "1s")).await;
+    let start = next(&read(&world.server, "").await);
+    for n in 0..3 {
+        text(&world.signer, &world.server, n, CONTACT).await;
+    }
+    world.home.write("place", format!("{start}\n"));
+    let expired = eventually_some("the feed to be trimmed", async || {
+        // A server trims when it starts.
+        world.server = Server::start(&world.home);
+        let answer = world.server.get(&format!("/events?after={start}")).await;
+        (answer.status == 410).then_some(answer)
+    })
+    .await;
+    let oldest = expired.json()["oldest"].as_str().expect("a cursor").to_owned();
+    assert_eq!(expired.status_and_code(), (410, "cursor_expired".into()));
+    let stream = "accept: text/event-stream\r\n";
+    let lines = format!("{stream}last-event-id: {start}\r\n");
+    let expired = world.server.get_with("/events", &lines).await;
+    assert_eq!(expired.status_and_code(), (410, "cursor_expired".into()));
+    let url = world.server.url();
+    for way in [&[][..], &["--server", &url]] {
+        let args = |args: &[&'static str]| [&["watch"], args, way].concat();
+        let after = ["--after", &start];
+        let done = world.home.run(&[&args(&[])[..], &after].concat()).exits(6);
+        assert!(done.err.contains(&format!("--after {oldest}")), "{}", done.err);
+        let exec = ["--checkpoint", "place", "--", "true"];
+        let done = world.home.run(&[&["watch"], way, &exec[..]].concat()).exits(6);
+        assert!(done.err.contains("the cursor has expired"), "{}", done.err);
+        assert!(done.err.contains("place to go on:"), "{}", done.err);
+        assert!(done.err.contains(&format!("--after {oldest}")), "{}", done.err);
+        let kept = std::fs::read_to_string(world.home.file("place")).expect("the checkpoint");
+        assert_eq!(kept.trim(), start, "it is left as it is");
+    }
+    // With what the hint says, what comes next is handled.
+    std::fs::remove_file(world.home.file("place")).expect("removed");
+    let all = ["watch", "--after", &oldest, "--count", "1", "--json"];
+    let watch = world.home.start(&all);
+    text(&world.signer, &world.server, 3, CONTACT).await;
+    assert_eq!(watch.wait().exits(0).json()["message"]["body"], "Text 3");
 }

@@ -1,13 +1,15 @@
 //! Forwarding: events reach another program signed, in order and at least once, whatever becomes of it or
 //! of the server; `convo forward` tells and changes where it stands.
 
+use std::process::Command;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::on_both_databases;
 use crate::support::{
-    CONTACT, Home, Manner, OWN, Receiver, Server, Signer, TestDatabase, bearer, inbound, wait_for,
-    wait_until,
+    CONTACT, Home, Manner, OWN, Received, Receiver, Running, Server, Signer, TestDatabase, bearer,
+    inbound, variable, wait_for, wait_until,
 };
 
 /// 32 bytes, the first of which are 0, 1, 2, ….
@@ -242,6 +244,110 @@ async fn what_is_given_up_is_listed_and_can_be_replayed(db: TestDatabase) {
     });
 }
 
+/// What happened while convo was not running may be old when it is first attempted.
+async fn patience_counts_from_the_last_success(db: TestDatabase) {
+    let receiver = Receiver::start(Manner::Answer(200));
+    let url = db.url.clone();
+    let forwarding = Forwarding::start(db, &receiver.url());
+    forwarding.hear("one").await;
+    receiver.wait_for(Manner::Answer(200), 1);
+    wait_until("the place to be stored", || forwarding.state()["events_behind"] == 0);
+    receiver.set(Manner::Answer(500));
+    forwarding.hear("old").await;
+    wait_until("a failure", || forwarding.state()["attempts"] == 1);
+    let days = 4 * 86_400_000_000_i64;
+    let age = format!("UPDATE feed SET at = at - {days} WHERE at > {days}");
+    crate::support::execute(&url, &age).await;
+    forwarding.retry_now();
+    receiver.wait_for(Manner::Answer(500), 2);
+    wait_until("another failure", || forwarding.state()["attempts"] == 1);
+    assert_eq!(forwarding.state()["given_up"], Value::Array(Vec::new()), "a success is recent");
+    let age = format!("UPDATE forwards SET last_success_at = last_success_at - {days}");
+    crate::support::execute(&url, &age).await;
+    forwarding.retry_now();
+    wait_until("it to be given up", || forwarding.state()["given_up"][0]["events"] == 1);
+    receiver.set(Manner::Answer(200));
+    forwarding.hear("new").await;
+    receiver.wait_for(Manner::Answer(200), 2);
+    assert_eq!(receiver.texts(), ["one", "new"]);
+}
+
+/// The answer must begin within 15 seconds.
+async fn a_receiver_that_never_answers_has_failed(db: TestDatabase) {
+    let receiver = Receiver::start(Manner::Hang);
+    let forwarding = Forwarding::start(db, &receiver.url());
+    let began = std::time::Instant::now();
+    forwarding.hear("one").await;
+    wait_until("a timeout", || forwarding.state()["attempts"] == 1);
+    assert!(began.elapsed().as_secs() >= 15, "{:?}", began.elapsed());
+    assert_eq!(forwarding.state()["last_error"], "no answer within 15 seconds");
+    let metrics = forwarding.server.get("/metrics").await.body;
+    let counted = "convo_forward_deliveries_total{name=\"default\",outcome=\"timeout\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+    receiver.set(Manner::Answer(200));
+    forwarding.retry_now();
+    receiver.wait_for(Manner::Answer(200), 1);
+    assert_eq!(receiver.texts(), ["one"]);
+}
+
+/// The library of Standard Webhooks verifies what was received.
+async fn the_library_of_standard_webhooks_accepts_what_is_posted(db: TestDatabase) {
+    let receiver = Receiver::start(Manner::Answer(200));
+    let secrets = format!("{OTHER_SECRET},{SECRET}");
+    let forwarding = Forwarding::with(db, &receiver.url(), |home| {
+        home.set("CONVO_FORWARD_SECRET", secrets.as_str())
+    });
+    let hostile = "h\u{e9}llo \u{1f600} \u{202e}\u{1b}[31m \"quoted\" \\";
+    let event = inbound("e-1", "m-1", CONTACT, hostile);
+    forwarding.signer.post(&forwarding.server, event).await;
+    receiver.wait_for(Manner::Answer(200), 1);
+    forwarding.home.run(&["forward", "test", "default"]).exits(0);
+    wait_until("the place to be stored", || forwarding.state()["events_behind"] == 0);
+    forwarding.home.run(&["forward", "replay", "default", "--since", "1h"]).exits(0);
+    receiver.wait_for(Manner::Answer(200), 3);
+    let posted = receiver.accepted();
+    for secret in [SECRET, OTHER_SECRET] {
+        let kinds: Vec<_> = posted.iter().map(|event| library_verdict(secret, event)).collect();
+        assert_eq!(kinds, ["message", "test", "message"], "{secret}");
+    }
+    assert_eq!(posted[0].id(), posted[2].id());
+    let altered = |change: fn(&mut Received)| {
+        let mut event = posted[0].clone();
+        change(&mut event);
+        library_verdict(SECRET, &event)
+    };
+    assert_eq!(altered(|event| event.body = event.body.replacen('o', "0", 1)), "rejected");
+    assert_eq!(altered(|event| event.head = event.head.replace("evt_", "evt_1")), "rejected");
+    let unknown = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    assert_eq!(library_verdict(unknown, &posted[0]), "rejected");
+}
+
+/// The kind of an event that the library accepts, or `rejected`.
+fn library_verdict(secret: &str, event: &Received) -> String {
+    const SCRIPT: &str = "\
+import json, sys
+from standardwebhooks import Webhook, WebhookVerificationError
+secret, *headers = sys.argv[1:]
+headers = dict(zip(headers[::2], headers[1::2]))
+try:
+    print(Webhook(secret).verify(sys.stdin.buffer.read(), headers)['kind'])
+except WebhookVerificationError:
+    print('rejected')
+";
+    let mut command = Command::new("python3");
+    command.args(["-I", "-c"]);
+    command.arg(format!(
+        "import sys; sys.path.insert(0, {:?})\n{SCRIPT}",
+        variable("CONVO_TEST_PYTHON")
+    ));
+    command.arg(secret);
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        command.args([name, event.header(name)]);
+    }
+    let done = Running::start(command, Some(event.body.as_bytes())).wait().silent();
+    done.line().to_owned()
+}
+
 async fn names_are_independent_and_have_filters(db: TestDatabase) {
     let (all, some) = (Receiver::start(Manner::Hang), Receiver::start(Manner::Answer(200)));
     let urls = format!("all={} some={}", all.url(), some.url());
@@ -283,6 +389,9 @@ on_both_databases!(
     a_receiver_that_is_gone_is_left_alone_until_enabled,
     a_replay_keeps_the_ids_and_the_order_of_new_events,
     what_is_given_up_is_listed_and_can_be_replayed,
+    patience_counts_from_the_last_success,
+    a_receiver_that_never_answers_has_failed,
+    the_library_of_standard_webhooks_accepts_what_is_posted,
     names_are_independent_and_have_filters,
     in_another_feed_forwarding_begins_anew,
 );

@@ -54,6 +54,34 @@ impl EventStream {
         opened
     }
 
+    /// The next event; `None` when the stream ends or is cut off.
+    pub async fn try_event(&mut self) -> Option<Value> {
+        loop {
+            while !self.text.contains("\n\n") {
+                match self.chunk() {
+                    Some(chunk) if chunk.is_empty() => return None,
+                    Some(chunk) => self.text.push_str(&chunk),
+                    None if self.receive().await => {}
+                    None => return None,
+                }
+            }
+            if let Some(data) = self.block().await?.data {
+                return Some(serde_json::from_str(&data).expect("JSON"));
+            }
+        }
+    }
+
+    /// Comes back to a server that may not be able to serve it yet.
+    pub async fn come_back(self, to: SocketAddr, path: &str) -> Self {
+        let lines = format!("last-event-id: {}\r\n", self.last_id);
+        let get = super::request("GET", path, &lines, "");
+        super::eventually("the server to serve again", async || {
+            super::raw(to, get.clone()).await.status == 200
+        })
+        .await;
+        self.resume(to, path).await
+    }
+
     /// Comes back to a server, as a browser does.
     pub async fn resume(self, to: SocketAddr, path: &str) -> Self {
         Self::open(to, path, &format!("last-event-id: {}\r\n", self.last_id)).await

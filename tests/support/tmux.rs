@@ -5,8 +5,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
+use rustix::process::Pid;
+use rustix::termios::LocalModes;
+
 use super::poll::wait_or_tell;
-use super::{Done, Home, Running, wait_for, wait_until};
+use super::{Done, Home, Running, status_field, wait_for, wait_until};
 
 /// What a program may have changed beside the text on its own screen.
 const STATE: &str = "title=#{pane_title} alternate=#{alternate_on} mouse=#{mouse_any_flag} \
@@ -87,6 +90,30 @@ impl Tmux {
         // The pane stays when the program has ended, and tells its exit code.
         let line = format!("{line}; echo \"{ENDED}$?\"; exec sleep 1000");
         self.run(&["respawn-pane", "-k", "-c", &directory, "-t", "0.0", &line]);
+    }
+
+    /// The id of the program that was entered.
+    #[track_caller]
+    pub fn program(&self) -> Pid {
+        let shell = self.display("#{pane_pid}");
+        wait_for("the program to run", || {
+            let all = std::fs::read_dir("/proc").expect("processes").flatten();
+            let mut ids = all.filter_map(|entry| entry.file_name().into_string().ok());
+            let id = ids.find(|id| status_field(id, "PPid").as_ref() == Some(&shell))?;
+            id.parse().ok().and_then(Pid::from_raw)
+        })
+    }
+
+    /// Whether the terminal shows what is typed, line by line, as it does for a shell.
+    pub fn is_cooked(&self) -> bool {
+        let terminal = File::open(self.display("#{pane_tty}")).expect("the terminal");
+        let modes = rustix::termios::tcgetattr(&terminal).expect("its modes").local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    }
+
+    /// Closes the window of the program that was entered.
+    pub fn hang_up(&self) {
+        self.run(&["kill-pane", "-t", "0.0"]);
     }
 
     /// Types a text.
