@@ -107,6 +107,11 @@
 //!   serve/               `convo serve`: startup, waiting for the database, drain and shutdown
 //!     banner.rs          what `convo serve --sandbox` prints
 //!     settings.rs        what a server needs to know, checked before it starts
+//!   webhook/             `convo webhook`, the workbench: which action runs
+//!     list.rs show.rs    the stored raw events; one as it came
+//!     trigger.rs resend.rs post.rs  events made by hand, or once more; posting one, signed
+//!     sign.rs verify.rs keygen.rs   signatures of bodies; key pairs
+//!     workbench.rs       the key for development, the body on standard input
 //!   send/                `convo send`
 //!     input.rs           the text of a message: an argument or standard input
 //!     editor.rs          the text of a message, written in an editor
@@ -141,6 +146,7 @@
 //! backend/               each operation, on the database or through a server
 //!   open.rs              opens the database and the Telnyx client from the configuration
 //!   forward.rs           the operations of forwarding
+//!   stored_events.rs     the raw events
 //! config/                the settings, each resolved when a command asks for it
 //!   source.rs layers.rs  looking one up; the environment and the settings files
 //!   file.rs dotenv.rs    opening and reading files; the format of settings files
@@ -174,6 +180,7 @@
 //!   send.rs              `POST …/send`: request body, idempotency key
 //!   conversations.rs     `GET /conversations`, `GET /conversations/{id}`
 //!   events.rs            `GET /events`: pages, long polls, server-sent events
+//!   stored_events.rs     `GET /webhooks/events`, `GET /webhooks/events/{id}`
 //!   forwards.rs          `/forwards`: where forwarding stands; test, enable, replay
 //!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry`
 //!   health.rs            `GET /health`, `GET /health/ready`
@@ -191,6 +198,8 @@
 //!   health.rs            the response about a server's health
 //!   feed.rs              reading the feed by long polling
 //!   forward.rs           the operations of forwarding
+//!   stored_events.rs     the raw events
+//!   posted_webhook.rs    posting a webhook as Telnyx does
 //!   connect_error.rs     why a connection failed: DNS, TLS, certificates
 //!   link.rs              the position of the next page, from the `Link` header
 //!
@@ -202,7 +211,8 @@
 //!   message.rs cost.rs   messages as Telnyx's JSON has them; their cost
 //!   contact.rs           special numbers and what simulated contacts reply
 //!   lifecycle.rs         what happens to an accepted message: sent, finalized, answered
-//!   webhook.rs key.rs    delivery of webhooks; the random key that signs them
+//!   webhook.rs key.rs    delivery of webhooks; the key that signs them
+//!   trigger.rs           events made by hand
 //!   state.rs bounded_map.rs  what it remembers; a map with a size limit
 //!
 //! threading/             `Conversations`: list, find, show; readiness checks; send policy
@@ -214,6 +224,7 @@
 //!   reply.rs             automatic answers: to which message, from which number, how many
 //!   retry.rs             `convo retry`
 //!   feed.rs              reading the feed, and waiting for what comes
+//!   stored_events.rs     listing the raw events, and reading one
 //!   retention.rs         removing what is no longer kept
 //!   settle.rs            finding and settling what is left open, in rounds
 //!   inspect.rs           figures for `/metrics`
@@ -263,6 +274,7 @@
 //!   feed/                the feed: which changes it has
 //!     append.rs read.rs  giving positions at the end of a transaction; reading from a position
 //!     wake.rs trim.rs    waking those who wait for more; removing old entries
+//!   stored_events.rs     reading raw events along their key
 //!   read.rs              one conversation and its messages; search by id fragment
 //!   listing/             the list of conversations: filters, pages, last messages
 //!     walk.rs            the conversations that may match a filter, by indices
@@ -305,6 +317,7 @@
 //!   list.rs table.rs     the list of conversations; its table layout
 //!   thread.rs chat.rs    one conversation; the chat view
 //!   event.rs             events, one line each
+//!   stored_events.rs     the list of stored webhook events
 //!   send.rs              the line after a send; the plan of a dry run
 //!   rows.rs              a small table of plain texts
 //!   record.rs json.rs    TAB-separated, CSV and ids; JSON that is safe on a terminal
@@ -330,6 +343,7 @@
 //!   segments.rs          GSM-7 or UCS-2, and how many segments
 //!   feed.rs              the feed: events, cursors, filters
 //!   forward.rs           where forwarding stands; the pauses between attempts
+//!   stored_event.rs      stored webhook events: the list, a position in it
 //!   listing.rs cursor.rs filters of a list; cursors, places and windows: which page of what
 //!   idempotency_key.rs   callers' idempotency keys: validation
 //!   text.rs              NUL and lone surrogates

@@ -5,6 +5,7 @@
 
 pub(crate) mod forward;
 pub(crate) mod open;
+mod stored_events;
 
 use std::path::Path;
 use std::time::Duration;

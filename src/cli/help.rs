@@ -70,6 +70,7 @@ pub(crate) fn with_help(program: Command) -> Command {
 }
 
 fn with_long_help(command: Command) -> Command {
+    let command = command.mut_subcommands(with_long_help);
     let Some(text) = command.get::<HelpText>().copied() else { return command };
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let mut after = text.examples.to_owned();

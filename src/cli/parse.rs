@@ -73,9 +73,29 @@ pub fn color_choice(args: &[OsString]) -> ColorChoice {
     choices.reduce(|_, later| later).unwrap_or_default()
 }
 
+/// The names of the command and of its action, if it has some, and what was given to the last of them.
+fn deepest(matches: &ArgMatches) -> (Vec<&str>, &ArgMatches) {
+    let (mut names, mut last) = (Vec::new(), matches);
+    while let Some((name, inner)) = last.subcommand() {
+        names.push(name);
+        last = inner;
+    }
+    (names, last)
+}
+
+/// The command of some names: each is an action of the one before.
+fn find_command<'a>(program: &'a Command, names: &[&str]) -> Option<&'a Command> {
+    names.iter().try_fold(program, |command, name| command.find_subcommand(name))
+}
+
+/// The name of a command as it is typed, without that of the program.
+fn typed_name(names: &[&str]) -> String {
+    names.join(" ")
+}
+
 /// Whether the command has been asked for JSON. Its options mean the same in every command.
 fn requests_json(matches: &ArgMatches) -> bool {
-    let Some((_, command)) = matches.subcommand() else { return false };
+    let (_, command) = deepest(matches);
     let flag = command.try_get_one::<bool>("json").ok().flatten();
     let format = command.try_get_one::<Format>("format").ok().flatten();
     flag.is_some_and(|json| *json) || format.is_some_and(|format| format.is_json())
@@ -105,16 +125,29 @@ fn parse_error(error: clap::Error, program: &Command, args: &[OsString]) -> Pars
     }
 }
 
+/// The names of the command and of its action among the words of a command line.
+fn typed_command<'a>(program: &'a Command, args: &[OsString]) -> Vec<&'a str> {
+    let (mut names, mut last) = (Vec::new(), program);
+    for arg in args.iter().skip(1) {
+        if let Some(command) = last.find_subcommand(arg) {
+            names.push(command.get_name());
+            last = command;
+        }
+    }
+    names
+}
+
 /// clap's message without its frame: the first paragraph is the message, the tips are the hint.
 fn reworded(error: &clap::Error, program: &Command, args: &[OsString]) -> Error {
-    let command = args.iter().skip(1).find_map(|arg| program.find_subcommand(arg));
+    let names = typed_command(program, args);
+    let command = find_command(program, &names).filter(|_| !names.is_empty());
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(name) = argument.strip_prefix("--")
         && let Some(option) = program.get_arguments().find(|arg| arg.get_long() == Some(name))
-        && let Some(command) = command
+        && command.is_some()
     {
-        return not_accepted(program, command, option);
+        return not_accepted(program, &names, option);
     }
     let rendered = error.render().to_string();
     let lines = || rendered.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -125,7 +158,7 @@ fn reworded(error: &clap::Error, program: &Command, args: &[OsString]) -> Error 
     let tips: Vec<_> = lines().filter_map(|line| line.strip_prefix("tip: ")).collect();
     let hint = suggestion(error).unwrap_or_else(|| match (tips.is_empty(), command) {
         (false, _) => tips.join("; "),
-        (true, Some(command)) => format!("see '{PROGRAM} {} --help'", command.get_name()),
+        (true, Some(_)) => format!("see '{PROGRAM} {} --help'", typed_name(&names)),
         (true, None) => format!("see '{PROGRAM} --help'"),
     });
     Error::invalid(message.strip_prefix("error: ").unwrap_or(&message)).hint(hint)
@@ -145,32 +178,38 @@ fn suggestion(error: &clap::Error) -> Option<String> {
 
 /// Refuses an option of the program, given before the command, that this command does not have.
 fn inapplicable_option(program: &Command, matches: &ArgMatches) -> Option<Error> {
-    let command = program.find_subcommand(matches.subcommand_name()?)?;
+    let (names, _) = deepest(matches);
+    let command = find_command(program, &names).filter(|_| !names.is_empty())?;
     let is_given = |option: &&Arg| {
         matches.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
     };
     let mut given = program.get_arguments().filter(is_given);
     let option = given.find(|option| !accepts(command, option))?;
-    Some(not_accepted(program, command, option))
+    Some(not_accepted(program, &names, option))
 }
 
 fn accepts(command: &Command, option: &Arg) -> bool {
     command.get_arguments().any(|own| own.get_id() == option.get_id())
 }
 
-fn not_accepted(program: &Command, command: &Command, option: &Arg) -> Error {
+fn not_accepted(program: &Command, names: &[&str], option: &Arg) -> Error {
     let name = option.get_long().unwrap_or_default();
-    let others = program.get_subcommands().filter(|command| accepts(command, option));
+    let is_accepted = |command: &&Command| {
+        let mut actions = command.get_subcommands();
+        accepts(command, option) || actions.any(|action| accepts(action, option))
+    };
+    let others = program.get_subcommands().filter(is_accepted);
     let others: Vec<_> = others.map(Command::get_name).collect();
-    Error::invalid(format!("{PROGRAM} {} does not accept --{name}", command.get_name()))
+    Error::invalid(format!("{PROGRAM} {} does not accept --{name}", typed_name(names)))
         .hint(format!("leave it out; the commands that accept it are {}", others.join(", ")))
 }
 
 /// Refuses a text that is probably a mistyped option: a text may begin with a hyphen, but a typo
 /// must not be sent to somebody's phone.
 fn mistyped_option(program: &Command, matches: &ArgMatches) -> Option<Error> {
-    let (name, given) = matches.subcommand()?;
-    let command = program.find_subcommand(name)?;
+    let (names, given) = deepest(matches);
+    let command = find_command(program, &names)?;
+    let name = typed_name(&names);
     let texts = command.get_positionals().filter(|text| text.is_allow_hyphen_values_set());
     let mut texts = texts.filter_map(|text| given.get_one::<String>(text.get_id().as_str()));
     let typed = texts.find_map(|text| text.strip_prefix("--"))?;

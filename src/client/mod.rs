@@ -10,6 +10,8 @@ mod feed;
 mod forward;
 mod health;
 mod link;
+mod posted_webhook;
+mod stored_events;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +38,7 @@ use crate::tls;
 use address::{ServerAddress, is_valid_segment};
 use exchange::Exchange;
 pub use health::Health;
+pub use posted_webhook::{PostedWebhook, post_webhook};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);

@@ -50,7 +50,10 @@ fn files() -> Vec<(PathBuf, Vec<u8>)> {
     program.build();
     files.push(manual_page(&program));
     let visible = program.get_subcommands().filter(|command| !command.is_hide_set());
-    files.extend(visible.map(manual_page));
+    for command in visible {
+        files.push(manual_page(command));
+        files.extend(command.get_subcommands().map(manual_page));
+    }
     files.push((Path::new("docs").join("openapi.json"), openapi::document().into_bytes()));
     files
 }

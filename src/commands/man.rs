@@ -5,7 +5,7 @@ use std::io;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-use crate::cli::{EXIT_CODES, HelpText};
+use crate::cli::{EXIT_CODES, HelpText, PROGRAM};
 use crate::config::VARIABLES;
 
 /// Variables that are read only from the environment, never from files.
@@ -26,7 +26,7 @@ const TERMINAL: &[(&str, &str)] = &[
     ("COLUMNS", "The width of a table that is not printed to a terminal. By default 80."),
 ];
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     (
         ".env",
         "The variables of the first list above, one NAME=VALUE per line. It is searched for in the \
@@ -40,6 +40,7 @@ const FILES: [(&str, &str); 5] = [
     ("/etc/convo/convo.env", "The same, for all users; the other files take precedence over it."),
     ("conversations.db", "The default database, in the working directory."),
     ("sandbox.db", "The database of --sandbox, in the working directory."),
+    ("sandbox.key", "The private key with which the sandbox signs, for convo webhook; beside it."),
 ];
 
 /// The definition of apostrophes for roff, which clap_mangen repeats before every section.
@@ -47,7 +48,7 @@ const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
 /// The page of a command that was built as part of the whole program.
 pub(super) fn page(command: &clap::Command) -> String {
-    let is_program = command.has_subcommands();
+    let has_actions = command.has_subcommands();
     let text = command.get::<HelpText>();
     let man = Man::new(command.clone())
         .source(format!("convo {}", env!("CARGO_PKG_VERSION")))
@@ -59,7 +60,7 @@ pub(super) fn page(command: &clap::Command) -> String {
     section(&mut description, "DESCRIPTION", text.map_or("", |text| text.description));
     page += &description.to_roff();
     page += &rendered(|out| man.render_options_section(out));
-    if is_program {
+    if has_actions {
         page += &rendered(|out| man.render_subcommands_section(out));
     }
     page += &closing(command, text).to_roff();
@@ -73,13 +74,8 @@ fn synopsis(command: &clap::Command) -> Roff {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
     let mut line = vec![bold(name), roman(" ["), italic("OPTION"), roman("]...")];
     if command.has_subcommands() {
-        line.extend([
-            roman(" "),
-            italic("COMMAND"),
-            roman(" ["),
-            italic("ARGUMENT"),
-            roman("]..."),
-        ]);
+        let what = command.get_subcommand_value_name().unwrap_or("COMMAND");
+        line.extend([roman(" "), italic(what), roman(" ["), italic("ARGUMENT"), roman("]...")]);
     }
     for argument in command.get_positionals() {
         let name = argument.get_value_names().and_then(|names| names.first());
@@ -90,7 +86,7 @@ fn synopsis(command: &clap::Command) -> Roff {
         line.extend([roman(format!(" {open}")), italic(name), roman(format!("{more}{close}"))]);
     }
     roff.text(line);
-    if command.has_subcommands() {
+    if command.get_name() == PROGRAM {
         let help = [bold("convo help"), roman(" ["), italic("COMMAND"), roman("]")];
         roff.control("br", []).text(help);
     }
@@ -161,7 +157,8 @@ fn secrets() -> String {
 
 fn see_also(command: &clap::Command) -> Vec<Inline> {
     let names = command.get_subcommands().filter(|other| !other.is_hide_set());
-    let names: Vec<_> = names.map(|other| format!("convo-{}", other.get_name())).collect();
+    let own = command.get_display_name().unwrap_or(PROGRAM);
+    let names: Vec<_> = names.map(|other| format!("{own}-{}", other.get_name())).collect();
     let names = if names.is_empty() { vec!["convo".to_owned()] } else { names };
     let last = names.len() - 1;
     let entry = |(at, name): (usize, String)| {

@@ -32,6 +32,7 @@ mod status_news;
 mod tests;
 mod wait;
 mod watch;
+mod webhook;
 
 use clap::{Parser, Subcommand};
 
@@ -81,6 +82,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Settle(settle::SettleArgs),
     Forward(forward::ForwardArgs),
+    Webhook(webhook::WebhookArgs),
     Migrate(migrate::MigrateArgs),
     Copy(copy::CopyArgs),
     Sandbox(sandbox::SandboxArgs),
@@ -121,6 +123,7 @@ impl Command {
             Self::Serve(args) => args.flags(),
             Self::Settle(args) => args.flags(),
             Self::Forward(args) => args.backend.flags(),
+            Self::Webhook(args) => args.flags(),
             Self::Migrate(args) => args.flags(),
             Self::Copy(args) => args.local.flags(),
             Self::Config(args) => args.backend.flags(),
@@ -146,6 +149,7 @@ impl Command {
             Self::Serve(args) => args.run(&context()?),
             Self::Settle(args) => args.run(&context()?),
             Self::Forward(args) => args.run(&context()?),
+            Self::Webhook(args) => args.run(&context()?),
             Self::Migrate(args) => args.run(&context()?),
             Self::Copy(args) => args.run(&context()?),
             Self::Sandbox(args) => args.run(&context()?),

@@ -1,6 +1,6 @@
 //! `convo sandbox`: the simulated Telnyx on its own, for any program that uses Telnyx.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::listen::{bind, resolve};
 use super::signals;
+use super::webhook::sandbox_key_file;
 use crate::cli::value::{host_and_port, web_address};
 use crate::cli::{Group, HelpText};
 use crate::error::{Code, Error};
@@ -33,7 +34,7 @@ pub(super) struct SandboxArgs {
     /// Send the signed webhooks to this URL
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = web_address)]
     webhook_url: Option<String>,
-    /// Keep the signing key in this file, to reuse it after a restart
+    /// Keep the signing key in this file [default: sandbox.key]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     key_file: Option<PathBuf>,
 }
@@ -48,18 +49,22 @@ convo send +12125551234 \"Hi\" --from +15551234567",
     description: "\
 It accepts messages as Telnyx does, reports their delivery through signed webhooks, and lets the \
 simulated contact reply. Nothing reaches a phone or costs anything. At startup it prints the public \
-key for its signatures.",
+key for its signatures. The private key stays the same after a restart, and convo webhook finds it.",
     output: "",
 };
 
 impl SandboxArgs {
     pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
         let _log = logging::start_server(context.config.log()?.as_deref())?;
-        runtime::for_server()?.block_on(self.simulate())
+        let key_file = match &self.key_file {
+            Some(path) => path.clone(),
+            None => sandbox_key_file(&context.config)?,
+        };
+        runtime::for_server()?.block_on(self.simulate(&key_file))
     }
 
     /// Runs until SIGTERM or Ctrl-C.
-    async fn simulate(&self) -> Result<(), Error> {
+    async fn simulate(&self, key_file: &Path) -> Result<(), Error> {
         let addresses = resolve(self.listen.as_deref().unwrap_or(LISTEN)).await?;
         let Some(address) = addresses.first().filter(|address| is_loopback(address.ip())) else {
             return Err(Error::new(
@@ -70,7 +75,6 @@ impl SandboxArgs {
         };
         let shutdown = Shutdown::default();
         let (listener, webhook_url) = (bind(*address)?, self.webhook_url.clone());
-        let key_file = self.key_file.as_deref();
         let sandbox = start(listener, webhook_url, key_file, shutdown.asked.clone())?;
         print_settings(&mut stdio::stdout(), &sandbox);
         tokio::spawn(signals::shut_down(shutdown));
@@ -79,29 +83,36 @@ impl SandboxArgs {
     }
 }
 
-/// Starts a simulated Telnyx, with a new signing key unless there is a file for it.
+/// Starts a simulated Telnyx, with the signing key in a file, which is made if it is not there. Where no
+/// file can be made, the key is a new one each time.
 ///
 /// # Errors
 /// `not_configured` if the file cannot be used.
 pub(super) fn start(
     listener: TcpListener,
     webhook_url: Option<String>,
-    key_file: Option<&Path>,
+    key_file: &Path,
     shutdown: CancellationToken,
 ) -> Result<Sandbox, Error> {
     let cannot_start = |error: io::Error| {
         Error::new(Code::Internal, format!("the simulated Telnyx cannot start: {error}"))
     };
-    let signing_key = match key_file {
-        Some(path) => SigningKey::load_or_create(path).map_err(|error| {
-            let path = path.display();
+    let signing_key = match SigningKey::load_or_create(key_file) {
+        Err(error) if cannot_be_made(&error) && !key_file.exists() => {
+            SigningKey::generate().map_err(cannot_start)?
+        }
+        loaded => loaded.map_err(|error| {
+            let path = key_file.display();
             Error::new(Code::NotConfigured, format!("cannot use the key file {path}: {error}"))
                 .hint("use a key file of the sandbox, or a path that does not exist yet")
         })?,
-        None => SigningKey::generate().map_err(cannot_start)?,
     };
     let options = Options { webhook_url, signing_key, api_key: None, pace: Pace::default() };
     Sandbox::start(listener, options, shutdown).map_err(cannot_start)
+}
+
+fn cannot_be_made(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
 }
 
 /// Prints the settings that point a program at the sandbox.

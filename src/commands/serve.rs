@@ -300,7 +300,8 @@ async fn start_sandbox(
 ) -> Result<Sandbox, Error> {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let webhook_url = format!("{}/webhooks/sms", url(address));
-    let sandbox = sandbox::start(listener, Some(webhook_url), None, shutdown.clone())?;
+    let key_file = &settings.key_file;
+    let sandbox = sandbox::start(listener, Some(webhook_url), key_file, shutdown.clone())?;
     settings.telnyx = sandbox_access(&sandbox.base_url())?;
     settings.public_keys = vec![sandbox.public_key().to_owned()];
     Ok(sandbox)

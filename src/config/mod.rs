@@ -112,6 +112,13 @@ impl Config {
         Ok(Self { source, flags })
     }
 
+    /// The same settings for the sandbox.
+    #[must_use]
+    pub fn for_sandbox(&self) -> Self {
+        let flags = Flags { sandbox: true, server: None, ..self.flags.clone() };
+        Self { source: self.source.clone(), flags }
+    }
+
     /// Whether this is the sandbox: a simulated Telnyx and a separate database.
     #[must_use]
     pub fn is_sandbox(&self) -> bool {

@@ -45,9 +45,11 @@ codes! {
     ConversationNotFound => "conversation_not_found",
     /// No such message.
     MessageNotFound => "message_not_found",
+    /// No such webhook event.
+    EventNotFound => "event_not_found",
     /// No forwarding of this name.
     ForwardNotFound => "forward_not_found",
-    /// A receiver did not accept a test event.
+    /// A receiver did not accept an event.
     ForwardRefused => "forward_refused",
     /// What followed a cursor of the feed is no longer kept, or it is of another database.
     CursorExpired => "cursor_expired",
@@ -128,6 +130,7 @@ impl Code {
             Self::Forbidden | Self::OptedOut => StatusCode::FORBIDDEN,
             Self::ConversationNotFound
             | Self::MessageNotFound
+            | Self::EventNotFound
             | Self::ForwardNotFound
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::CursorExpired => StatusCode::GONE,
@@ -169,9 +172,11 @@ impl Code {
             | Self::MethodNotAllowed
             | Self::PayloadTooLarge
             | Self::UnsupportedMediaType => 2,
-            Self::ConversationNotFound | Self::MessageNotFound | Self::ForwardNotFound => 3,
-            Self::InvalidSignature
-            | Self::Unauthorized
+            Self::ConversationNotFound
+            | Self::MessageNotFound
+            | Self::EventNotFound
+            | Self::ForwardNotFound => 3,
+            Self::Unauthorized
             | Self::Forbidden
             | Self::TooManyAttempts
             | Self::InvalidApiKey
@@ -188,6 +193,7 @@ impl Code {
             | Self::DatabaseUnavailable
             | Self::ServerUnreachable => 5,
             Self::TelnyxRefused
+            | Self::InvalidSignature
             | Self::Cancelled
             | Self::CopyMismatch
             | Self::ForwardRefused

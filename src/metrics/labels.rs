@@ -43,6 +43,8 @@ labels! {
         Message => "/messages/{id}",
         Retry => "/messages/{id}/retry",
         Events => "/events",
+        StoredEvents => "/webhooks/events",
+        StoredEvent => "/webhooks/events/{id}",
         Forwards => "/forwards",
         ForwardTest => "/forwards/{name}/test",
         ForwardEnable => "/forwards/{name}/enable",

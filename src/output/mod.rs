@@ -18,6 +18,7 @@ pub mod record;
 pub mod rows;
 pub mod send;
 pub mod status;
+pub mod stored_events;
 mod table;
 mod target;
 pub mod terminal;

@@ -1,13 +1,16 @@
 //! The key that signs webhooks.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::Signer as _;
+use uuid::Uuid;
+
+use crate::secret::Secret;
 
 /// How much of a key file is read: a key has 44 characters and maybe a line break.
 const MAX_FILE_SIZE: u64 = 256;
@@ -40,11 +43,23 @@ impl SigningKey {
     /// # Errors
     /// If the file cannot be read or written, or contains something else (`InvalidData`).
     pub fn load_or_create(path: &Path) -> io::Result<Self> {
-        match File::open(path) {
-            Ok(file) => Self::read(file, path),
-            Err(error) if error.kind() == ErrorKind::NotFound => Self::create(path),
-            Err(error) => Err(error),
+        match Self::load(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            loaded => return loaded,
         }
+        match Self::create(path) {
+            // Another process has just created it.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Self::load(path),
+            created => created,
+        }
+    }
+
+    /// Reads the key from a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or contains something else (`InvalidData`).
+    pub fn load(path: &Path) -> io::Result<Self> {
+        Self::read(File::open(path)?, path)
     }
 
     fn read(file: File, path: &Path) -> io::Result<Self> {
@@ -57,22 +72,32 @@ impl SigningKey {
         })
     }
 
-    fn create(path: &Path) -> io::Result<Self> {
+    /// Makes a key and writes it to a new file with mode 0600. The file appears with its whole content.
+    ///
+    /// # Errors
+    /// If the file exists (`AlreadyExists`), or cannot be written.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let key = Self::generate()?;
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", Uuid::new_v4().simple()));
+        let unfinished = PathBuf::from(name);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = match options.open(path) {
-            // Another process has just created it.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                return Self::read(File::open(path)?, path);
-            }
-            opened => opened?,
-        };
-        let key = Self::generate()?;
-        file.write_all(format!("{}\n", STANDARD.encode(key.0.as_bytes())).as_bytes())?;
-        file.sync_all()?;
-        Ok(key)
+        let mut file = options.open(&unfinished)?;
+        let written = file
+            .write_all(format!("{}\n", key.private_key().expose()).as_bytes())
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::hard_link(&unfinished, path));
+        let _ = fs::remove_file(&unfinished);
+        written.map(|()| key)
+    }
+
+    /// The seed as the file holds it: base64 of 32 bytes.
+    #[must_use]
+    pub fn private_key(&self) -> Secret {
+        Secret::new(STANDARD.encode(self.0.as_bytes()))
     }
 
     /// The public key as Telnyx's portal shows it: base64 of 32 bytes.

@@ -124,7 +124,7 @@ impl Lifecycle {
 }
 
 /// The final status, and the error that explains it.
-fn final_status(behaviour: Behaviour) -> (&'static str, Option<ErrorObject>) {
+pub(super) fn final_status(behaviour: Behaviour) -> (&'static str, Option<ErrorObject>) {
     match behaviour {
         Behaviour::Undeliverable => {
             let detail = "The recipient carrier did not accept the message.";

@@ -67,6 +67,13 @@ struct MediaFile {
     size: Option<usize>,
 }
 
+impl MediaFile {
+    /// A file of which only the URL is known.
+    fn linked(url: String) -> Self {
+        Self { url, content_type: None, sha256: None, size: None }
+    }
+}
+
 /// The fields of inbound messages only.
 #[derive(Clone, Debug, Serialize)]
 struct InboundOnly {
@@ -122,6 +129,18 @@ pub(super) struct InboundDraft<'a> {
     pub(super) picture_url: Option<String>,
 }
 
+/// A message that was accepted earlier.
+pub(super) struct AcceptedDraft<'a> {
+    pub(super) id: Uuid,
+    pub(super) from: &'a str,
+    /// The recipients.
+    pub(super) to: Vec<&'a str>,
+    pub(super) text: &'a str,
+    pub(super) subject: Option<String>,
+    pub(super) media_urls: Vec<String>,
+    pub(super) tags: Vec<String>,
+}
+
 impl SandboxMessage {
     /// An SMS with the fields that both directions have.
     fn new(direction: &'static str, from: Party, to: Party, text: String) -> Self {
@@ -169,12 +188,7 @@ impl SandboxMessage {
         let profile_url = profile_url.filter(|_| request.use_profile_webhooks);
         let cost = CostBreakdown::new(request.is_mms, request.parts);
         let valid_from = request.send_at.unwrap_or(message.received_at.0);
-        let media = request.media_urls.iter().map(|url| MediaFile {
-            url: url.clone(),
-            content_type: None,
-            sha256: None,
-            size: None,
-        });
+        let media = request.media_urls.iter().cloned().map(MediaFile::linked);
         Self {
             kind: if request.is_mms { "MMS" } else { "SMS" },
             messaging_profile_id: request
@@ -194,6 +208,37 @@ impl SandboxMessage {
             wait_seconds: Some(0.0),
             ..message
         }
+    }
+
+    /// A message that was accepted earlier, as a report on it has it.
+    pub(super) fn accepted(draft: AcceptedDraft<'_>) -> Self {
+        let size = Segments::for_text(draft.text);
+        let from = Party::own(draft.from, None);
+        let (first, rest) = draft.to.split_first().unwrap_or((&"", &[]));
+        let to = Party::contact(first, Some("queued"));
+        let mut message = Self::new("outbound", from, to, draft.text.to_owned());
+        message.to.extend(rest.iter().map(|number| Party::contact(number, Some("queued"))));
+        let cost = CostBreakdown::new(!draft.media_urls.is_empty(), size.segments.max(1));
+        let media = draft.media_urls.into_iter().map(MediaFile::linked);
+        Self {
+            id: draft.id,
+            kind: if media.len() > 0 { "MMS" } else { "SMS" },
+            subject: draft.subject,
+            media: media.collect(),
+            encoding: size.encoding,
+            parts: size.segments.max(1),
+            tags: draft.tags,
+            cost: Some(cost.total()),
+            cost_breakdown: Some(cost),
+            wait_seconds: Some(0.0),
+            ..message
+        }
+    }
+
+    /// The same message, with files at some URLs.
+    pub(super) fn with_media(self, urls: Vec<String>) -> Self {
+        let kind = if urls.is_empty() { self.kind } else { "MMS" };
+        Self { kind, media: urls.into_iter().map(MediaFile::linked).collect(), ..self }
     }
 
     /// A message from a contact.

@@ -37,6 +37,7 @@ mod routes;
 mod send;
 mod serve;
 mod state;
+mod trigger;
 mod webhook;
 
 use std::io;
@@ -51,6 +52,7 @@ pub use self::contact::{Behaviour, MAGIC_NUMBERS, MagicNumber, OWN_NUMBER};
 pub use self::key::SigningKey;
 pub use self::state::RecordedRequest;
 use self::state::SandboxState;
+pub use self::trigger::{ReceivedDraft, TriggeredStatus, received, reported};
 use crate::secret::Secret;
 
 /// The simulated delays.

@@ -55,6 +55,12 @@ impl WebhookEvent {
         Self { event_type, id: Uuid::new_v4(), occurred_at, payload, record_type: "event" }
     }
 
+    /// The body of its first delivery to a URL.
+    pub(super) fn body(&self, url: &str) -> Vec<u8> {
+        // Serialization cannot fail: all keys are strings.
+        serde_json::to_vec(&self.delivery(1, url)).unwrap_or_default()
+    }
+
     fn delivery<'a>(&'a self, attempt: u32, url: &'a str) -> Delivery<'a> {
         Delivery { data: self, meta: DeliveryMeta { attempt, delivered_to: url } }
     }

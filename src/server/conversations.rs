@@ -44,7 +44,7 @@ pub(super) async fn list(
 
 /// Adds the `Link` header to the next page. Its target is relative, only a query: behind a proxy the
 /// path of the request may be another.
-fn add_next_link(response: &mut Response, parameters: &[(&'static str, String)]) {
+pub(super) fn add_next_link(response: &mut Response, parameters: &[(&'static str, String)]) {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     let query = query.extend_pairs(parameters).finish();
     if let Ok(link) = HeaderValue::try_from(format!("<?{query}>; rel=\"next\"")) {
@@ -52,7 +52,7 @@ fn add_next_link(response: &mut Response, parameters: &[(&'static str, String)])
     }
 }
 
-fn list_frame() -> Frame {
+pub(super) fn list_frame() -> Frame {
     Frame { open: b"[".to_vec(), close: "]".into() }
 }
 

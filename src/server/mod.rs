@@ -27,6 +27,7 @@ mod routes;
 mod send;
 mod service;
 mod state;
+mod stored_events;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use super::plus;
 use crate::domain::cursor::{BadPlace, MAX_PAGE};
 use crate::domain::{
     Cursor, Direction, FeedFilter, FeedKind, FeedStart, Listing, PhoneNumber, Place, Selector,
-    Status, Timestamp,
+    Status, StoredEventFilter, Timestamp,
 };
 use crate::error::{Code, Error};
 
@@ -81,6 +81,12 @@ impl Query {
             opted_out: self.flag("opted_out")?,
             reverse: self.flag("reverse")?,
         })
+    }
+
+    /// Which raw events to list.
+    pub(super) fn stored_event_filter(&mut self) -> Result<StoredEventFilter, Error> {
+        let event_type = self.take("type")?;
+        Ok(StoredEventFilter { event_type, since: self.time("since")?, contact: self.contact()? })
     }
 
     /// Which events of the feed to read.
@@ -191,7 +197,10 @@ impl Query {
         Err(Error::new(Code::UnknownParameter, message).hint(hint))
     }
 
-    fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Result<Option<T>, Error> {
+    pub(super) fn parsed<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<T>, Error> {
         let invalid = |error: T::Err| Error::invalid(format!("{name} is {error}"));
         self.take(name)?.map(|text| text.parse().map_err(invalid)).transpose()
     }

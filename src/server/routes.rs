@@ -18,7 +18,10 @@ use super::path::Segment;
 use super::permits::Admission;
 use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
-use super::{conversations, events, forwards, health, messages, metrics, openapi, send, webhook};
+use super::{
+    conversations, events, forwards, health, messages, metrics, openapi, send, stored_events,
+    webhook,
+};
 use crate::metrics::Route;
 
 /// The scopes of those who may see metrics and the details of readiness.
@@ -39,6 +42,10 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .or(events(state))
         .unify()
         .or(forwarding(state))
+        .unify()
+        .or(list_stored_events(state))
+        .unify()
+        .or(stored_event(state))
         .unify()
         .or(ready(state))
         .unify()
@@ -174,6 +181,32 @@ fn events(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .and(ext::get::<Admission>())
         .and(raw_query())
         .then(events::read)
+        .map(respond)
+        .boxed()
+}
+
+/// Raw events, which are for administrators.
+fn list_stored_events(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("webhooks" / "events")
+        .and(route(Route::StoredEvents))
+        .and(get())
+        .and(allowed(&[Scope::Admin], state))
+        .and(client())
+        .and(with(state))
+        .and(raw_query())
+        .then(stored_events::list)
+        .map(respond)
+        .boxed()
+}
+
+fn stored_event(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("webhooks" / "events" / Segment)
+        .and(route(Route::StoredEvent))
+        .and(get())
+        .and(allowed(&[Scope::Admin], state))
+        .and(client())
+        .and(with(state))
+        .then(stored_events::show)
         .map(respond)
         .boxed()
 }

@@ -45,6 +45,7 @@ mod sends;
 pub(crate) mod settle;
 mod sql;
 mod sqlstate;
+pub(crate) mod stored_events;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -89,6 +89,23 @@ impl Store {
         Ok(found)
     }
 
+    /// The ids of up to two messages that end with some digits. It reads all of them: for sandboxes.
+    pub(crate) async fn messages_ending(&self, digits: &str) -> Result<Vec<Uuid>, Error> {
+        let id = Expr::cust(match self.reader.get_database_backend() {
+            DatabaseBackend::Sqlite => "lower(hex(messages.id))",
+            _ => "replace(messages.id::text, '-', '')",
+        });
+        message::Entity::find()
+            .select_only()
+            .column(message::Column::Id)
+            .filter(id.like(format!("%{digits}")))
+            .limit(2)
+            .into_tuple()
+            .all(&self.reader)
+            .await
+            .or_tell()
+    }
+
     /// The last eight digits of an id, in the form that has an index.
     fn id_suffix(&self) -> Expr {
         Expr::cust(match self.reader.get_database_backend() {

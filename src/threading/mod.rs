@@ -12,6 +12,7 @@ mod retention;
 mod retry;
 mod send;
 mod settle;
+mod stored_events;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -57,4 +57,5 @@ mod upgrade;
 mod views;
 mod wait;
 mod watch;
+mod webhook;
 mod webhooks;

@@ -1,8 +1,10 @@
 //! The settings of a server, all of which are checked before it starts.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::commands::webhook::sandbox_key_file;
 use crate::config::{Config, TelnyxAccess};
 use crate::error::Error;
 use crate::forwarding::ForwardTarget;
@@ -17,6 +19,8 @@ pub(super) struct ServerSettings {
     pub database: Location,
     pub mode: Mode,
     pub is_sandbox: bool,
+    /// Where a sandbox keeps its key for signatures.
+    pub key_file: PathBuf,
     pub listen: String,
     pub api_tokens: Vec<ApiToken>,
     pub public_keys: Vec<String>,
@@ -38,6 +42,7 @@ impl ServerSettings {
             database: config.database()?,
             mode: config.mode(),
             is_sandbox: config.is_sandbox(),
+            key_file: sandbox_key_file(config)?,
             listen: config.listen()?,
             api_tokens: config.api_tokens()?,
             public_keys: config.public_keys()?,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::domain::{
     Conversation, Cost, Direction, Encoding, FeedCursor, FeedEvent, FeedKind, FeedPage, Forward,
     ForwardReplay, ForwardState, ForwardTest, LastMessage, Message, PhoneNumber, SendPlan,
-    SendRequest, Status, StatusReport, Thread, Timestamp,
+    SendRequest, Status, StatusReport, StoredEvent, Thread, Timestamp,
 };
 use crate::error::{Code, Error, ErrorBody};
 use crate::server::health::Readiness;
@@ -209,6 +209,17 @@ pub(super) fn ready() -> Readiness {
 
 pub(super) fn not_ready() -> Readiness {
     Readiness::new(vec![Check::new("database", false, "the database does not respond")])
+}
+
+pub(super) fn stored_event() -> StoredEvent {
+    StoredEvent {
+        id: "b301ed3f-1490-491f-995f-6e64e69674d4".to_owned(),
+        event_type: "message.received".to_owned(),
+        occurred_at: Some(at(-120)),
+        received_at: at(-119),
+        contact_number: Some(CONTACT.to_owned()),
+        telnyx_message_id: Some("84cca175-9755-4859-b67f-4730d7f58aa3".to_owned()),
+    }
 }
 
 pub(super) fn forward() -> Forward {

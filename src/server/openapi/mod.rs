@@ -83,7 +83,7 @@ fn tags() -> Value {
         { "name": "sending", "description": "Sending messages" },
         { "name": "feed", "description": "What happens, as it happens" },
         { "name": "forwarding", "description": "Forwarding events to other programs" },
-        { "name": "webhook", "description": "Receiving events from Telnyx" },
+        { "name": "webhook", "description": "Receiving events from Telnyx, and reading them as they came" },
         { "name": "server", "description": "Health, metrics and this document" },
     ])
 }

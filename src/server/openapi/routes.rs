@@ -15,7 +15,7 @@ use super::schemas::{
 use crate::domain::idempotency_key::IDEMPOTENCY_KEY_PATTERN;
 use crate::domain::{
     Conversation, Direction, EventOutcome, FeedKind, FeedPage, Forward, ForwardReplay, ForwardTest,
-    Message, SendPlan, SendRequest, Status, Thread,
+    Message, SendPlan, SendRequest, Status, StoredEvent, Thread,
 };
 use crate::error::Code;
 use crate::server::access::Scope;
@@ -26,6 +26,7 @@ const CONVERSATIONS: &str = "conversations";
 const SENDING: &str = "sending";
 const FEED: &str = "feed";
 const FORWARDING: &str = "forwarding";
+const WEBHOOK: &str = "webhook";
 const SERVER: &str = "server";
 
 /// The errors of every route that uses the database.
@@ -52,6 +53,8 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/forwards/{name}/enable", "post", enable_forward(schemas));
     add("/forwards/{name}/replay", "post", replay_forward(schemas));
     add("/webhooks/sms", "post", webhook(schemas));
+    add("/webhooks/events", "get", stored_events(schemas));
+    add("/webhooks/events/{id}", "get", stored_event());
     add("/health", "get", health());
     add("/health/ready", "get", ready(schemas));
     add("/metrics", "get", metrics());
@@ -373,6 +376,47 @@ fn replay_forward(schemas: &mut Schemas) -> Operation {
         )
 }
 
+fn stored_events(schemas: &mut Schemas) -> Operation {
+    let events = list(&schemas.serialized::<StoredEvent>());
+    let position = json!({ "type": "string", "pattern": "^-?[0-9]{1,18}_([0-9a-f]{2})*$" });
+    Operation::with_scope(Scope::Admin, WEBHOOK, "listWebhooks", "List the stored webhook events")
+        .description(
+            "Newest first, by Telnyx's clock. Without `limit`, all of them are streamed. A page may have \
+             fewer events than `limit`, even none, as long as there is a `Link`: with `contact`, every event \
+             is read.",
+        )
+        .query("limit", "The maximum size of the page; without it, the response has all events.", limit())
+        .query("after", "Only events after this position, from the `Link` of the previous page.", position)
+        .query("type", "Only events of this type, such as `message.finalized`.", name())
+        .query("since", "Only events that happened at this time or later, by Telnyx's clock.", time())
+        .query(
+            "contact",
+            "Only events about messages from or to this contact: a number in any common notation, or the \
+             conversation's full id.",
+            name(),
+        )
+        .errors(&QUERY)
+        .errors(&[Code::ConversationNotFound, Code::AmbiguousId, Code::Overloaded])
+        .errors(&STORE)
+        .response(StatusCode::OK, "The events", events, &json!([examples::stored_event()]))
+        .response_header(StatusCode::OK, "Link")
+}
+
+fn stored_event() -> Operation {
+    let event =
+        json!({ "type": "object", "description": "The body of the webhook, byte for byte." });
+    Operation::with_scope(
+        Scope::Admin,
+        WEBHOOK,
+        "getWebhook",
+        "Get a stored webhook event as it came",
+    )
+    .path("id", "Telnyx's id of the event.", name())
+    .errors(&[Code::InvalidRequest, Code::EventNotFound, Code::Overloaded])
+    .errors(&STORE)
+    .response(StatusCode::OK, "The event", event, &examples::event())
+}
+
 fn webhook(schemas: &mut Schemas) -> Operation {
     let outcome = status(&schemas.serialized::<EventOutcome>());
     let event = json!({
@@ -381,7 +425,7 @@ fn webhook(schemas: &mut Schemas) -> Operation {
         "properties": { "data": { "type": "object" } },
         "required": ["data"],
     });
-    Operation::signed("webhook", "receiveWebhook", "Receive an event from Telnyx")
+    Operation::signed(WEBHOOK, "receiveWebhook", "Receive an event from Telnyx")
         .description(
             "200 once the event is committed durably; a repeated event changes nothing. The \
              response takes at most 2 seconds: after a 503, Telnyx delivers the event again.",

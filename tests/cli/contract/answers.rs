@@ -25,12 +25,14 @@ const READY: &str = "GET /health/ready";
 const OPENAPI: &str = "GET /openapi.json";
 const METRICS: &str = "GET /metrics";
 const EVENTS: &str = "GET /events";
+const STORED_EVENTS: &str = "GET /webhooks/events";
+const STORED_EVENT: &str = "GET /webhooks/events/{id}";
 const FORWARDS: &str = "GET /forwards";
 const TEST_FORWARD: &str = "POST /forwards/{name}/test";
 const ENABLE_FORWARD: &str = "POST /forwards/{name}/enable";
 const REPLAY_FORWARD: &str = "POST /forwards/{name}/replay";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 12] = [
+const GUARDED: [(&str, &str); 14] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
@@ -39,6 +41,8 @@ const GUARDED: [(&str, &str); 12] = [
     (OPENAPI, "/openapi.json"),
     (METRICS, "/metrics"),
     (EVENTS, "/events"),
+    (STORED_EVENTS, "/webhooks/events"),
+    (STORED_EVENT, "/webhooks/events/x"),
     (FORWARDS, "/forwards"),
     (TEST_FORWARD, "/forwards/x/test"),
     (ENABLE_FORWARD, "/forwards/x/enable"),
@@ -115,6 +119,7 @@ async fn every_answer_matches_the_document() {
     retrying(&asker, &world).await;
     answering(&asker, &world).await;
     reading(&asker).await;
+    stored_events(&asker).await;
     following(&asker).await;
     forwarding(&asker, &world).await;
     other_settings(&contract).await;
@@ -293,6 +298,29 @@ async fn following(asker: &Asker<'_>) {
     }
 }
 
+async fn stored_events(asker: &Asker<'_>) {
+    let conversations = asker.ask(LIST, "/conversations?limit=1", "", "").await.json();
+    let conversation = conversations[0]["id"].as_str().expect("an id");
+    let list = asker.ask(STORED_EVENTS, "/webhooks/events?limit=1", "", "").await;
+    let id = list.json()[0]["id"].as_str().expect("an id").to_owned();
+    assert!(list.header("link").is_some());
+    assert_eq!(asker.ask(STORED_EVENTS, "/webhooks/events", "", "").await.status, 200);
+    assert_eq!(
+        asker.ask(STORED_EVENT, &format!("/webhooks/events/{id}"), "", "").await.status,
+        200
+    );
+    for (query, expected) in [
+        ("no_such_parameter=1", (400, "unknown_parameter")),
+        ("after=1", (400, "invalid_request")),
+        ("contact=nobody", (404, "conversation_not_found")),
+        (&format!("contact={}", &conversation[..4]), (400, "ambiguous_id")),
+    ] {
+        asker.refuses(STORED_EVENTS, &format!("/webhooks/events?{query}"), "", "", expected).await;
+    }
+    asker.refuses(STORED_EVENT, "/webhooks/events/x", "", "", (404, "event_not_found")).await;
+    asker.refuses(STORED_EVENT, "/webhooks/events/%FF", "", "", (400, "invalid_request")).await;
+}
+
 async fn forwarding(asker: &Asker<'_>, world: &World) {
     wait_until("forwarding to begin", || world.server.log().contains("\"forwarding\""));
     let list = asker.ask(FORWARDS, "/forwards", "", "").await;
@@ -418,6 +446,8 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     asker.refuses(MESSAGE, &format!("/messages/{id}"), "", "", away).await;
     asker.refuses(RETRY, &format!("/messages/{id}/retry"), "", "{}", away).await;
     asker.refuses(EVENTS, "/events", "", "", away).await;
+    asker.refuses(STORED_EVENTS, "/webhooks/events", "", "", away).await;
+    asker.refuses(STORED_EVENT, "/webhooks/events/x", "", "", away).await;
     asker.refuses(FORWARDS, "/forwards", "", "", away).await;
     asker.refuses(ENABLE_FORWARD, "/forwards/x/enable", "", "{}", away).await;
     asker.refuses(REPLAY_FORWARD, "/forwards/x/replay", "", "{}", away).await;
