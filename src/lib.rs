@@ -97,7 +97,7 @@
 //! run.rs                 one run of the program: from the arguments to the exit code
 //!
 //! commands/              the list of commands, and which one runs
-//!   list.rs wait.rs retry.rs forward.rs settle.rs migrate.rs copy.rs config.rs health.rs
+//!   list.rs wait.rs retry.rs cancel.rs forward.rs settle.rs migrate.rs copy.rs config.rs health.rs
 //!   openapi.rs sandbox.rs help.rs
 //!                        the command of that name: its arguments, help, examples, and `run`
 //!   completion.rs        `convo completion`; completion/bash.sh is the script for bash
@@ -182,7 +182,7 @@
 //!   events.rs            `GET /events`: pages, long polls, server-sent events
 //!   stored_events.rs     `GET /webhooks/events`, `GET /webhooks/events/{id}`
 //!   forwards.rs          `/forwards`: where forwarding stands; test, enable, replay
-//!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry`
+//!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry` and `…/cancel`
 //!   health.rs            `GET /health`, `GET /health/ready`
 //!   metrics.rs           `GET /metrics`
 //!   response.rs          JSON responses, error responses, security headers
@@ -209,6 +209,7 @@
 //!   send.rs              accepting a message: API key, idempotency keys, deliberate failures
 //!   api_error.rs         Telnyx's error codes and error responses
 //!   message.rs cost.rs   messages as Telnyx's JSON has them; their cost
+//!   cancel.rs            cancelling a scheduled message
 //!   contact.rs           special numbers and what simulated contacts reply
 //!   lifecycle.rs         what happens to an accepted message: sent, finalized, answered
 //!   webhook.rs key.rs    delivery of webhooks; the key that signs them
@@ -222,7 +223,7 @@
 //!   outcome.rs           what an offer's result means for the row and for the caller
 //!   replay.rs            repeats under an idempotency key: waiting for the first send
 //!   reply.rs             automatic answers: to which message, from which number, how many
-//!   retry.rs             `convo retry`
+//!   retry.rs cancel.rs   `convo retry`, `convo cancel`
 //!   feed.rs              reading the feed, and waiting for what comes
 //!   stored_events.rs     listing the raw events, and reading one
 //!   retention.rs         removing what is no longer kept
@@ -299,6 +300,7 @@
 //!
 //! telnyx/                Telnyx's wire formats
 //!   client.rs            HTTP client: sending, looking up a message
+//!   cancel.rs            cancelling a scheduled message
 //!   base_url.rs          the URL of the API: https, or this machine
 //!   answer.rs            what the response to a send proves: accepted, not sent, or nothing
 //!   event.rs             webhook events and message payloads in convo's types

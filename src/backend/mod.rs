@@ -180,6 +180,17 @@ impl Backend {
         }
     }
 
+    /// Cancels a scheduled message.
+    ///
+    /// # Errors
+    /// `not_cancellable`; `outcome_unknown` if it may be cancelled.
+    pub async fn cancel(&self, id: Uuid) -> Result<Message, Error> {
+        match self {
+            Self::Local(conversations) => conversations.cancel(id).await,
+            Self::Remote(client) => client.cancel(id).await,
+        }
+    }
+
     /// What a send would do.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ enum Intent<'a> {
     Read,
     Send(&'a IdempotencyKey),
     Retry(Uuid),
+    Cancel(Uuid),
 }
 
 /// An error response with a code that only a newer version knows.
@@ -54,6 +55,10 @@ impl<'a> Exchange<'a> {
 
     pub(super) fn retry(server: &'a str, message: Uuid) -> Self {
         Self { server, intent: Intent::Retry(message) }
+    }
+
+    pub(super) fn cancel(server: &'a str, message: Uuid) -> Self {
+        Self { server, intent: Intent::Cancel(message) }
     }
 
     /// Sends the request and deserializes the response.
@@ -123,7 +128,7 @@ impl<'a> Exchange<'a> {
         };
         match self.intent {
             Intent::Read => self.unreachable(what),
-            Intent::Send(_) | Intent::Retry(_) => self.outcome_unknown(what),
+            Intent::Send(_) | Intent::Retry(_) | Intent::Cancel(_) => self.outcome_unknown(what),
         }
     }
 
@@ -179,7 +184,7 @@ impl<'a> Exchange<'a> {
                 Intent::Send(key) => error.with(|extra| {
                     extra.idempotency_key.get_or_insert_with(|| key.to_string());
                 }),
-                Intent::Read | Intent::Retry(_) => error,
+                Intent::Read | Intent::Retry(_) | Intent::Cancel(_) => error,
             },
             _ => error,
         }
@@ -195,19 +200,32 @@ impl<'a> Exchange<'a> {
                 "nothing was sent; check that `convo serve` is running there, and that CONVO_SERVER \
                  is correct"
             }
+            Intent::Cancel(_) => {
+                "nothing was cancelled; check that `convo serve` is running there, and that \
+                 CONVO_SERVER is correct"
+            }
         };
         Error::new(Code::ServerUnreachable, message).hint(hint)
     }
 
     fn outcome_unknown(&self, what: &str) -> Error {
-        let message =
-            format!("the convo server at {} {what}: the message may have been sent", self.server);
+        let may_have_been = match self.intent {
+            Intent::Cancel(_) => "cancelled",
+            _ => "sent",
+        };
+        let message = format!(
+            "the convo server at {} {what}: the message may have been {may_have_been}",
+            self.server
+        );
         let error = Error::new(Code::OutcomeUnknown, message);
         match self.intent {
             Intent::Read => error,
             Intent::Send(key) => error
                 .hint(format!("repeat it with --idempotency-key {key}: nothing is sent twice"))
                 .with(|extra| extra.idempotency_key = Some(key.to_string())),
+            Intent::Cancel(id) => error
+                .hint(format!("to try again, which is safe: convo cancel {id}"))
+                .with(|extra| extra.message_id = Some(id)),
             Intent::Retry(id) => error
                 .hint("the server completes the send; the message's status will show the outcome")
                 .with(|extra| extra.message_id = Some(id)),

@@ -207,6 +207,18 @@ impl Client {
         }
     }
 
+    /// Cancels a scheduled message.
+    ///
+    /// # Errors
+    /// The server's; `server_unreachable` if certainly nothing was cancelled; `outcome_unknown` if the
+    /// response was lost.
+    pub async fn cancel(&self, id: Uuid) -> Result<Message, Error> {
+        let url = self.address.join(&["messages", &id.to_string(), "cancel"]);
+        let post = self.http.post(url).timeout(SEND_TIMEOUT).json(&serde_json::json!({}));
+        let exchange = Exchange::cancel(self.address.as_str(), id);
+        exchange.run::<Message>(post).await.map(|(_, message)| message)
+    }
+
     /// What [`send`](Self::send) would do, without doing it.
     ///
     /// # Errors

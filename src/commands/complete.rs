@@ -98,6 +98,11 @@ pub(super) fn unknown_messages(word: &OsStr) -> Vec<CompletionCandidate> {
     messages(word, vec![Status::Unknown])
 }
 
+/// The ids of scheduled messages.
+pub(super) fn scheduled_messages(word: &OsStr) -> Vec<CompletionCandidate> {
+    messages(word, vec![Status::Scheduled])
+}
+
 /// The ids of messages that can be waited for.
 pub(super) fn open_messages(word: &OsStr) -> Vec<CompletionCandidate> {
     messages(word, Status::group("open").unwrap_or_default())

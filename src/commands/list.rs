@@ -66,7 +66,7 @@ with the fields of the REST API:
 
   id  contact_number  message_count  last_message_at  created_at
   opted_out_at  opted_out_number
-  last_message: id  direction  body  subject  cc  media_count  status  created_at
+  last_message: id  direction  body  subject  cc  media_count  status  created_at  send_at
 
 Later versions may append fields, but keep these.",
 };

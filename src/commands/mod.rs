@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments, its help and examples, and its `run`.
 
 mod ask;
+mod cancel;
 mod chat;
 mod complete;
 mod completion;
@@ -79,6 +80,7 @@ enum Command {
     Chat(chat::ChatArgs),
     Wait(wait::WaitArgs),
     Retry(retry::RetryArgs),
+    Cancel(cancel::CancelArgs),
     Serve(serve::ServeArgs),
     Settle(settle::SettleArgs),
     Forward(forward::ForwardArgs),
@@ -120,6 +122,7 @@ impl Command {
             Self::Chat(args) => args.backend.flags(),
             Self::Wait(args) => args.backend.flags(),
             Self::Retry(args) => args.backend.flags(),
+            Self::Cancel(args) => args.backend.flags(),
             Self::Serve(args) => args.flags(),
             Self::Settle(args) => args.flags(),
             Self::Forward(args) => args.backend.flags(),
@@ -146,6 +149,7 @@ impl Command {
             Self::Chat(args) => args.run(&context()?),
             Self::Wait(args) => args.run(&context()?),
             Self::Retry(args) => args.run(&context()?),
+            Self::Cancel(args) => args.run(&context()?),
             Self::Serve(args) => args.run(&context()?),
             Self::Settle(args) => args.run(&context()?),
             Self::Forward(args) => args.run(&context()?),

@@ -63,6 +63,9 @@ pub struct LastMessage {
     pub status: Status,
     /// Inbound: when Telnyx received it. Outbound: when it was stored.
     pub created_at: Timestamp,
+    /// The time it is scheduled for, if any.
+    #[serde(default)]
+    pub send_at: Option<Timestamp>,
 }
 
 /// A conversation with messages in chronological order: all of them, or one page.

@@ -93,6 +93,8 @@ codes! {
     TelnyxRefused => "telnyx_refused",
     /// The message's state does not allow a retry.
     NotRetryable => "not_retryable",
+    /// The message is not scheduled, or no longer is, so it cannot be cancelled.
+    NotCancellable => "not_cancellable",
     /// The message was cancelled before it was sent.
     Cancelled => "cancelled",
     /// The database cannot be reached or is overloaded.
@@ -135,7 +137,9 @@ impl Code {
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::CursorExpired => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotRetryable | Self::Cancelled | Self::CopyMismatch => StatusCode::CONFLICT,
+            Self::NotRetryable | Self::NotCancellable | Self::Cancelled | Self::CopyMismatch => {
+                StatusCode::CONFLICT
+            }
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -194,6 +198,7 @@ impl Code {
             | Self::ServerUnreachable => 5,
             Self::TelnyxRefused
             | Self::InvalidSignature
+            | Self::NotCancellable
             | Self::Cancelled
             | Self::CopyMismatch
             | Self::ForwardRefused

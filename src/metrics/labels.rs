@@ -42,6 +42,7 @@ labels! {
         Send => "/conversations/{number}/send",
         Message => "/messages/{id}",
         Retry => "/messages/{id}/retry",
+        Cancel => "/messages/{id}/cancel",
         Events => "/events",
         StoredEvents => "/webhooks/events",
         StoredEvent => "/webhooks/events/{id}",

@@ -47,6 +47,7 @@ pub(crate) fn conversation(body: &str) -> Conversation {
             media_count: 0,
             status: Status::Received,
             created_at: at,
+            send_at: None,
         }),
     }
 }

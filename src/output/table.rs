@@ -212,12 +212,16 @@ fn said(last: &LastMessage, style: &Style, marked: bool) -> String {
         1 => "[1 file] ".to_owned(),
         count => format!("[{count} files] "),
     };
+    let scheduled = match (last.status, last.send_at) {
+        (Status::Scheduled, Some(at)) => format!("[{}] ", style.zone.day_and_clock(at)),
+        _ => String::new(),
+    };
     let group = match last.cc.len() {
         0 => String::new(),
         1 => "[with 1 other] ".to_owned(),
         count => format!("[with {count} others] "),
     };
     let arrow = style.glyphs.arrow(last.direction);
-    let said = format!("{arrow} {mark}{group}{files}{}", escape::line(words));
+    let said = format!("{arrow} {mark}{scheduled}{group}{files}{}", escape::line(words));
     said.trim_end().to_owned()
 }

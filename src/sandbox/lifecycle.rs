@@ -22,6 +22,9 @@ pub(super) async fn run(state: Arc<SandboxState>, id: Uuid, request: MessageRequ
     }
     let lifecycle = Lifecycle { urls: webhook_urls(&state, &request), state, id, behaviour };
     tokio::time::sleep(lifecycle.time_in_queue(&request)).await;
+    if lifecycle.is_cancelled() {
+        return;
+    }
     let Some(message) = lifecycle.deliver().await else { return };
     if behaviour.replies() && is_reachable(&message) {
         let state = &lifecycle.state;
@@ -85,6 +88,10 @@ impl Lifecycle {
         });
         let slow = if self.behaviour == Behaviour::Slow { pace.slow * 2 } else { Duration::ZERO };
         scheduled + slow + pace.to_sent
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.state.memory().messages.get(&self.id).is_some_and(SandboxMessage::is_cancelled)
     }
 
     /// How often each webhook is posted.

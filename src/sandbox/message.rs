@@ -115,6 +115,9 @@ pub(super) struct SandboxMessage {
     valid_until: Option<TelnyxTime>,
     wait_seconds: Option<f32>,
     errors: Vec<ErrorObject>,
+    /// When it is to be sent, while it is scheduled.
+    #[serde(skip)]
+    send_at: Option<DateTime<Utc>>,
     #[serde(flatten)]
     inbound_only: Option<InboundOnly>,
 }
@@ -175,6 +178,7 @@ impl SandboxMessage {
             valid_until: None,
             wait_seconds: None,
             errors: Vec::new(),
+            send_at: None,
             inbound_only: None,
         }
     }
@@ -206,6 +210,7 @@ impl SandboxMessage {
             cost_breakdown: Some(cost),
             valid_until: Some(TelnyxTime(valid_from + TimeDelta::hours(1))),
             wait_seconds: Some(0.0),
+            send_at: request.send_at,
             ..message
         }
     }
@@ -278,6 +283,11 @@ impl SandboxMessage {
         Self::inbound(reply, profile_url)
     }
 
+    /// Whether it was cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.to.iter().any(|to| to.status == Some("cancelled"))
+    }
+
     pub(super) fn mark_sent(&mut self) {
         self.set_status("sent");
         self.sent_at = Some(TelnyxTime::now());
@@ -296,11 +306,17 @@ impl SandboxMessage {
         }
     }
 
+    /// Whether it is scheduled for after a time.
+    pub(super) fn is_scheduled_after(&self, time: DateTime<Utc>) -> bool {
+        self.send_at.is_some_and(|at| at > time)
+    }
+
     fn set_status(&mut self, status: &'static str) {
         for to in &mut self.to {
             to.status = Some(status);
         }
         self.wait_seconds = None;
+        self.send_at = None;
     }
 }
 

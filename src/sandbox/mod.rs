@@ -7,6 +7,7 @@
 //! - `POST /v2/messages` validates a request as Telnyx does, supports `Idempotency-Key` and responds
 //!   in Telnyx's format. It accepts any API key, unless [`Options::api_key`] is set.
 //! - `GET /v2/messages/{id}` returns a message in either direction.
+//! - `DELETE /v2/messages/{id}` cancels a scheduled message, up to a minute before its time.
 //!
 //! It posts signed webhooks to [`Options::webhook_url`]: `message.sent`, `message.finalized`, and
 //! `message.received` with the contact's reply, `You said: …`. A text `please say …` makes the
@@ -26,6 +27,7 @@
 
 mod api_error;
 mod bounded_map;
+mod cancel;
 mod contact;
 mod cost;
 mod fields;

@@ -16,6 +16,7 @@ use super::api_error::{
     ApiError, BAD_REQUEST, CONTENT_TYPE_UNKNOWN, INVALID_JSON, MESSAGE_NOT_FOUND,
     METHOD_NOT_ALLOWED, NOT_FOUND, TOO_LARGE, json,
 };
+use super::cancel;
 use super::contact::OWN_NUMBER;
 use super::lifecycle;
 use super::message::{InboundDraft, PICTURE, SandboxMessage};
@@ -35,6 +36,8 @@ pub(super) fn all(
 ) -> impl Filter<Extract = (ApiResponse,), Error = Infallible> + Clone + Send + Sync + 'static {
     send_message(Arc::clone(state))
         .or(show_message(Arc::clone(state)))
+        .unify()
+        .or(cancel_message(Arc::clone(state)))
         .unify()
         .or(requests(Arc::clone(state)))
         .unify()
@@ -104,6 +107,21 @@ fn show_message(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
                     ApiError::new(MESSAGE_NOT_FOUND, detail).into_response()
                 }
             }
+        })
+        .boxed()
+}
+
+/// `DELETE /v2/messages/{id}`
+fn cancel_message(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
+    warp::path!("v2" / "messages" / String)
+        .and(warp::delete())
+        .and(warp::header::headers_cloned())
+        .map(move |id: String, headers: HeaderMap| {
+            let path = format!("/v2/messages/{id}");
+            state.memory().record(recorded(&Method::DELETE, &path, &headers, &Bytes::new()));
+            let authorization = header(&headers, AUTHORIZATION.as_str());
+            cancel::cancel(&state, &id, authorization.as_deref())
+                .unwrap_or_else(ApiError::into_response)
         })
         .boxed()
 }

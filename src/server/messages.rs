@@ -1,4 +1,4 @@
-//! A single message: reading it, and retrying one whose outcome is unknown.
+//! A single message: reading it, retrying one whose outcome is unknown, cancelling a scheduled one.
 
 use std::sync::Arc;
 
@@ -47,6 +47,26 @@ pub(super) async fn retry(
         Err(send::failed_midway(&error).with(|extra| extra.message_id = Some(id)))
     })?;
     response::json(send::status_of(&message), &message)
+}
+
+/// `POST /messages/{id}/cancel`: cancels a scheduled message.
+pub(super) async fn cancel(
+    named: Segment,
+    state: Arc<ServerState>,
+    query: String,
+) -> Result<Response, Error> {
+    Query::new(&query).finish()?;
+    let id = message_id(&named)?;
+    let conversations = state.conversations().await?.clone();
+    let permit = state.send_permit()?;
+    let task = async move {
+        let _permit = permit;
+        conversations.cancel(id).await
+    };
+    let message = state.sends.spawn(task.in_current_span()).await.unwrap_or_else(|error| {
+        Err(send::failed_midway(&error).with(|extra| extra.message_id = Some(id)))
+    })?;
+    response::json(StatusCode::OK, &message)
 }
 
 fn message_id(named: &Segment) -> Result<Uuid, Error> {

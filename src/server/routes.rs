@@ -37,6 +37,8 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(retry(state))
         .unify()
+        .or(cancel(state))
+        .unify()
         .or(message(state))
         .unify()
         .or(events(state))
@@ -167,6 +169,18 @@ fn retry(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .and(with(state))
         .and(raw_query())
         .then(messages::retry)
+        .map(respond)
+        .boxed()
+}
+
+fn cancel(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("messages" / Segment / "cancel")
+        .and(route(Route::Cancel))
+        .and(post())
+        .and(allowed(&[Scope::Send], state))
+        .and(with(state))
+        .and(raw_query())
+        .then(messages::cancel)
         .map(respond)
         .boxed()
 }

@@ -87,7 +87,11 @@ impl SendAnswer {
 impl Rejection {
     /// Only 429 and a client error in Telnyx's own envelope prove that nothing was sent. A proxy may
     /// have made any other answer.
-    fn from_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Self> {
+    pub(super) fn from_response(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Option<Self> {
         match status {
             StatusCode::TOO_MANY_REQUESTS => {
                 Some(Self::RateLimited { wait: requested_wait(headers) })

@@ -23,8 +23,8 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Sends messages through Telnyx's API and looks them up. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct TelnyxClient {
-    http: reqwest::Client,
-    api_key: Secret,
+    pub(super) http: reqwest::Client,
+    pub(super) api_key: Secret,
     base_url: BaseUrl,
     connect_timeout: Duration,
 }
@@ -124,11 +124,9 @@ impl TelnyxClient {
     }
 
     async fn look_up(&self, telnyx_message_id: &str, timeout: Duration) -> Option<Payload> {
-        let mut url = url::Url::parse(self.base_url.as_str()).ok()?;
-        url.path_segments_mut().ok()?.pop_if_empty().extend(["messages", telnyx_message_id]);
         let request = self
             .http
-            .get(url)
+            .get(self.message_url(telnyx_message_id)?)
             .header(AUTHORIZATION, format!("Bearer {}", self.api_key.expose()))
             .timeout(timeout);
         let response = request.send().await.ok()?;
@@ -138,10 +136,17 @@ impl TelnyxClient {
         let payload = Payload::from_answer(&read_body(response).await)?;
         (payload.id == telnyx_message_id).then_some(payload)
     }
+
+    /// The URL of a message; the id is kept within its segment of the path.
+    pub(super) fn message_url(&self, telnyx_message_id: &str) -> Option<url::Url> {
+        let mut url = url::Url::parse(self.base_url.as_str()).ok()?;
+        url.path_segments_mut().ok()?.pop_if_empty().extend(["messages", telnyx_message_id]);
+        Some(url)
+    }
 }
 
 /// Reads a body up to the limit; one that breaks off or is larger counts as empty.
-async fn read_body(mut response: reqwest::Response) -> Vec<u8> {
+pub(super) async fn read_body(mut response: reqwest::Response) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {

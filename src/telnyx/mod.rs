@@ -3,6 +3,7 @@
 pub mod answer;
 mod base_url;
 mod batch_verify;
+pub mod cancel;
 pub mod client;
 mod content;
 pub mod event;

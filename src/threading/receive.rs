@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use super::Conversations;
 use crate::clock;
-use crate::domain::{Direction, EventOutcome, MessageError, PhoneNumber, Status, Timestamp};
+use crate::domain::{
+    Direction, EventOutcome, Message, MessageError, PhoneNumber, Status, Timestamp,
+};
 use crate::error::Error;
 use crate::store::model::{
     Change, NewEvent, NewMessage, NewRecipientStatus, NewReport, OptOutChange,
@@ -48,6 +50,28 @@ pub(super) fn report_from_lookup(payload: Payload, now: Timestamp) -> Option<New
     let ended_at = payload.completed_at;
     let report = NewReport { foreign: None, ..report(payload, &event_id, "", ended_at, now) };
     Some(NewReport { occurred_at: now, ..report })
+}
+
+/// What Telnyx's consent to cancel a message says, as a report. `None` without Telnyx's id of it.
+pub(super) fn cancellation_report(message: &Message, now: Timestamp) -> Option<NewReport> {
+    let telnyx_message_id = message.telnyx_message_id.clone()?;
+    let word = || Status::Cancelled.as_str().to_owned();
+    let recipients =
+        std::iter::once(message.to.as_str()).chain(message.cc.iter().map(String::as_str));
+    Some(NewReport {
+        event_id: format!("delete:{telnyx_message_id}"),
+        telnyx_message_id,
+        is_group: false,
+        tag: None,
+        recipients: recipients
+            .map(|number| NewRecipientStatus { number: number.to_owned(), word: word() })
+            .collect(),
+        opt_out: None,
+        error: None,
+        facts: Facts::default(),
+        occurred_at: now,
+        foreign: None,
+    })
 }
 
 /// The answer to a send, as a report, if it contains a failure or errors.

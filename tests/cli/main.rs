@@ -6,6 +6,7 @@ mod support;
 mod access;
 mod answering;
 mod ask;
+mod cancel;
 mod chat;
 mod completions;
 mod contract;

@@ -52,6 +52,7 @@ pub(super) fn conversation() -> Conversation {
             media_count: 0,
             status: Status::Delivered,
             created_at: at(0),
+            send_at: None,
         }),
     }
 }
@@ -123,6 +124,11 @@ pub(super) fn unknown() -> Message {
         segments: None,
         ..message()
     }
+}
+
+/// A scheduled message that was cancelled.
+pub(super) fn cancelled() -> Message {
+    Message { status: Status::Cancelled, ..message() }
 }
 
 pub(super) fn message_with_history() -> Message {

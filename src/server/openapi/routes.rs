@@ -47,6 +47,7 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/conversations/{number}/send", "post", send(schemas));
     add("/messages/{id}", "get", message(schemas));
     add("/messages/{id}/retry", "post", retry(schemas));
+    add("/messages/{id}/cancel", "post", cancel(schemas));
     add("/events", "get", events(schemas));
     add("/forwards", "get", forwards(schemas));
     add("/forwards/{name}/test", "post", test_forward(schemas));
@@ -225,6 +226,29 @@ fn message(schemas: &mut Schemas) -> Operation {
     .errors(&STORE)
     .response(StatusCode::OK, "The message", message, &json!(examples::message_with_history()))
     .link(StatusCode::OK, "getConversation", "id", "/conversation_id")
+}
+
+fn cancel(schemas: &mut Schemas) -> Operation {
+    let message = schemas.serialized::<Message>();
+    Operation::with_scope(Scope::Send, SENDING, "cancelMessage", "Cancel a scheduled message")
+        .description(
+            "Telnyx cancels a message up to a minute before its time. Cancelling a cancelled message \
+             succeeds and changes nothing. There is no request body.",
+        )
+        .path("id", "The message's id.", id())
+        .errors(&QUERY)
+        .errors(&[Code::UnsupportedMediaType, Code::Overloaded])
+        .errors(&[Code::MessageNotFound, Code::NotCancellable, Code::NotConfigured])
+        .errors(&[Code::InvalidApiKey, Code::RateLimited, Code::TelnyxUnreachable])
+        .errors(&[Code::OutcomeUnknown])
+        .errors(&STORE)
+        .response(
+            StatusCode::OK,
+            "The message, which is cancelled",
+            message,
+            &json!(examples::cancelled()),
+        )
+        .link(StatusCode::OK, "getMessage", "id", "/id")
 }
 
 fn retry(schemas: &mut Schemas) -> Operation {

@@ -202,10 +202,11 @@ pub struct LastMessageRow {
     pub media: Option<String>,
     pub status_rank: i16,
     pub created_at: i64,
+    pub send_at: Option<i64>,
 }
 
 impl LastMessageRow {
-    pub const COLUMNS: [Column; 9] = [
+    pub const COLUMNS: [Column; 10] = [
         Column::Id,
         Column::Direction,
         Column::Body,
@@ -215,6 +216,7 @@ impl LastMessageRow {
         Column::Media,
         Column::StatusRank,
         Column::CreatedAt,
+        Column::SendAt,
     ];
 
     /// # Errors
@@ -231,6 +233,7 @@ impl LastMessageRow {
             media_count: u32::try_from(media.len()).unwrap_or(u32::MAX),
             status,
             created_at: Timestamp::from_micros(self.created_at),
+            send_at: self.send_at.map(Timestamp::from_micros),
         })
     }
 }
