@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::on_both_databases;
 use crate::support::{
     CONTACT, Event, Home, Manner, Receiver, Server, TestDatabase, World, bearer, example, examples,
-    execute, inbound, is_id, unix_seconds, wait_for,
+    execute, inbound, is_id, unix_seconds, wait_for, wait_until,
 };
 
 const ADMIN: &str = "boss:admin:0123456789abcdef0123456789abcdef";
@@ -61,6 +61,11 @@ async fn every_event_is_listed_and_shown_as_it_came(db: TestDatabase) {
         assert_eq!(listed["telnyx_message_id"], event["data"]["payload"]["id"]);
     }
     assert_eq!(both(&world, &["show", "odd/id ?"]).silent().out, hostile);
+    // On a terminal, nothing of it drives the screen.
+    for args in [&["webhook", "show", "odd/id ?"][..], &["webhook", "list", "--all"]] {
+        let shown = world.home.on_terminal(120, args).exits(0).out;
+        assert!(shown.contains("\\u{202e}") && !shown.contains('\u{202e}'), "{shown}");
+    }
     both(&world, &["show", "none"]).exits(3).reports("no stored event has the id 'none'");
     // Page by page, and in every format.
     for limit in ["1", "2", "1000"] {
@@ -178,6 +183,22 @@ impl Play {
         let shown = self.home.run(&["--sandbox", "show", contact, "--json"]).silent().json();
         shown["messages"].clone()
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sandbox_of_a_directory_has_the_same_key() {
+    let home = Home::new();
+    let alone = home.start(&["sandbox", "--listen", "127.0.0.1:0"]);
+    wait_until("the key", || home.file("sandbox.key").exists());
+    alone.kill();
+    let key = || std::fs::read(home.file("sandbox.key")).expect("the key");
+    let first = key();
+    let server = Server::start_with(&home, &["--sandbox", "serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(key(), first);
+    let to = ["--to", &format!("{}/webhooks/sms", server.url())];
+    let received =
+        ["--sandbox", "webhook", "trigger", "received", "--from", CONTACT, "--text", "Hi"];
+    assert_eq!(home.run(&[&received[..], &to].concat()).exits(0).line(), "stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Every page of prose.
-pub const PAGES: [&str; 10] = [
+pub const PAGES: [&str; 11] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -14,6 +14,7 @@ pub const PAGES: [&str; 10] = [
     "docs/backup.md",
     "docs/scaling.md",
     "docs/systemd.md",
+    "docs/webhooks.md",
 ];
 
 /// A file of the repository.

@@ -20,7 +20,8 @@ fn commands() {
     let cli = Cli::command();
     let visible = cli.get_subcommands().filter(|command| !command.is_hide_set());
     let usage = visible.map(|command| {
-        let positionals = command.get_positionals().map(placeholder);
+        let action = command.get_subcommand_value_name().map(str::to_owned);
+        let positionals = action.into_iter().chain(command.get_positionals().map(placeholder));
         ["convo".to_owned(), command.get_name().to_owned()]
             .into_iter()
             .chain(positionals)
