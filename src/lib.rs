@@ -100,6 +100,16 @@
 //!   list.rs wait.rs retry.rs cancel.rs forward.rs settle.rs migrate.rs copy.rs config.rs health.rs
 //!   openapi.rs sandbox.rs help.rs
 //!                        the command of that name: its arguments, help, examples, and `run`
+//!   doctor/              `convo doctor`: printing what it found; the exit code by the worst
+//!     checks.rs          every check in order, and what they share
+//!     finding.rs         what a check found
+//!     settings.rs database.rs account.rs endpoint.rs events.rs server.rs unit.rs
+//!                        the checks: settings; database; key, numbers, profiles, clock; the webhook
+//!                        URL; public key, last event, forwarding; the server; the systemd unit
+//!   setup/               `convo setup`: from the first question to `convo doctor`
+//!     questions.rs       key, public key and number, each tried
+//!     profile.rs         the offer to set the profile's webhook URL
+//!     terminal.rs        questions on the terminal, also for a secret
 //!   completion.rs        `convo completion`; completion/bash.sh is the script for bash
 //!   show/                `convo show`
 //!     range.rs           reading a range of a conversation in constant memory
@@ -151,6 +161,7 @@
 //!   source.rs layers.rs  looking one up; the environment and the settings files
 //!   file.rs dotenv.rs    opening and reading files; the format of settings files
 //!   exposure.rs          which secrets may go to which addresses
+//!   user_file.rs         writing the user's own settings file
 //!   explain.rs           every setting with its source, for `convo config`
 //!   variables.rs         names, defaults and meanings of the environment variables
 //!   values.rs            numbers, durations, sizes and switches with their ranges
@@ -204,6 +215,7 @@
 //!   link.rs              the position of the next page, from the `Link` header
 //!
 //! sandbox/               the simulated Telnyx: options, delays, start
+//!   account.rs           the account's number and messaging profile
 //!   routes.rs serve.rs   its HTTP routes, also those below `/sandbox`; its accept loop
 //!   request.rs fields.rs validation of a send request as Telnyx does it; reading JSON fields
 //!   send.rs              accepting a message: API key, idempotency keys, deliberate failures
@@ -227,6 +239,8 @@
 //!   feed.rs              reading the feed, and waiting for what comes
 //!   stored_events.rs     listing the raw events, and reading one
 //!   retention.rs         removing what is no longer kept
+//!   endpoint.rs          whether a webhook URL leads to a server on this database; which public key
+//!                        verifies webhooks
 //!   settle.rs            finding and settling what is left open, in rounds
 //!   inspect.rs           figures for `/metrics`
 //!
@@ -265,6 +279,8 @@
 //!     write.rs           steps of the process that forwards, under its lease
 //!     request.rs         enabling and replaying
 //!   sql.rs               multi-row statements, row locks, engine differences
+//!   endpoint.rs          what the database knows of the webhook's endpoint
+//!   examine.rs           examining a database step by step, for `convo doctor`
 //!   events.rs            a batch of raw events, and what they change
 //!   messages.rs          inserting messages, conversations' counters, opt-outs, removal
 //!   reports.rs fold.rs   inserting delivery reports; updating messages to the resulting status
@@ -299,6 +315,7 @@
 //!     telnyx_id.rs       Telnyx's ids as bytes
 //!
 //! telnyx/                Telnyx's wire formats
+//!   account.rs           the account's numbers and messaging profiles
 //!   client.rs            HTTP client: sending, looking up a message
 //!   cancel.rs            cancelling a scheduled message
 //!   base_url.rs          the URL of the API: https, or this machine
@@ -320,6 +337,7 @@
 //!   thread.rs chat.rs    one conversation; the chat view
 //!   event.rs             events, one line each
 //!   stored_events.rs     the list of stored webhook events
+//!   doctor.rs            what `convo doctor` found
 //!   send.rs              the line after a send; the plan of a dry run
 //!   rows.rs              a small table of plain texts
 //!   record.rs json.rs    TAB-separated, CSV and ids; JSON that is safe on a terminal

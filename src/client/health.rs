@@ -14,6 +14,9 @@ pub struct Health {
     /// What it checked, if it tells.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<HealthCheck>,
+    /// Its version, if it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// One condition for being ready.

@@ -69,14 +69,14 @@ fn print(out: &mut impl Write, settings: &[Setting], style: &Style) -> io::Resul
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     if style.format == Format::Table {
         // Few settings are in a file of their own, so there is no column for it.
-        let row = |Setting { name, value, source, file }: &Setting| {
+        let row = |Setting { name, value, source, file, .. }: &Setting| {
             let file = file.as_ref().map(|file| format!(", {file}")).unwrap_or_default();
             [(*name).to_owned(), text(value), format!("{source}{file}")]
         };
         let table: Vec<_> = settings.iter().map(row).collect();
         return rows::table(out, ["NAME", "VALUE", "SOURCE"], &table, style);
     }
-    let row = |Setting { name, value, source, file }: &Setting| {
+    let row = |Setting { name, value, source, file, .. }: &Setting| {
         [(*name).to_owned(), text(value), source.clone(), text(file)]
     };
     rows::lines(out, settings.iter().map(row))

@@ -14,6 +14,7 @@ use crate::output::{Format, Style, TerminalInfo, Zone};
 use crate::runtime;
 use crate::store::Purpose;
 
+#[derive(Clone)]
 pub(super) struct Context {
     pub config: Config,
     pub terminal: TerminalInfo,
@@ -31,6 +32,11 @@ impl Context {
         let terminal = TerminalInfo::gather(|name| source.terminal(name));
         let directory = source.directory();
         Ok(Self { config: Config::new(flags, source)?, terminal, directory, global, json })
+    }
+
+    /// The same with other settings.
+    pub(super) fn with_config(&self, config: Config) -> Self {
+        Self { config, ..self.clone() }
     }
 
     /// How to print, in the requested format if there is one.

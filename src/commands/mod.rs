@@ -8,6 +8,7 @@ mod completion;
 mod config;
 mod context;
 mod copy;
+mod doctor;
 mod follow;
 mod forward;
 pub mod generate;
@@ -26,6 +27,7 @@ mod sandbox;
 mod send;
 mod serve;
 mod settle;
+mod setup;
 mod show;
 mod signals;
 mod status_news;
@@ -89,6 +91,8 @@ enum Command {
     Copy(copy::CopyArgs),
     Sandbox(sandbox::SandboxArgs),
     Health(health::HealthArgs),
+    Doctor(doctor::DoctorArgs),
+    Setup(setup::SetupArgs),
     Config(config::ConfigArgs),
     Openapi(openapi::OpenapiArgs),
     Completion(completion::CompletionArgs),
@@ -129,9 +133,11 @@ impl Command {
             Self::Webhook(args) => args.flags(),
             Self::Migrate(args) => args.flags(),
             Self::Copy(args) => args.local.flags(),
+            Self::Doctor(args) => args.backend.flags(),
             Self::Config(args) => args.backend.flags(),
             Self::Sandbox(_)
             | Self::Health(_)
+            | Self::Setup(_)
             | Self::Openapi(_)
             | Self::Completion(_)
             | Self::Help(_)
@@ -158,6 +164,8 @@ impl Command {
             Self::Copy(args) => args.run(&context()?),
             Self::Sandbox(args) => args.run(&context()?),
             Self::Health(args) => args.run(&context()?),
+            Self::Doctor(args) => args.run(&context()?),
+            Self::Setup(args) => args.run(&context()?),
             Self::Config(args) => args.run(&context()?),
             Self::Openapi(args) => args.run(),
             Self::Completion(args) => args.run(),

@@ -123,12 +123,15 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
     // Stopped before the database was open: there is nothing to wait for.
     let Some(store) = opened.transpose()? else { return Ok(()) };
     if let Some(sandbox) = &sandbox {
-        store.note_sandbox(&sandbox.base_url()).await?;
+        store.note_sandbox(&sandbox.base_url(), sandbox.public_key()).await?;
         banner::print(&mut io::stdout(), address, &settings.database, sandbox);
     }
     warn_of_missing_settings(&settings);
     let ServerSettings { telnyx: access, policy, forwarding, .. } = settings;
     let conversations = Conversations::new(store, telnyx, access.numbers, policy);
+    if let Err(error) = conversations.open_endpoint().await {
+        tracing::warn!(%error, "convo doctor cannot ask this server about its endpoint");
+    }
     let forwarder = Forwarder::new(conversations.clone(), forwarding);
     server.open(forwarder.clone());
     tracing::info!(target: "convo::server", %address, sandbox = settings.is_sandbox, "listening");

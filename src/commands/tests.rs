@@ -104,7 +104,7 @@ fn an_option_that_a_command_does_not_accept_is_refused_in_either_position() {
             let hint = error.hint_text().unwrap_or_default();
             assert!(
                 hint.ends_with(
-                    "are list, show, watch, send, ask, chat, wait, retry, forward, webhook, config"
+                    "are list, show, watch, send, ask, chat, wait, retry, forward, webhook, doctor, config"
                 ),
                 "{hint}"
             );

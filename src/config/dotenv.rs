@@ -93,6 +93,11 @@ fn name_on(line: &[u8]) -> Option<String> {
     (end > 0).then(|| String::from_utf8_lossy(&line[..end]).into_owned())
 }
 
+/// As [`name_on`], of a line of text.
+pub(super) fn assigned_name(line: &str) -> Option<String> {
+    name_on(line.as_bytes())
+}
+
 /// The value that a line assigns.
 fn value_on(line: &[u8], earlier: &HashMap<String, String>) -> Result<String, Reason> {
     let line = str::from_utf8(line).map_err(|_| NOT_UTF8)?;

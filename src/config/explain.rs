@@ -19,6 +19,9 @@ pub struct Setting {
     pub value: Option<String>,
     /// Where it comes from.
     pub source: String,
+    /// Whether it is secret.
+    #[serde(skip)]
+    pub is_secret: bool,
     /// The file that holds it, if `NAME_FILE` is set instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -59,8 +62,14 @@ impl Config {
 
     fn explain_one(&self, variable: &Variable) -> Setting {
         let name = variable.name;
-        let setting =
-            |value, source: &str, file| Setting { name, value, source: source.to_owned(), file };
+        let is_secret = variable.visibility == Visibility::Hidden;
+        let setting = |value, source: &str, file| Setting {
+            name,
+            value,
+            source: source.to_owned(),
+            is_secret,
+            file,
+        };
         if let Some((flag, value)) = self.flag(name) {
             return setting(Some(shown(variable, value)), &Origin::Flag(flag).to_string(), None);
         }

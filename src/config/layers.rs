@@ -27,6 +27,8 @@ pub enum Origin {
     Dotenv(PathBuf),
     /// The user's or the system's own file of settings.
     Settings(PathBuf),
+    /// An answer of `convo setup`.
+    Typed,
     /// Nowhere: it is the default.
     Default,
 }
@@ -37,6 +39,7 @@ impl fmt::Display for Origin {
             Self::Flag(name) => f.write_str(name),
             Self::Environment => f.write_str("environment"),
             Self::Dotenv(path) | Self::Settings(path) => write!(f, "{}", path.display()),
+            Self::Typed => f.write_str("what was typed"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -63,7 +66,7 @@ impl Files {
     pub(super) fn find(directory: Option<&Path>, environment: &Environment) -> Self {
         let parents = directory.into_iter().flat_map(Path::ancestors);
         let is_dotenv = |path: &PathBuf| is_there(path) && !path.is_dir();
-        let user = user_directory(environment).map(|directory| directory.join("convo/env"));
+        let user = user_file(environment);
         let system = Path::new(SYSTEM);
         let mut settings: Vec<_> = user.into_iter().filter(|path| is_there(path)).collect();
         settings.extend((is_there(system) || is_hidden(system)).then(|| system.to_owned()));
@@ -92,6 +95,11 @@ fn is_hidden(path: &Path) -> bool {
 fn user_directory(environment: &Environment) -> Option<PathBuf> {
     let path = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|home| home.join(".config")))
+}
+
+/// The user's own file of settings, which need not exist.
+pub(super) fn user_file(environment: &Environment) -> Option<PathBuf> {
+    user_directory(environment).map(|directory| directory.join("convo/env"))
 }
 
 fn read_file(origin: Origin) -> Option<Layer> {

@@ -12,9 +12,11 @@ mod layers;
 mod source;
 #[cfg(test)]
 mod tests;
+mod user_file;
 mod values;
 mod variables;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::PhoneNumber;
@@ -206,13 +208,52 @@ impl Config {
         if let (Some(url), Some(key)) = (&url, &key) {
             exposure::check((BASE_URL, url), (API_KEY, key))?;
         }
-        let url = url.map_or_else(|| BaseUrl::TELNYX.to_owned(), |url| url.value);
-        let base_url = BaseUrl::parse(&url).map_err(|why| {
+        let api_key = key.map(|key| Secret::new(key.value));
+        Ok(TelnyxAccess { base_url: self.base_url()?, api_key, numbers: self.numbers()? })
+    }
+
+    /// Telnyx's API for a key that a person has just typed.
+    ///
+    /// # Errors
+    /// `not_configured` for an invalid URL, or if it is from a `.env`, which does not hold this key.
+    pub fn telnyx_for_typed_key(&self, key: Secret) -> Result<TelnyxAccess, Error> {
+        if let Some(url) = &self.find(BASE_URL)? {
+            let typed = FoundSetting {
+                value: String::new(),
+                origin: Origin::Typed,
+                base: None,
+                file: None,
+            };
+            exposure::check((BASE_URL, url), (API_KEY, &typed))?;
+        }
+        Ok(TelnyxAccess { base_url: self.base_url()?, api_key: Some(key), numbers: Vec::new() })
+    }
+
+    fn base_url(&self) -> Result<BaseUrl, Error> {
+        let url = self.text(BASE_URL)?.unwrap_or_else(|| BaseUrl::TELNYX.to_owned());
+        BaseUrl::parse(&url).map_err(|why| {
             Error::new(Code::NotConfigured, format!("{BASE_URL} {why}"))
                 .hint(format!("unset it to use Telnyx itself ({})", BaseUrl::TELNYX))
-        })?;
-        let api_key = key.map(|key| Secret::new(key.value));
-        Ok(TelnyxAccess { base_url, api_key, numbers: self.numbers()? })
+        })
+    }
+
+    /// The path of the user's own file of settings, which need not exist.
+    ///
+    /// # Errors
+    /// `not_configured` if neither `XDG_CONFIG_HOME` nor `HOME` is set.
+    pub fn user_file(&self) -> Result<PathBuf, Error> {
+        self.source.user_file().ok_or_else(|| {
+            Error::new(Code::NotConfigured, "there is no place for a settings file")
+                .hint("set HOME or XDG_CONFIG_HOME to an absolute path")
+        })
+    }
+
+    /// Sets values in the user's own file of settings; see [`user_file`](Self::user_file).
+    ///
+    /// # Errors
+    /// `not_configured` if it cannot be written.
+    pub fn write_user_file(&self, values: &[(&str, &str)]) -> Result<(), Error> {
+        user_file::write(&self.user_file()?, values)
     }
 
     /// Our own numbers; the first is the default sender.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::file::{self, SecretFile, Unreadable};
-use super::layers::{Environment, Files, Layer, Origin};
+use super::layers::{self, Environment, Files, Layer, Origin};
 use super::variables::is_secret;
 use crate::error::{Code, Error};
 
@@ -92,6 +92,11 @@ impl Source {
     #[must_use]
     pub fn directory(&self) -> PathBuf {
         self.directory.clone().unwrap_or_default()
+    }
+
+    /// The path of the user's own file of settings.
+    pub(super) fn user_file(&self) -> Option<PathBuf> {
+        layers::user_file(&self.environment)
     }
 
     /// Whether systemd started this program: `NOTIFY_SOCKET` or `LISTEN_FDS` is set.

@@ -79,6 +79,10 @@ codes! {
     AddressUnavailable => "address_unavailable",
     /// The database is missing, out of date, or in the other mode (real or sandbox).
     DatabaseNotReady => "database_not_ready",
+    /// A quick check of the database found damage.
+    DatabaseDamaged => "database_damaged",
+    /// A check of `convo doctor` failed for a reason that has no kind of its own.
+    CheckFailed => "check_failed",
     /// A database and its copy differ.
     CopyMismatch => "copy_mismatch",
     /// The contact has opted out.
@@ -151,13 +155,14 @@ impl Code {
             | Self::NotConfigured
             | Self::AddressUnavailable
             | Self::DatabaseNotReady
+            | Self::DatabaseDamaged
             | Self::DatabaseUnavailable
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerUnreachable | Self::ServerMismatch | Self::ForwardRefused => {
                 StatusCode::BAD_GATEWAY
             }
             Self::NotFinal | Self::TimedOut | Self::OutcomeUnknown => StatusCode::ACCEPTED,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::CheckFailed | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -201,6 +206,8 @@ impl Code {
             | Self::NotCancellable
             | Self::Cancelled
             | Self::CopyMismatch
+            | Self::DatabaseDamaged
+            | Self::CheckFailed
             | Self::ForwardRefused
             | Self::CursorExpired => 6,
             Self::OptedOut => 7,

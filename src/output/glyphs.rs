@@ -33,6 +33,18 @@ impl Glyphs {
         cut: "...",
     };
 
+    /// Success. One column.
+    #[must_use]
+    pub fn good(self) -> &'static str {
+        self.good
+    }
+
+    /// Failure. One column.
+    #[must_use]
+    pub fn bad(self) -> &'static str {
+        self.bad
+    }
+
     /// The arrow of a direction: `←` inbound, `→` outbound. One column.
     #[must_use]
     pub fn arrow(self, direction: Direction) -> &'static str {

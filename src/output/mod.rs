@@ -6,6 +6,7 @@
 
 pub mod advice;
 pub mod chat;
+pub mod doctor;
 pub mod error;
 pub mod escape;
 pub mod event;

@@ -29,7 +29,7 @@ pub(super) async fn run(state: Arc<SandboxState>, id: Uuid, request: MessageRequ
     if behaviour.replies() && is_reachable(&message) {
         let state = &lifecycle.state;
         tokio::time::sleep(state.pace.to_reply).await;
-        let reply = message.reply(&state.picture_url, state.webhook_url.as_deref());
+        let reply = message.reply(&state.picture_url, state.webhook_url().as_deref());
         receive(state, reply, lifecycle.copies()).await;
     }
 }
@@ -49,7 +49,7 @@ pub(super) async fn receive(state: &SandboxState, message: SandboxMessage, copie
         }
         memory.store(message.clone());
     }
-    let urls: Vec<_> = state.webhook_url.iter().cloned().collect();
+    let urls: Vec<_> = state.webhook_url().into_iter().collect();
     post(state, &WebhookEvent::new("message.received", message), &urls, copies).await;
 }
 
@@ -62,8 +62,8 @@ async fn post(state: &SandboxState, event: &WebhookEvent, urls: &[String], copie
 /// The URLs for reports about a message: its own ones first, then the profile's.
 fn webhook_urls(state: &SandboxState, request: &MessageRequest) -> Vec<String> {
     let own = [&request.webhook_url, &request.webhook_failover_url];
-    let profile = state.webhook_url.iter().filter(|_| request.use_profile_webhooks);
-    own.into_iter().flatten().chain(profile).cloned().collect()
+    let profile = state.webhook_url().filter(|_| request.use_profile_webhooks);
+    own.into_iter().flatten().cloned().chain(profile).collect()
 }
 
 /// An alphanumeric sender cannot receive replies.

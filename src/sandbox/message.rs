@@ -13,8 +13,8 @@ use crate::clock;
 use crate::domain::{Encoding, Segments};
 
 /// The profile and organization of everything in the sandbox.
-const PROFILE: &str = "5a5db0c5-0000-4000-8000-000000000001";
-const ORGANIZATION: &str = "5a5db0c5-0000-4000-8000-000000000002";
+pub(super) const PROFILE: &str = "5a5db0c5-0000-4000-8000-000000000001";
+pub(super) const ORGANIZATION: &str = "5a5db0c5-0000-4000-8000-000000000002";
 /// The picture that contacts send.
 pub(super) const PICTURE: &[u8] = include_bytes!("picture.png");
 
@@ -25,6 +25,11 @@ pub(super) struct TelnyxTime(pub(super) DateTime<Utc>);
 impl TelnyxTime {
     pub(super) fn now() -> Self {
         Self(clock::now().to_utc())
+    }
+
+    /// When the account was made.
+    pub(super) fn start() -> Self {
+        Self(DateTime::UNIX_EPOCH + TimeDelta::days(20_000))
     }
 }
 

@@ -8,6 +8,9 @@
 //!   in Telnyx's format. It accepts any API key, unless [`Options::api_key`] is set.
 //! - `GET /v2/messages/{id}` returns a message in either direction.
 //! - `DELETE /v2/messages/{id}` cancels a scheduled message, up to a minute before its time.
+//! - `GET /v2/phone_numbers/messaging` lists [`OWN_NUMBER`], which is on the one messaging profile.
+//! - `GET` and `PATCH /v2/messaging_profiles/{id}` show and change that profile. Webhooks then go to its
+//!   new `webhook_url`.
 //!
 //! It posts signed webhooks to [`Options::webhook_url`]: `message.sent`, `message.finalized`, and
 //! `message.received` with the contact's reply, `You said: …`. A text `please say …` makes the
@@ -25,6 +28,7 @@
 //!
 //! All state is in memory and bounded.
 
+mod account;
 mod api_error;
 mod bounded_map;
 mod cancel;
@@ -106,7 +110,7 @@ impl Pace {
 /// The configuration of a sandbox.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The webhook URL of the messaging profile. Without one, only messages with a `webhook_url` of
+    /// The webhook URL of the messaging profile at first. Without one, only messages with a `webhook_url` of
     /// their own are reported.
     pub webhook_url: Option<String>,
     /// Signs webhooks.

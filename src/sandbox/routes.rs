@@ -12,6 +12,7 @@ use uuid::Uuid;
 use warp::filters::BoxedFilter;
 use warp::{Filter, Rejection};
 
+use super::account;
 use super::api_error::{
     ApiError, BAD_REQUEST, CONTENT_TYPE_UNKNOWN, INVALID_JSON, MESSAGE_NOT_FOUND,
     METHOD_NOT_ALLOWED, NOT_FOUND, TOO_LARGE, json,
@@ -38,6 +39,8 @@ pub(super) fn all(
         .or(show_message(Arc::clone(state)))
         .unify()
         .or(cancel_message(Arc::clone(state)))
+        .unify()
+        .or(account_routes(state))
         .unify()
         .or(requests(Arc::clone(state)))
         .unify()
@@ -126,6 +129,75 @@ fn cancel_message(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
         .boxed()
 }
 
+/// The routes about the account's number and its messaging profile.
+fn account_routes(state: &Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
+    numbers(Arc::clone(state))
+        .or(show_profile(Arc::clone(state)))
+        .unify()
+        .or(change_profile(Arc::clone(state)))
+        .unify()
+        .boxed()
+}
+
+/// `GET /v2/phone_numbers/messaging`
+fn numbers(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::path!("v2" / "phone_numbers" / "messaging")
+        .and(warp::get())
+        .and(warp::header::headers_cloned())
+        .and(query)
+        .map(move |headers: HeaderMap, query: String| {
+            let path = "/v2/phone_numbers/messaging";
+            state.memory().record(recorded(&Method::GET, path, &headers, &Bytes::new()));
+            match admitted(&state, &headers) {
+                Ok(()) => account::numbers(&query),
+                Err(error) => error.into_response(),
+            }
+        })
+        .boxed()
+}
+
+/// `GET /v2/messaging_profiles/{id}`
+fn show_profile(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
+    warp::path!("v2" / "messaging_profiles" / String)
+        .and(warp::get())
+        .and(warp::header::headers_cloned())
+        .map(move |id: String, headers: HeaderMap| {
+            let path = format!("/v2/messaging_profiles/{id}");
+            state.memory().record(recorded(&Method::GET, &path, &headers, &Bytes::new()));
+            let shown =
+                admitted(&state, &headers).and_then(|()| account::profile(&state, &id, None));
+            shown.unwrap_or_else(ApiError::into_response)
+        })
+        .boxed()
+}
+
+/// `PATCH /v2/messaging_profiles/{id}`
+fn change_profile(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
+    warp::path!("v2" / "messaging_profiles" / String)
+        .and(warp::patch())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |id: String, headers: HeaderMap, body| {
+            let state = Arc::clone(&state);
+            async move {
+                let body = collect(body).await;
+                let received = body.as_ref().cloned().unwrap_or_default();
+                let path = format!("/v2/messaging_profiles/{id}");
+                state.memory().record(recorded(&Method::PATCH, &path, &headers, &received));
+                let changed = admitted(&state, &headers)
+                    .and(body)
+                    .and_then(|body| account::profile(&state, &id, Some(&body)));
+                changed.unwrap_or_else(ApiError::into_response)
+            }
+        })
+        .boxed()
+}
+
+fn admitted(state: &SandboxState, headers: &HeaderMap) -> Result<(), ApiError> {
+    authenticate(state, header(headers, AUTHORIZATION.as_str()).as_deref())
+}
+
 /// `GET /sandbox/requests`
 fn requests(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
     warp::path!("sandbox" / "requests")
@@ -179,7 +251,7 @@ fn receive_inbound(state: &Arc<SandboxState>, body: &[u8]) -> Result<ApiResponse
         text: request.text,
         picture_url: request.picture.then(|| state.picture_url.clone()),
     };
-    let message = SandboxMessage::inbound(draft, state.webhook_url.as_deref());
+    let message = SandboxMessage::inbound(draft, state.webhook_url().as_deref());
     let response = json(StatusCode::OK, &serde_json::json!({ "data": message }));
     let task_state = Arc::clone(state);
     state.spawn(async move { lifecycle::receive(&task_state, message, 1).await });

@@ -189,7 +189,7 @@ fn check_block(memory: &Memory, request: &MessageRequest) -> Result<(), ApiError
 }
 
 fn accept(state: &Arc<SandboxState>, memory: &mut Memory, request: MessageRequest) -> AcceptedSend {
-    let message = SandboxMessage::outbound(&request, state.webhook_url.as_deref());
+    let message = SandboxMessage::outbound(&request, memory.profile.webhook_url.as_deref());
     // Serialization cannot fail: all keys are strings.
     let response = serde_json::to_vec(&serde_json::json!({ "data": message })).unwrap_or_default();
     tracing::info!(

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::account::SandboxProfile;
 use super::bounded_map::BoundedMap;
 use super::message::SandboxMessage;
 use super::webhook::WebhookSender;
@@ -47,8 +48,8 @@ pub(super) struct StoredResponse {
 }
 
 /// All that changes, behind one lock that is never held across an await.
-#[derive(Default)]
 pub(super) struct Memory {
+    pub(super) profile: SandboxProfile,
     pub(super) messages: BoundedMap<Uuid, SandboxMessage>,
     pub(super) keys: BoundedMap<String, StoredResponse>,
     /// Requests that have failed on purpose.
@@ -61,7 +62,6 @@ pub(super) struct Memory {
 
 /// Shared by the connections and tasks of a sandbox.
 pub(super) struct SandboxState {
-    pub(super) webhook_url: Option<String>,
     pub(super) api_key: Option<Secret>,
     pub(super) pace: Pace,
     /// The URL of the picture that contacts send.
@@ -80,14 +80,18 @@ impl SandboxState {
     ) -> std::io::Result<Self> {
         Ok(Self {
             webhooks: WebhookSender::new(options.signing_key, options.pace.retry)?,
-            webhook_url: options.webhook_url,
             api_key: options.api_key,
             pace: options.pace,
             picture_url: format!("{origin}/sandbox/picture.png"),
             tasks: TaskTracker::new(),
             shutdown,
-            memory: Mutex::default(),
+            memory: Mutex::new(Memory::new(SandboxProfile::new(options.webhook_url))),
         })
+    }
+
+    /// The webhook URL of the messaging profile.
+    pub(super) fn webhook_url(&self) -> Option<String> {
+        self.memory().profile.webhook_url.clone()
     }
 
     /// A poisoned lock is used nevertheless: a panic cannot leave it in an invalid state.
@@ -120,6 +124,18 @@ impl SandboxState {
 }
 
 impl Memory {
+    fn new(profile: SandboxProfile) -> Self {
+        Self {
+            profile,
+            messages: BoundedMap::default(),
+            keys: BoundedMap::default(),
+            failed_once: BoundedMap::default(),
+            blocked: BoundedMap::default(),
+            requests: BoundedMap::default(),
+            request_count: 0,
+        }
+    }
+
     pub(super) fn record(&mut self, request: RecordedRequest) {
         let weight = size_of::<RecordedRequest>() + request.body.len();
         self.request_count += 1;

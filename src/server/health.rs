@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::threading::Check;
 
 const READY: &str = "ready";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Timeout of each readiness check; they run concurrently.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -26,18 +27,25 @@ pub(super) struct Readiness {
     /// The readiness checks and their results. Only for callers with access.
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<Vec<Check>>,
+    /// The version of the server. Only for callers with access.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'static str>,
 }
 
 impl Readiness {
     /// Ready means that every check passes.
     pub(super) fn new(checks: Vec<Check>) -> Self {
         let is_ready = checks.iter().all(|check| check.ok);
-        Self { status: if is_ready { READY } else { "not ready" }, checks: Some(checks) }
+        Self {
+            status: if is_ready { READY } else { "not ready" },
+            checks: Some(checks),
+            version: Some(VERSION),
+        }
     }
 
     /// What strangers may know.
     fn without_details(self) -> Self {
-        Self { checks: None, ..self }
+        Self { checks: None, version: None, ..self }
     }
 
     fn http_status(&self) -> StatusCode {

@@ -175,14 +175,26 @@ impl Store {
         }
     }
 
-    /// Stores the address of the simulated Telnyx for commands that open the database directly.
-    pub(crate) async fn note_sandbox(&self, base_url: &str) -> Result<(), Error> {
+    /// Stores the address and the public key of the simulated Telnyx for commands that open the
+    /// database directly.
+    pub(crate) async fn note_sandbox(&self, base_url: &str, key: &str) -> Result<(), Error> {
+        meta::set(&self.reader, meta::SANDBOX_KEY, key).await.or_tell()?;
         meta::set(&self.reader, meta::SANDBOX, base_url).await.or_tell()
     }
 
     /// The address of the simulated Telnyx that last served this database.
     pub(crate) async fn sandbox(&self) -> Result<Option<String>, Error> {
-        let found = entity::meta::Entity::find_by_id(meta::SANDBOX).one(&self.reader).await;
+        self.fact(meta::SANDBOX).await
+    }
+
+    /// Its public key.
+    pub(crate) async fn sandbox_key(&self) -> Result<Option<String>, Error> {
+        self.fact(meta::SANDBOX_KEY).await
+    }
+
+    /// A value of the `meta` table.
+    pub(super) async fn fact(&self, key: &str) -> Result<Option<String>, Error> {
+        let found = entity::meta::Entity::find_by_id(key).one(&self.reader).await;
         Ok(found.or_tell()?.map(|row| row.value))
     }
 

@@ -88,6 +88,11 @@ fn check_kind(path: &Path, file: &Metadata) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks that nobody else can read a file. A missing one is not an error.
+pub(super) fn check_mode_of(path: &Path) -> Result<(), Error> {
+    found(path).map_or(Ok(()), |file| check_mode(path, &file))
+}
+
 fn check_mode(path: &Path, file: &Metadata) -> Result<(), Error> {
     if file.mode() & OTHERS == 0 {
         return Ok(());

@@ -11,6 +11,13 @@ pub(super) const MODE: &str = "mode";
 pub(super) const NEEDS: &str = "needs";
 /// The base URL at which the simulated Telnyx last ran.
 pub(super) const SANDBOX: &str = "sandbox_base_url";
+/// The public key of the simulated Telnyx that last ran.
+pub(super) const SANDBOX_KEY: &str = "sandbox_public_key";
+/// What a server shares with those who can read its database: see
+/// [`EndpointKey`](crate::threading::EndpointKey). A copy of the database gets another one.
+pub(super) const ENDPOINT_KEY: &str = "endpoint_key";
+/// Followed by a type of event: which public key verified the last webhooks of it, and when.
+pub(super) const VERIFIED: &str = "verified:";
 /// In a source: its [`CopyRecord`](super::hold::CopyRecord). As long as it exists, the database is held.
 pub(super) const HELD: &str = "held";
 /// In a target: its [`CopyRecord`](super::hold::CopyRecord).

@@ -13,8 +13,10 @@ pub(crate) mod copy;
 mod database_file;
 mod db_error;
 mod duplicate_check;
+mod endpoint;
 mod entity;
 mod events;
+pub(crate) mod examine;
 mod feed;
 mod file_access;
 mod fold;
@@ -53,6 +55,7 @@ mod weight;
 pub mod writer;
 
 pub use connect::{Purpose, Store};
+pub(crate) use endpoint::{LastEvent, VerifiedType};
 pub use entity::delivery_report::Facts;
 pub(crate) use feed::read::FeedSlice;
 pub(crate) use feed::wake::FeedGrowth;

@@ -107,14 +107,14 @@ impl Rejection {
 }
 
 /// The time of a response, by the server's clock.
-fn answered_at(headers: &HeaderMap) -> Option<Timestamp> {
+pub(super) fn answered_at(headers: &HeaderMap) -> Option<Timestamp> {
     let date = headers.get(DATE)?.to_str().ok()?;
     let date = chrono::DateTime::parse_from_rfc2822(date).ok()?;
     Some(date.to_utc().into())
 }
 
 /// The first error of Telnyx's error envelope; `None` when the body is something else.
-fn first_error(body: &[u8]) -> Option<MessageError> {
+pub(super) fn first_error(body: &[u8]) -> Option<MessageError> {
     let text = repair_json(body);
     let body: Value = serde_json::from_str(&text).ok()?;
     lenient_json::errors(&body).into_iter().next()

@@ -1,5 +1,6 @@
 //! Telnyx's API and webhooks. Telnyx's JSON is confined to this module; others see convo's types.
 
+pub mod account;
 pub mod answer;
 mod base_url;
 mod batch_verify;

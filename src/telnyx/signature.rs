@@ -55,6 +55,8 @@ pub enum SignatureError {
 #[derive(Clone, Debug, Default)]
 pub struct Verifier {
     keys: Vec<VerifyingKey>,
+    /// The same in base64.
+    texts: Vec<String>,
     /// Batch verification, which needs a single key.
     batch: Option<Arc<BatchVerifier>>,
 }
@@ -82,7 +84,14 @@ impl Verifier {
             [only] => Some(Arc::new(BatchVerifier::new(*only))),
             _ => None,
         };
-        Ok(Self { keys, batch })
+        let texts = keys.iter().map(|key| STANDARD.encode(key.as_bytes())).collect();
+        Ok(Self { keys, texts, batch })
+    }
+
+    /// The keys, in base64.
+    #[must_use]
+    pub fn keys(&self) -> &[String] {
+        &self.texts
     }
 
     /// Whether no key is configured, in which case every webhook is rejected.
@@ -123,7 +132,7 @@ impl Verifier {
     }
 
     /// Like [`verify`](Self::verify), but together with other webhooks that arrive at the same time,
-    /// which costs less.
+    /// which costs less. Returns the position of the key that the signature is of.
     ///
     /// # Errors
     /// See [`verify`](Self::verify).
@@ -133,16 +142,15 @@ impl Verifier {
         signature: Option<&[u8]>,
         body: &[u8],
         now: i64,
-    ) -> Result<(), SignatureError> {
+    ) -> Result<usize, SignatureError> {
         let (headers, signed) = self.read(timestamp, signature, body)?;
         let is_proven = match &self.batch {
             Some(batch) => batch.is_proven(headers.signature, signed.clone()).await,
             None => false,
         };
-        if !is_proven {
-            self.verify_alone(&headers, &signed)?;
-        }
-        check_time(&headers, now)
+        // There is a batch only for a single key.
+        let key = if is_proven { 0 } else { self.verify_alone(&headers, &signed)? };
+        check_time(&headers, now).map(|()| key)
     }
 
     fn read(
@@ -170,12 +178,14 @@ impl Verifier {
         Ok(SignedHeaders { signature, sent_at })
     }
 
-    fn verify_alone(&self, headers: &SignedHeaders, signed: &[u8]) -> Result<(), SignatureError> {
-        if self.keys.iter().any(|key| key.verify_strict(signed, &headers.signature).is_ok()) {
-            Ok(())
-        } else {
-            Err(SignatureError::BadSignature)
-        }
+    fn verify_alone(
+        &self,
+        headers: &SignedHeaders,
+        signed: &[u8],
+    ) -> Result<usize, SignatureError> {
+        let mut keys = self.keys.iter();
+        keys.position(|key| key.verify_strict(signed, &headers.signature).is_ok())
+            .ok_or(SignatureError::BadSignature)
     }
 }
 

@@ -2,6 +2,7 @@
 //! webhook call this module and nothing below it.
 
 mod cancel;
+mod endpoint;
 mod feed;
 mod inspect;
 mod offer;
@@ -36,6 +37,7 @@ use crate::store::Store;
 use crate::store::writer::Writer;
 use crate::telnyx::client::TelnyxClient;
 
+pub use endpoint::{EndpointAnswer, EndpointKey, EndpointQuestion, VerifiedBy};
 pub use feed::FeedReader;
 pub(crate) use send::no_api_key;
 pub use settle::Settled;
@@ -54,6 +56,7 @@ pub struct Conversations {
     /// Held during the query for `/metrics`, so that there is one at a time.
     stats_query: Arc<Mutex<()>>,
     last_slice: Arc<feed::LastSlice>,
+    endpoint: Arc<endpoint::EndpointState>,
 }
 
 /// Settings of sends.
@@ -121,6 +124,7 @@ impl Conversations {
             interrupt: CancellationToken::new(),
             stats_query: Arc::default(),
             last_slice: Arc::default(),
+            endpoint: Arc::default(),
         }
     }
 

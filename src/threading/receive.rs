@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::Conversations;
+use super::{Conversations, VerifiedBy};
 use crate::clock;
 use crate::domain::{
     Direction, EventOutcome, Message, MessageError, PhoneNumber, Status, Timestamp,
@@ -22,11 +22,32 @@ impl Conversations {
     /// `invalid_request` if the body is not a Telnyx event; `database_unavailable` if it cannot be
     /// committed.
     pub async fn receive(&self, raw: Bytes) -> Result<EventOutcome, Error> {
-        let event = Event::parse(&raw).map_err(|error| {
-            Error::invalid(error.to_string()).hint("this route accepts Telnyx's messaging webhooks")
-        })?;
-        self.store.writer()?.event(new_event(event, &raw, clock::now())).await
+        self.receive_event(parse(&raw)?, &raw).await
     }
+
+    /// As [`receive`](Self::receive), noting now and then which key the signature was of.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub async fn receive_signed(
+        &self,
+        raw: Bytes,
+        by: VerifiedBy<'_>,
+    ) -> Result<EventOutcome, Error> {
+        let event = parse(&raw)?;
+        self.note_verified(&event.event_type, by);
+        self.receive_event(event, &raw).await
+    }
+
+    async fn receive_event(&self, event: Event, raw: &Bytes) -> Result<EventOutcome, Error> {
+        self.store.writer()?.event(new_event(event, raw, clock::now())).await
+    }
+}
+
+fn parse(raw: &[u8]) -> Result<Event, Error> {
+    Event::parse(raw).map_err(|error| {
+        Error::invalid(error.to_string()).hint("this route accepts Telnyx's messaging webhooks")
+    })
 }
 
 /// The report in a stored event.

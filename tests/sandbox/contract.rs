@@ -4,7 +4,7 @@ use convo::sandbox::{Behaviour, OWN_NUMBER};
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
-use crate::harness::{Play, answer, message};
+use crate::harness::{Play, answer, code, message};
 
 fn document() -> Value {
     let json = include_str!("../telnyx/openapi-messaging.json");
@@ -105,6 +105,57 @@ async fn a_scheduled_answer_matches_telnyxs_document() {
     let sent = play.post(None, body.to_string()).send().await.expect("an answer");
     // The only schema that knows the status `scheduled`; its fields are the same.
     assert_holds("OutboundMessagePayloadCancelled", &answer(sent).await.1["data"]);
+}
+
+#[tokio::test]
+async fn the_account_matches_telnyxs_document() {
+    let play = Play::start().await;
+    let get = async |path: &str| {
+        let request = play.client.get(play.url(path)).bearer_auth("KEY0123");
+        answer(request.send().await.expect("an answer")).await
+    };
+    let (status, list) = get("/phone_numbers/messaging?page[size]=250").await;
+    assert_eq!(status, 200);
+    assert_holds("messaging_PaginationMeta", &list["meta"]);
+    let number = &list["data"][0];
+    assert_eq!(number["phone_number"], OWN_NUMBER);
+    assert_holds("PhoneNumberWithMessagingSettings", number);
+    assert_complete("PhoneNumberWithMessagingSettings", number, &[]);
+    for beyond in ["page[number]=2", "filter[phone_number]=%2B15550000000"] {
+        let (_, list) = get(&format!("/phone_numbers/messaging?{beyond}")).await;
+        assert_eq!(list["data"], json!([]), "{beyond}");
+    }
+    let profile = number["messaging_profile_id"].as_str().expect("a profile").to_owned();
+    let path = format!("/messaging_profiles/{profile}");
+    let (_, shown) = get(&path).await;
+    assert_holds("MessagingProfile", &shown["data"]);
+    assert_complete("MessagingProfile", &shown["data"], &[]);
+    assert_eq!(shown["data"]["webhook_url"], play.receiver.url);
+    let (status, error) = get("/messaging_profiles/none").await;
+    assert_eq!((status.as_u16(), code(&error)), (404, "10005"));
+}
+
+#[tokio::test]
+async fn webhooks_go_where_the_profile_was_set_to() {
+    let play = Play::with(|options| options.webhook_url = None).await;
+    let path = "/messaging_profiles/5a5db0c5-0000-4000-8000-000000000001";
+    let patch = async |body: &Value| {
+        assert_holds("UpdateMessagingProfileRequest", body);
+        let request = play.client.patch(play.url(path)).bearer_auth("KEY0123").json(body);
+        answer(request.send().await.expect("an answer")).await
+    };
+    let change = json!({"webhook_url": play.receiver.url, "webhook_api_version": "2"});
+    let (status, changed) = patch(&change).await;
+    assert_eq!((status.as_u16(), &changed["data"]["webhook_url"]), (200, &change["webhook_url"]));
+    assert_holds("MessagingProfile", &changed["data"]);
+    play.send("+12125551234", "Hello").await;
+    play.receiver.first(1).await;
+    let request = play.client.patch(play.url(path)).bearer_auth("KEY0123");
+    let wrong = request.json(&json!({"webhook_api_version": "3"})).send().await.expect("an answer");
+    let (status, error) = answer(wrong).await;
+    assert_eq!((status.as_u16(), code(&error)), (422, "10032"));
+    let unsigned = play.client.patch(play.url(path)).json(&change).send().await.expect("an answer");
+    assert_eq!(unsigned.status(), 401);
 }
 
 #[tokio::test]

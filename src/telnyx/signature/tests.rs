@@ -147,7 +147,7 @@ async fn a_batch_accepts_and_rejects_the_same() {
             for ((time, signature), verdict) in batch.iter().zip(verdicts) {
                 let (time, signature) = (time.as_bytes(), signature.as_bytes());
                 let alone = verifier.verify(Some(time), Some(signature), BODY, NOW);
-                assert_eq!(verdict, alone);
+                assert_eq!(verdict.map(drop), alone);
             }
         }
     }

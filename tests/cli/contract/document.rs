@@ -11,7 +11,9 @@ use crate::support::{Home, Server, TestDatabase, World, bearer};
 /// Codes that no route answers: those of the command line, and of unknown routes.
 const ELSEWHERE: &[&str] = &[
     "address_unavailable",
+    "check_failed",
     "copy_mismatch",
+    "database_damaged",
     "database_not_ready",
     "forward_refused",
     "method_not_allowed",

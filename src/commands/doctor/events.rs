@@ -1,0 +1,134 @@
+//! What comes in and goes on: the public key, the last event, and forwarding.
+
+use super::checks::{Installation, NO_DATABASE};
+use super::finding::Finding;
+use crate::domain::{Forward, ForwardState};
+use crate::error::Code;
+use crate::telnyx::signature::Verifier;
+
+const PUBLIC_KEY: &str = "public_key";
+const LAST_EVENT: &str = "last_event";
+const FORWARDING: &str = "forwarding";
+/// How far forwarding may be behind before it is told, and before it counts as out of reach.
+const ODD_LAG: u64 = 60;
+const LONG_LAG: u64 = 900;
+
+/// Whether the configured public keys are well-formed, and one of them verified the last webhooks of the
+/// newest event's type.
+pub(super) async fn public_key(installation: &Installation<'_>) -> Finding {
+    let keys = &installation.public_keys;
+    if keys.is_empty() {
+        let seen = "TELNYX_PUBLIC_KEY is not set: every webhook is refused";
+        let mend =
+            "copy it from the Telnyx portal (Keys & Credentials, Public Key), or run convo setup";
+        return Finding::failure(PUBLIC_KEY, Code::NotConfigured, seen, mend);
+    }
+    let verifier = match Verifier::new(keys) {
+        Ok(verifier) => verifier,
+        Err(error) => return Finding::from_error(PUBLIC_KEY, &error),
+    };
+    let Some(conversations) = installation.conversations() else {
+        return Finding::skipped(PUBLIC_KEY, format!("well-formed; {NO_DATABASE}"));
+    };
+    let (event, verified) = match conversations.last_event().await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            return Finding::ok(PUBLIC_KEY, "well-formed; no webhook has come yet to verify");
+        }
+        Err(error) => return Finding::from_error(PUBLIC_KEY, &error),
+    };
+    let kind = &event.event_type;
+    let Some(verified) = verified else {
+        let seen =
+            format!("well-formed; no server of this version has verified a {kind} webhook yet");
+        return Finding::ok(PUBLIC_KEY, seen);
+    };
+    let ago = installation.ago(verified.at);
+    if verifier.keys().contains(&verified.public_key) {
+        return Finding::ok(PUBLIC_KEY, format!("verified {kind} webhooks, {ago}"));
+    }
+    let seen = format!("the server verified {kind} webhooks with another key ({ago})");
+    let mend = format!(
+        "set TELNYX_PUBLIC_KEY here as for the server, to {}; or restart the server if it was changed",
+        verified.public_key
+    );
+    Finding::failure(PUBLIC_KEY, Code::NotConfigured, seen, mend)
+}
+
+/// The last event, and forwarding.
+pub(super) async fn check(installation: &Installation<'_>) -> Vec<Finding> {
+    vec![last_event(installation).await, forwarding(installation).await]
+}
+
+async fn last_event(installation: &Installation<'_>) -> Finding {
+    let Some(conversations) = installation.conversations() else {
+        return Finding::skipped(LAST_EVENT, NO_DATABASE);
+    };
+    match conversations.last_event().await {
+        Ok(Some((event, _))) => {
+            let ago = installation.ago(event.received_at);
+            Finding::ok(LAST_EVENT, format!("{}, {ago}", event.event_type))
+        }
+        Ok(None) => {
+            Finding::ok(LAST_EVENT, "none yet: text one of your numbers to see one come in")
+        }
+        Err(error) => Finding::from_error(LAST_EVENT, &error),
+    }
+}
+
+async fn forwarding(installation: &Installation<'_>) -> Finding {
+    let Some(forwarder) = &installation.forwarder else {
+        return Finding::skipped(FORWARDING, NO_DATABASE);
+    };
+    match forwarder.list().await {
+        Ok(all) => judge(&all, installation),
+        Err(error) => Finding::from_error(FORWARDING, &error),
+    }
+}
+
+/// The worst of what is configured here. What is not is forwarded by nobody, or by another server.
+fn judge(all: &[Forward], installation: &Installation<'_>) -> Finding {
+    let all: Vec<_> = all.iter().filter(|forward| forward.url.is_some()).collect();
+    if all.is_empty() {
+        return Finding::ok(FORWARDING, "not configured");
+    }
+    let seen = |forward: &Forward| {
+        let behind = match forward.events_behind {
+            0 => "nothing behind".to_owned(),
+            events => format!("{events} events and {} s behind", forward.seconds_behind),
+        };
+        let error = forward.last_error.as_ref().filter(|_| forward.state != ForwardState::Active);
+        let error = error.map(|error| format!(", {error}")).unwrap_or_default();
+        format!("{} is {}, {behind}{error}", forward.name, forward.state.as_str())
+    };
+    let lag = |forward: &&&Forward| forward.seconds_behind;
+    let target = &installation.style.target;
+    if let Some(paused) = all.iter().find(|forward| forward.state == ForwardState::Paused) {
+        let mend = format!("correct the receiver, then run convo forward enable {}", paused.name);
+        let mend = target.add_to(&mend);
+        return Finding::failure(FORWARDING, Code::NotConfigured, seen(paused), mend);
+    }
+    let failing =
+        all.iter().filter(|forward| forward.state == ForwardState::Failing).max_by_key(lag);
+    if let Some(failing) = failing {
+        let mend = target.add_to(&format!(
+            "check the receiver; convo forward test {} asks it for one event",
+            failing.name
+        ));
+        return match failing.seconds_behind {
+            LONG_LAG.. => {
+                Finding::failure(FORWARDING, Code::ServerUnreachable, seen(failing), mend)
+            }
+            _ => Finding::warning(FORWARDING, seen(failing), mend),
+        };
+    }
+    if let Some(slow) = all.iter().max_by_key(lag).filter(|slow| slow.seconds_behind > ODD_LAG) {
+        let mend = "check that convo serve runs, and that the receiver answers fast enough";
+        return Finding::warning(FORWARDING, seen(slow), mend);
+    }
+    if let Some(gap) = all.iter().find(|forward| !forward.given_up.is_empty()) {
+        let mend = target.add_to(&format!("convo forward replay {} delivers it again", gap.name));
+        return Finding::warning(FORWARDING, format!("{} has given up events", gap.name), mend);
+    }
+    Finding::ok(FORWARDING, all.iter().map(|forward| seen(forward)).collect::<Vec<_>>().join("; "))
+}
