@@ -8,6 +8,7 @@ pub const PAGES: [&str; 11] = [
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
+    "docs/doctor.md",
     "docs/forwarding.md",
     "docs/observing.md",
     "docs/reference.md",
