@@ -20,7 +20,7 @@ use crate::cli::{BackendArgs, Group, HelpText, JsonArgs};
 use crate::error::{Code, Error};
 use crate::output::doctor::{FindingRow, table};
 use crate::output::{Format, Style, json, rows};
-use finding::{Finding, Health};
+use finding::{Finding, FindingVerdict};
 
 pub(super) use endpoint::{is_public, webhook_path};
 
@@ -106,7 +106,7 @@ fn print(out: &mut impl Write, findings: &[Finding], style: &Style) -> io::Resul
 /// The exit code by the worst finding.
 fn conclude(findings: &[Finding]) -> Result<(), Error> {
     let failed: Vec<_> =
-        findings.iter().filter(|finding| finding.verdict == Health::Failure).collect();
+        findings.iter().filter(|finding| finding.verdict == FindingVerdict::Failure).collect();
     let rank = |exit: u8| match exit {
         4 => 1,
         5 => 0,

@@ -113,14 +113,14 @@ fn modes(location: &Location, files: Result<(), Error>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::finding::Health;
+    use crate::commands::doctor::finding::FindingVerdict;
 
     #[test]
     fn little_free_space_is_told_before_the_disk_is_full() {
         let verdict = |free| judge(DiskSpace { free, used: 0 }).verdict;
-        assert_eq!(verdict(0), Health::Failure);
-        assert_eq!(verdict(TOO_LITTLE - 1), Health::Failure);
-        assert_eq!(verdict(TOO_LITTLE), Health::Warning);
-        assert_eq!(verdict(LITTLE), Health::Ok);
+        assert_eq!(verdict(0), FindingVerdict::Failure);
+        assert_eq!(verdict(TOO_LITTLE - 1), FindingVerdict::Failure);
+        assert_eq!(verdict(TOO_LITTLE), FindingVerdict::Warning);
+        assert_eq!(verdict(LITTLE), FindingVerdict::Ok);
     }
 }

@@ -249,7 +249,7 @@ fn is_simulated(installation: &Installation<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::finding::Health;
+    use crate::commands::doctor::finding::FindingVerdict;
 
     fn url(text: &str) -> Url {
         Url::parse(text).expect("a URL")
@@ -258,10 +258,10 @@ mod tests {
     #[test]
     fn a_url_that_is_not_encrypted_or_slow_is_told() {
         let verdict = |text: &str, ms| judge(&url(text), Duration::from_millis(ms)).verdict;
-        assert_eq!(verdict("https://a.example/webhooks/sms", 100), Health::Ok);
-        assert_eq!(verdict("http://127.0.0.1:5000/webhooks/sms", 100), Health::Ok);
-        assert_eq!(verdict("http://a.example/webhooks/sms", 100), Health::Warning);
-        assert_eq!(verdict("https://a.example/webhooks/sms", 2_001), Health::Warning);
+        assert_eq!(verdict("https://a.example/webhooks/sms", 100), FindingVerdict::Ok);
+        assert_eq!(verdict("http://127.0.0.1:5000/webhooks/sms", 100), FindingVerdict::Ok);
+        assert_eq!(verdict("http://a.example/webhooks/sms", 100), FindingVerdict::Warning);
+        assert_eq!(verdict("https://a.example/webhooks/sms", 2_001), FindingVerdict::Warning);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::output::doctor::{FindingRow, FindingTone};
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Health {
+pub(super) enum FindingVerdict {
     Ok,
     Warning,
     Failure,
@@ -20,7 +20,7 @@ pub(super) enum Health {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     pub check: &'static str,
-    pub verdict: Health,
+    pub verdict: FindingVerdict,
     pub seen: String,
     /// What to do; `None` if there is nothing.
     pub mend: Option<String>,
@@ -31,11 +31,11 @@ pub(super) struct Finding {
 
 impl Finding {
     pub(super) fn ok(check: &'static str, seen: impl Into<String>) -> Self {
-        Self { check, verdict: Health::Ok, seen: seen.into(), mend: None, code: None }
+        Self { check, verdict: FindingVerdict::Ok, seen: seen.into(), mend: None, code: None }
     }
 
     pub(super) fn skipped(check: &'static str, seen: impl Into<String>) -> Self {
-        Self { verdict: Health::Skipped, ..Self::ok(check, seen) }
+        Self { verdict: FindingVerdict::Skipped, ..Self::ok(check, seen) }
     }
 
     pub(super) fn warning(
@@ -43,7 +43,7 @@ impl Finding {
         seen: impl Into<String>,
         mend: impl Into<String>,
     ) -> Self {
-        Self { verdict: Health::Warning, mend: Some(mend.into()), ..Self::ok(check, seen) }
+        Self { verdict: FindingVerdict::Warning, mend: Some(mend.into()), ..Self::ok(check, seen) }
     }
 
     pub(super) fn failure(
@@ -53,7 +53,7 @@ impl Finding {
         mend: impl Into<String>,
     ) -> Self {
         let warning = Self::warning(check, seen, mend);
-        Self { verdict: Health::Failure, code: Some(code), ..warning }
+        Self { verdict: FindingVerdict::Failure, code: Some(code), ..warning }
     }
 
     /// A failure with the words of an error.
@@ -66,10 +66,10 @@ impl Finding {
     /// As it is printed.
     pub(super) fn row(&self) -> FindingRow<'_> {
         let (verdict, tone) = match self.verdict {
-            Health::Ok => ("ok", FindingTone::Good),
-            Health::Warning => ("warning", FindingTone::Doubt),
-            Health::Failure => ("failure", FindingTone::Bad),
-            Health::Skipped => ("skipped", FindingTone::Quiet),
+            FindingVerdict::Ok => ("ok", FindingTone::Good),
+            FindingVerdict::Warning => ("warning", FindingTone::Doubt),
+            FindingVerdict::Failure => ("failure", FindingTone::Bad),
+            FindingVerdict::Skipped => ("skipped", FindingTone::Quiet),
         };
         let mend = self.mend.as_deref().unwrap_or_default();
         FindingRow { check: self.check, verdict, tone, seen: &self.seen, mend }

@@ -104,16 +104,16 @@ fn without_path(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::finding::Health;
+    use crate::commands::doctor::finding::FindingVerdict;
 
     #[test]
     fn a_unit_may_have_comments_and_its_own_path_to_the_program() {
         let same = SHIPPED.replace("/usr/local/bin/convo", "/usr/bin/convo") + "\n# ours\n";
-        assert_eq!(judge("/x", SHIPPED).verdict, Health::Ok);
-        assert_eq!(judge("/x", &same).verdict, Health::Ok);
+        assert_eq!(judge("/x", SHIPPED).verdict, FindingVerdict::Ok);
+        assert_eq!(judge("/x", &same).verdict, FindingVerdict::Ok);
         let weaker = SHIPPED.replace("NoNewPrivileges=yes\n", "");
         let found = judge("/x", &weaker);
-        assert_eq!(found.verdict, Health::Warning);
+        assert_eq!(found.verdict, FindingVerdict::Warning);
         assert!(found.seen.contains("without NoNewPrivileges=yes"), "{}", found.seen);
     }
 
