@@ -16,7 +16,7 @@ use crate::config::{Config, Flags, Source};
 use crate::error::Error;
 use crate::output::{Format, escape};
 use crate::stdio;
-use questions::Answers;
+use questions::SetupAnswers;
 use terminal::Prompt;
 
 /// Ask for key, public key and number, and write them to your settings file
@@ -71,7 +71,7 @@ impl SetupArgs {
 }
 
 /// Tells of settings elsewhere that override what was written.
-fn warn_of_stronger(config: &Config, answers: &Answers) {
+fn warn_of_stronger(config: &Config, answers: &SetupAnswers) {
     let written = config.user_file().map(|path| path.display().to_string()).unwrap_or_default();
     for setting in config.explain() {
         let is_written = answers.changed.iter().any(|(name, _)| *name == setting.name);

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::questions::Answers;
+use super::questions::SetupAnswers;
 use super::say;
 use super::terminal::Prompt;
 use crate::commands::doctor::{is_public, webhook_path};
@@ -11,7 +11,7 @@ use crate::telnyx::BaseUrl;
 use crate::telnyx::account::MessagingProfile;
 
 /// Offers to set the webhook URL and the API version. A failure ends nothing: convo doctor tells the rest.
-pub(super) async fn offer(answers: &Answers, prompt: &mut Prompt) -> Result<(), Error> {
+pub(super) async fn offer(answers: &SetupAnswers, prompt: &mut Prompt) -> Result<(), Error> {
     let Some(id) = &answers.number.profile_id else {
         say("\nThe number is on no messaging profile: assign it to one in the Telnyx portal.");
         return Ok(());

@@ -19,7 +19,7 @@ const NUMBER: &str = "TELNYX_PHONE_NUMBER";
 const MOST_LISTED: usize = 30;
 
 /// What was answered.
-pub(super) struct Answers {
+pub(super) struct SetupAnswers {
     /// Telnyx, by the key that was tried.
     pub telnyx: TelnyxClient,
     /// The number that was chosen.
@@ -28,7 +28,7 @@ pub(super) struct Answers {
     pub changed: Vec<(&'static str, Secret)>,
 }
 
-impl Answers {
+impl SetupAnswers {
     /// Writes what has changed to the user's settings file.
     pub(super) fn write(&self, config: &Config) -> Result<(), Error> {
         let values: Vec<_> =
@@ -38,14 +38,14 @@ impl Answers {
 }
 
 /// Asks all of them.
-pub(super) async fn ask(config: &Config, prompt: &mut Prompt) -> Result<Answers, Error> {
+pub(super) async fn ask(config: &Config, prompt: &mut Prompt) -> Result<SetupAnswers, Error> {
     let mut changed = Vec::new();
     let (telnyx, account, typed) = api_key(config, prompt).await?;
     changed.extend(typed.map(|key| (API_KEY, key)));
     changed.extend(public_key(config, prompt)?.map(|key| (PUBLIC_KEY, key)));
     let (number, typed) = number(config, prompt, account)?;
     changed.extend(typed.map(|number| (NUMBER, number)));
-    Ok(Answers { telnyx, number, changed })
+    Ok(SetupAnswers { telnyx, number, changed })
 }
 
 /// Asks until Telnyx accepts a key.
