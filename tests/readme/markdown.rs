@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Every page of prose.
-pub const PAGES: [&str; 11] = [
+pub const PAGES: [&str; 12] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
