@@ -97,7 +97,8 @@
 //! run.rs                 one run of the program: from the arguments to the exit code
 //!
 //! commands/              the list of commands, and which one runs
-//!   list.rs wait.rs retry.rs cancel.rs forward.rs settle.rs migrate.rs copy.rs config.rs health.rs
+//!   list.rs wait.rs retry.rs cancel.rs forward.rs settle.rs migrate.rs copy.rs export.rs config.rs
+//!   health.rs
 //!   openapi.rs sandbox.rs help.rs
 //!                        the command of that name: its arguments, help, examples, and `run`
 //!   doctor/              `convo doctor`: printing what it found; the exit code by the worst
@@ -132,6 +133,10 @@
 //!       child.rs input.rs  one run of the command; what it is given
 //!       answer.rs        sending what it prints
 //!       checkpoint.rs    the file with the position
+//!   import/              `convo import`
+//!     source.rs          what it reads, recognised by its beginning
+//!     lines.rs seed.rs   the lines of an export; the example program's database
+//!   progress.rs          progress bars
 //!   follow.rs            reading the feed across failures of the database or the server
 //!   ask/                 `convo ask`
 //!     search.rs wait.rs  which message is the answer; reading the feed until it is there
@@ -155,6 +160,7 @@
 //!   parse.rs             parsing; usage errors, suggestions for typos
 //! backend/               each operation, on the database or through a server
 //!   open.rs              opens the database and the Telnyx client from the configuration
+//!   export.rs            an export, of the database or by a server
 //!   forward.rs           the operations of forwarding
 //!   stored_events.rs     the raw events
 //! config/                the settings, each resolved when a command asks for it
@@ -192,6 +198,7 @@
 //!   conversations.rs     `GET /conversations`, `GET /conversations/{id}`
 //!   events.rs            `GET /events`: pages, long polls, server-sent events
 //!   stored_events.rs     `GET /webhooks/events`, `GET /webhooks/events/{id}`
+//!   export.rs            `GET /export`: everything, as JSON lines
 //!   forwards.rs          `/forwards`: where forwarding stands; test, enable, replay
 //!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry` and `…/cancel`
 //!   health.rs            `GET /health`, `GET /health/ready`
@@ -208,6 +215,7 @@
 //!   exchange.rs          one request and response; what a failure means for the caller
 //!   health.rs            the response about a server's health
 //!   feed.rs              reading the feed by long polling
+//!   export.rs            reading an export as it comes
 //!   forward.rs           the operations of forwarding
 //!   stored_events.rs     the raw events
 //!   posted_webhook.rs    posting a webhook as Telnyx does
@@ -238,6 +246,7 @@
 //!   retry.rs cancel.rs   `convo retry`, `convo cancel`
 //!   feed.rs              reading the feed, and waiting for what comes
 //!   stored_events.rs     listing the raw events, and reading one
+//!   export.rs            reading an export, part by part
 //!   retention.rs         removing what is no longer kept
 //!   endpoint.rs          whether a webhook URL leads to a server on this database; which public key
 //!                        verifies webhooks
@@ -298,6 +307,12 @@
 //!   weight/              pages limited in bytes
 //!     thread.rs          a page of a conversation, with few values a row
 //!   inspect.rs           connection and open-message figures for `/metrics`
+//!   export/              an export, page by page
+//!     rows.rs            rows as its lines
+//!   import/              storing batches of an import
+//!     plan.rs write.rs   what of a batch is new; writing it
+//!   seed/                the example program's database: recognising and reading it
+//!     rows.rs            its rows as lines of an export
 //!   sqlstate.rs          what PostgreSQL's error codes mean: retry, wait, or intervene
 //!   db_error.rs          what a database error means: retry, unavailable, data, held
 //!   open_error.rs        why a database could not be opened, for the operator
@@ -338,6 +353,7 @@
 //!   event.rs             events, one line each
 //!   stored_events.rs     the list of stored webhook events
 //!   doctor.rs            what `convo doctor` found
+//!   export.rs            an export as CSV, and as a transcript
 //!   send.rs              the line after a send; the plan of a dry run
 //!   rows.rs              a small table of plain texts
 //!   record.rs json.rs    TAB-separated, CSV and ids; JSON that is safe on a terminal
@@ -364,6 +380,8 @@
 //!   feed.rs              the feed: events, cursors, filters
 //!   forward.rs           where forwarding stands; the pauses between attempts
 //!   stored_event.rs      stored webhook events: the list, a position in it
+//!   export/              the lines of an export
+//!     parse.rs           reading and checking one
 //!   listing.rs cursor.rs filters of a list; cursors, places and windows: which page of what
 //!   idempotency_key.rs   callers' idempotency keys: validation
 //!   text.rs              NUL and lone surrogates

@@ -3,6 +3,7 @@
 //! It is an enum rather than a trait because there are exactly two, and each operation shows here
 //! what both do.
 
+pub(crate) mod export;
 pub(crate) mod forward;
 pub(crate) mod open;
 mod stored_events;

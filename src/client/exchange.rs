@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
-use reqwest::RequestBuilder;
+use reqwest::{RequestBuilder, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::{Origin, Url};
@@ -87,6 +87,18 @@ impl<'a> Exchange<'a> {
         Ok((status, headers, body))
     }
 
+    /// Sends the request and receives the beginning of a successful response.
+    pub(super) async fn open(&self, request: RequestBuilder) -> Result<Response, Error> {
+        let response = request.send().await.map_err(|error| self.no_response(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let headers = response.headers().clone();
+        let body = response.bytes().await.map_err(|error| self.incomplete_response(&error))?;
+        Err(self.unexpected_response(status, &headers, &body))
+    }
+
     fn no_response(&self, error: &reqwest::Error) -> Error {
         if error.is_builder() {
             return Error::invalid(format!("the request is invalid: {}", cause(error)));
@@ -120,7 +132,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The request was written, at least in part, and no complete response was received.
-    fn incomplete_response(&self, error: &reqwest::Error) -> Error {
+    pub(super) fn incomplete_response(&self, error: &reqwest::Error) -> Error {
         let what = if error.is_timeout() {
             "did not respond in time"
         } else {

@@ -6,6 +6,7 @@
 mod address;
 mod connect_error;
 mod exchange;
+mod export;
 mod feed;
 mod forward;
 mod health;
@@ -37,6 +38,7 @@ use crate::secret::Secret;
 use crate::tls;
 use address::{ServerAddress, is_valid_segment};
 use exchange::Exchange;
+pub use export::ExportStream;
 pub use health::Health;
 pub use posted_webhook::{PostedWebhook, post_webhook};
 

@@ -1,26 +1,23 @@
 //! `convo copy`: copies a whole database into another.
 
-use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::context::Context;
 use super::print::{finish_write, stdout};
+use super::progress;
 use crate::cli::{Group, HelpText, JsonArgs, LocalArgs};
 use crate::config::Config;
 use crate::error::Error;
 use crate::output::json;
 use crate::store::Location;
 use crate::store::copy::{self, CopiedTable, Progress, Released, Stage};
-
-/// Redraws of the progress bar per second.
-const FRAMES: u8 = 10;
 
 /// Copy a whole database into another, SQLite or PostgreSQL
 #[derive(Args, Clone, Debug)]
@@ -109,7 +106,7 @@ impl CopyArgs {
     /// Copies, then prints the tables on standard output and one line for people on standard error.
     async fn copy(&self, from: &Location, to: &Location) -> Result<(), Error> {
         let start = Instant::now();
-        let bar = Bar::new(io::stderr().is_terminal());
+        let bar = Bar::new();
         let copied = copy::copy(from, to, &mut |progress| bar.show(progress)).await;
         bar.clear();
         let tables = copied?;
@@ -176,19 +173,8 @@ fn describe(location: &Location, released: &Released) -> String {
 struct Bar(ProgressBar);
 
 impl Bar {
-    fn new(is_terminal: bool) -> Self {
-        let target = if is_terminal {
-            ProgressDrawTarget::stderr_with_hz(FRAMES)
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let template = "{msg} {wide_bar} {human_pos}/{human_len} rows, {rate}/s, {eta} left";
-        let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
-            let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
-        };
-        let style = ProgressStyle::with_template(template).map(|s| s.with_key("rate", rate));
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    fn new() -> Self {
+        Self(progress::bar("{msg} {wide_bar} {human_pos}/{human_len} rows, {rate}/s, {eta} left"))
     }
 
     fn show(&self, progress: Progress) {

@@ -9,11 +9,13 @@ mod config;
 mod context;
 mod copy;
 mod doctor;
+mod export;
 mod follow;
 mod forward;
 pub mod generate;
 mod health;
 mod help;
+mod import;
 mod list;
 mod listen;
 mod man;
@@ -22,6 +24,7 @@ mod openapi;
 mod outcome;
 mod poll;
 mod print;
+mod progress;
 mod retry;
 mod sandbox;
 mod send;
@@ -89,6 +92,8 @@ enum Command {
     Webhook(webhook::WebhookArgs),
     Migrate(migrate::MigrateArgs),
     Copy(copy::CopyArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Sandbox(sandbox::SandboxArgs),
     Health(health::HealthArgs),
     Doctor(doctor::DoctorArgs),
@@ -134,6 +139,8 @@ impl Command {
             Self::Migrate(args) => args.flags(),
             Self::Copy(args) => args.local.flags(),
             Self::Doctor(args) => args.backend.flags(),
+            Self::Export(args) => args.backend.flags(),
+            Self::Import(args) => args.flags(),
             Self::Config(args) => args.backend.flags(),
             Self::Sandbox(_)
             | Self::Health(_)
@@ -162,6 +169,8 @@ impl Command {
             Self::Webhook(args) => args.run(&context()?),
             Self::Migrate(args) => args.run(&context()?),
             Self::Copy(args) => args.run(&context()?),
+            Self::Export(args) => args.run(&context()?),
+            Self::Import(args) => args.run(&context()?),
             Self::Sandbox(args) => args.run(&context()?),
             Self::Health(args) => args.run(&context()?),
             Self::Doctor(args) => args.run(&context()?),

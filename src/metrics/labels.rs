@@ -46,6 +46,7 @@ labels! {
         Events => "/events",
         StoredEvents => "/webhooks/events",
         StoredEvent => "/webhooks/events/{id}",
+        Export => "/export",
         Forwards => "/forwards",
         ForwardTest => "/forwards/{name}/test",
         ForwardEnable => "/forwards/{name}/enable",

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod error;
 pub mod escape;
 pub mod event;
+pub mod export;
 mod glyphs;
 mod joiners;
 pub mod json;

@@ -10,6 +10,7 @@ mod connection;
 mod context;
 mod conversations;
 mod events;
+mod export;
 mod forwards;
 mod health;
 mod limits;

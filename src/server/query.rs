@@ -161,7 +161,7 @@ impl Query {
     }
 
     /// A contact, as in the path of a conversation; not a part of an id.
-    fn contact(&mut self) -> Result<Option<Selector>, Error> {
+    pub(super) fn contact(&mut self) -> Result<Option<Selector>, Error> {
         let empty = || Error::invalid("contact must be a number or the id of a conversation");
         let parse = |text: String| {
             let contact = Selector::new(&plus::in_number(&text));

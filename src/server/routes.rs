@@ -19,8 +19,8 @@ use super::permits::Admission;
 use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
 use super::{
-    conversations, events, forwards, health, messages, metrics, openapi, send, stored_events,
-    webhook,
+    conversations, events, export, forwards, health, messages, metrics, openapi, send,
+    stored_events, webhook,
 };
 use crate::metrics::Route;
 
@@ -48,6 +48,8 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .or(list_stored_events(state))
         .unify()
         .or(stored_event(state))
+        .unify()
+        .or(export(state))
         .unify()
         .or(ready(state))
         .unify()
@@ -195,6 +197,20 @@ fn events(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .and(ext::get::<Admission>())
         .and(raw_query())
         .then(events::read)
+        .map(respond)
+        .boxed()
+}
+
+/// Everything, which is for administrators.
+fn export(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("export")
+        .and(route(Route::Export))
+        .and(get())
+        .and(allowed(&[Scope::Admin], state))
+        .and(client())
+        .and(with(state))
+        .and(raw_query())
+        .then(export::read)
         .map(respond)
         .boxed()
 }

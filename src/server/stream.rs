@@ -114,7 +114,7 @@ async fn append<T: Serialize>(text: &mut Vec<u8>, rows: Vec<T>, lead: &str) -> R
     Ok(())
 }
 
-fn log_cut(error: &Error) {
+pub(super) fn log_cut(error: &Error) {
     metrics::error(error.code());
     tracing::warn!(code = error.code().as_str(), "a streamed list was cut off");
 }

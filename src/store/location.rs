@@ -60,6 +60,11 @@ impl Location {
         })
     }
 
+    /// An existing file, only to be read.
+    pub(crate) fn file(path: PathBuf) -> Self {
+        Self::Sqlite { path, mode: FileMode::Read }
+    }
+
     /// Which certificate or key named in the URL cannot be read, and why.
     pub(super) fn unreadable_file(&self) -> Option<String> {
         match self {

@@ -17,15 +17,30 @@ pub(super) async fn find(
     Ok(row.filter(|row| row.opted_out_at.is_some()))
 }
 
-/// Records a STOP or START, unless a later one is recorded already; a tie goes to START. Without
-/// Telnyx's time on either side the one that arrives last decides.
+/// Records a STOP or START, as [`record`], and puts it into the feed if the contact's state is another then.
 pub(super) async fn decide(
     db: &WriteTransaction,
     contact: &str,
     change: &OptOutChange,
 ) -> Result<(), DbErr> {
-    use opt_out::Column as C;
     let before = find(db, contact).await?;
+    record(db, contact, change).await?;
+    let after = find(db, contact).await?;
+    if before.is_some() != after.is_some() {
+        let (contact, opted_out) = (contact.to_owned(), after.is_some());
+        db.record(FeedChange::OptOut { contact, opted_out });
+    }
+    Ok(())
+}
+
+/// Records a STOP or START, unless a later one is recorded already; a tie goes to START. Without
+/// Telnyx's time on either side the one that arrives last decides. Returns whether it was recorded.
+pub(super) async fn record(
+    db: &WriteTransaction,
+    contact: &str,
+    change: &OptOutChange,
+) -> Result<bool, DbErr> {
+    use opt_out::Column as C;
     let opted_out_at = change.opted_out.then(|| micros(change.at()));
     let number = change.number.as_ref().filter(|_| change.opted_out);
     let row: [SimpleExpr; 5] = [
@@ -59,13 +74,10 @@ pub(super) async fn decide(
         .values(row)
         .map_err(|error| DbErr::Custom(error.to_string()))?
         .on_conflict(newest);
-    db.execute(&insert).await?;
-    let after = find(db, contact).await?;
-    if before.is_some() != after.is_some() {
-        let (contact, opted_out) = (contact.to_owned(), after.is_some());
-        db.record(FeedChange::OptOut { contact, opted_out });
-    }
-    copy_to_conversation(db, contact, after).await
+    let recorded = db.execute(&insert).await?.rows_affected() > 0;
+    let stored = find(db, contact).await?;
+    copy_to_conversation(db, contact, stored).await?;
+    Ok(recorded)
 }
 
 async fn copy_to_conversation(

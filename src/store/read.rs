@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::connect::Store;
 use super::db_error::OrTell;
 use super::entity::message::direction;
-use super::entity::{conversation, message, micros};
+use super::entity::{conversation, merged_message, message, micros};
 use super::{reports, weight};
 use crate::domain::conversation::SHOWN_SUFFIX;
 use crate::domain::{
@@ -189,10 +189,23 @@ impl Store {
 
     /// A message with its history.
     pub(crate) async fn message(&self, message: Uuid) -> Result<Option<Message>, Error> {
-        match self.stored_send(message).await? {
+        let stored = match self.stored_send(message).await? {
+            None => match self.survivor(message).await.or_tell()? {
+                Some(survivor) => self.stored_send(survivor).await?,
+                None => None,
+            },
+            stored => stored,
+        };
+        match stored {
             Some(stored) => Ok(self.with_history(vec![stored.message]).await?.pop()),
             None => Ok(None),
         }
+    }
+
+    /// The message that another one turned out to be.
+    async fn survivor(&self, id: Uuid) -> Result<Option<Uuid>, DbErr> {
+        let row = merged_message::Entity::find_by_id(id).one(&self.reader).await?;
+        Ok(row.map(|row| row.survivor_id))
     }
 
     /// Adds the reports about each message.

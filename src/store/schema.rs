@@ -13,7 +13,7 @@ use super::hold;
 use super::open_error::cannot_open;
 use super::pool::Pool;
 use super::{Location, Mode};
-use super::{entity, meta};
+use super::{entity, meta, seed};
 use crate::error::{Code, Error};
 
 /// The advisory lock that serializes migrations of servers that start together. Any number will do if
@@ -31,6 +31,8 @@ pub(super) struct SchemaState {
     is_unreleased: bool,
     /// Whether it is a file with another program's tables.
     pub(super) is_foreign: bool,
+    /// Whether it has the tables of the example program that convo grew from.
+    is_seed: bool,
     /// The encoding of a PostgreSQL database that cannot store every text.
     unfit_encoding: Option<String>,
     /// The contents of the `meta` table.
@@ -42,7 +44,8 @@ impl SchemaState {
         let ours: HashSet<String> =
             Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
         let applied = applied(db).await?;
-        let is_foreign = applied.is_none() && !is_blank(db).await?;
+        let is_seed = applied.is_none() && seed::is_seed(db).await?;
+        let is_foreign = is_seed || applied.is_none() && !is_blank(db).await?;
         let applied = applied.unwrap_or_default();
         let pending = ours.difference(&applied).count();
         let is_newer = applied.iter().any(|name| !ours.contains(name));
@@ -54,7 +57,7 @@ impl SchemaState {
         };
         let is_unreleased = applied.iter().any(|name| UNRELEASED.contains(&name.as_str()));
         let unfit_encoding = encoding(db).await?.filter(|encoding| encoding != "UTF8");
-        Ok(Self { pending, is_newer, is_unreleased, is_foreign, unfit_encoding, meta })
+        Ok(Self { pending, is_newer, is_unreleased, is_foreign, is_seed, unfit_encoding, meta })
     }
 
     /// Refuses a database that cannot store every text.
@@ -193,5 +196,8 @@ pub(super) async fn check(
     mode: Mode,
 ) -> Result<SchemaState, Error> {
     let state = SchemaState::read(db).await.map_err(|error| cannot_open(location, &error))?;
+    if state.is_seed {
+        return Err(seed::refuse(location, db).await);
+    }
     state.check(mode).map(|()| state)
 }

@@ -3,6 +3,7 @@
 
 mod cancel;
 mod endpoint;
+mod export;
 mod feed;
 mod inspect;
 mod offer;
@@ -38,6 +39,7 @@ use crate::store::writer::Writer;
 use crate::telnyx::client::TelnyxClient;
 
 pub use endpoint::{EndpointAnswer, EndpointKey, EndpointQuestion, VerifiedBy};
+pub use export::ExportReader;
 pub use feed::FeedReader;
 pub(crate) use send::no_api_key;
 pub use settle::Settled;

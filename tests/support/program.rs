@@ -142,9 +142,14 @@ impl Home {
         Running::start(self.command(args), None)
     }
 
-    /// `convo copy`, which refuses passwords among its arguments: they go into the environment.
+    /// `convo copy`.
     pub fn copy_command(&self, args: &[&str]) -> Command {
-        let mut command = self.command(&["copy"]);
+        self.command_without_password(&[&["copy"], args].concat())
+    }
+
+    /// A command that refuses passwords among its arguments: they go into the environment.
+    pub fn command_without_password(&self, args: &[&str]) -> Command {
+        let mut command = self.command::<&str>(&[]);
         for arg in args {
             match Url::parse(arg).ok().filter(|url| url.password().is_some()) {
                 Some(mut url) => {

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::domain::export::{EXPORT_VERSION, ExportEnd, ExportHeader};
 use crate::domain::{
-    Conversation, Cost, Direction, Encoding, FeedCursor, FeedEvent, FeedKind, FeedPage, Forward,
-    ForwardReplay, ForwardState, ForwardTest, LastMessage, Message, PhoneNumber, SendPlan,
+    Conversation, Cost, Direction, Encoding, ExportLine, FeedCursor, FeedEvent, FeedKind, FeedPage,
+    Forward, ForwardReplay, ForwardState, ForwardTest, LastMessage, Message, PhoneNumber, SendPlan,
     SendRequest, Status, StatusReport, StoredEvent, Thread, Timestamp,
 };
 use crate::error::{Code, Error, ErrorBody};
@@ -189,6 +190,12 @@ pub(super) fn event_stream() -> String {
     };
     let events: String = feed_page().events.iter().map(event).collect();
     format!("retry: 1000\nid: 4709-d1ab77f0\n\n{events}")
+}
+
+pub(super) fn export() -> String {
+    let header = ExportLine::ConvoExport(ExportHeader { version: EXPORT_VERSION, sandbox: false });
+    let end = ExportLine::End(ExportEnd { lines: 1 });
+    format!("{}\n{}\n", json!(header), json!(end))
 }
 
 pub(super) fn event() -> Value {

@@ -19,6 +19,7 @@ use crate::domain::{
 };
 use crate::error::Code;
 use crate::server::access::Scope;
+use crate::server::export::JSON_LINES;
 use crate::server::health::Readiness;
 use crate::server::query::MAX_WAIT;
 
@@ -49,6 +50,7 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/messages/{id}/retry", "post", retry(schemas));
     add("/messages/{id}/cancel", "post", cancel(schemas));
     add("/events", "get", events(schemas));
+    add("/export", "get", export());
     add("/forwards", "get", forwards(schemas));
     add("/forwards/{name}/test", "post", test_forward(schemas));
     add("/forwards/{name}/enable", "post", enable_forward(schemas));
@@ -342,6 +344,25 @@ fn events(schemas: &mut Schemas) -> Operation {
         )
         .link(StatusCode::OK, "getConversation", "id", "/events/0/conversation_id")
         .link(StatusCode::OK, "getMessage", "id", "/events/0/message/id")
+}
+
+fn export() -> Operation {
+    let contact = "Only the conversation with this contact: a number in any common notation, or the \
+                   conversation's full id.";
+    Operation::with_scope(Scope::Admin, CONVERSATIONS, "exportConversations", "Export everything")
+        .description(
+            "JSON lines that lose nothing, streamed: `convo import` reads them back. The first line has the \
+             type `convo_export`, the last the type `end`: without it, the export broke off. Between them \
+             are the types `opt_out`, `conversation`, `message`, `report`, `merged` and `event`.",
+        )
+        .query("contact", contact, name())
+        .query("since", "Only messages of this time or later.", time())
+        .query("until", "Only messages before this time.", time())
+        .query("raw", "Also the raw webhook events.", flag())
+        .errors(&QUERY)
+        .errors(&[Code::ConversationNotFound, Code::Overloaded])
+        .errors(&STORE)
+        .response_as(JSON_LINES, StatusCode::OK, "The export", text(), &json!(examples::export()))
 }
 
 fn forwards(schemas: &mut Schemas) -> Operation {

@@ -1,10 +1,9 @@
 //! Delivery reports on outbound messages: a row for each event and recipient.
 
 use sea_orm::entity::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::{TelnyxId, from_json};
-use crate::domain::{Cost, PhoneNumber, StatusReport, Timestamp};
+use crate::domain::{StatusReport, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "delivery_reports")]
@@ -22,35 +21,11 @@ pub struct Model {
     pub status_rank: Option<i16>,
     /// JSON.
     pub error: Option<String>,
-    /// JSON of [`Facts`].
+    /// JSON of [`Facts`](crate::domain::Facts).
     pub facts: Option<String>,
     pub occurred_at: i64,
     /// Since when it has been waiting for its message to be known; NULL if it is not.
     pub waiting_since: Option<i64>,
-}
-
-/// What a report says besides the status. A message takes it from the report that decides its status.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Facts {
-    /// The sender that Telnyx really used.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<PhoneNumber>,
-    /// The price of the message.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cost: Option<Cost>,
-    /// The character encoding, such as GSM-7.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub encoding: Option<String>,
-    /// The number of segments.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub segments: Option<u32>,
-    /// When Telnyx handed it to the carrier.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sent_at: Option<Timestamp>,
-    /// When Telnyx finalized it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub completed_at: Option<Timestamp>,
 }
 
 impl From<Model> for StatusReport {

@@ -27,12 +27,13 @@ const METRICS: &str = "GET /metrics";
 const EVENTS: &str = "GET /events";
 const STORED_EVENTS: &str = "GET /webhooks/events";
 const STORED_EVENT: &str = "GET /webhooks/events/{id}";
+const EXPORT: &str = "GET /export";
 const FORWARDS: &str = "GET /forwards";
 const TEST_FORWARD: &str = "POST /forwards/{name}/test";
 const ENABLE_FORWARD: &str = "POST /forwards/{name}/enable";
 const REPLAY_FORWARD: &str = "POST /forwards/{name}/replay";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 14] = [
+const GUARDED: [(&str, &str); 15] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
@@ -43,6 +44,7 @@ const GUARDED: [(&str, &str); 14] = [
     (EVENTS, "/events"),
     (STORED_EVENTS, "/webhooks/events"),
     (STORED_EVENT, "/webhooks/events/x"),
+    (EXPORT, "/export"),
     (FORWARDS, "/forwards"),
     (TEST_FORWARD, "/forwards/x/test"),
     (ENABLE_FORWARD, "/forwards/x/enable"),
@@ -121,6 +123,7 @@ async fn every_answer_matches_the_document() {
     reading(&asker).await;
     stored_events(&asker).await;
     following(&asker).await;
+    exporting(&asker).await;
     forwarding(&asker, &world).await;
     other_settings(&contract).await;
     bounds(&contract).await;
@@ -321,6 +324,18 @@ async fn stored_events(asker: &Asker<'_>) {
     asker.refuses(STORED_EVENT, "/webhooks/events/%FF", "", "", (400, "invalid_request")).await;
 }
 
+async fn exporting(asker: &Asker<'_>) {
+    let whole = asker.ask(EXPORT, "/export?raw=true&since=2026-01-01T00:00:00Z", "", "").await;
+    assert!(whole.body.contains(r#"{"type":"event""#), "{}", whole.body);
+    for (query, expected) in [
+        ("no_such_parameter=1", (400, "unknown_parameter")),
+        ("until=yesterday", (400, "invalid_request")),
+        ("contact=%2B19995550000", (404, "conversation_not_found")),
+    ] {
+        asker.refuses(EXPORT, &format!("/export?{query}"), "", "", expected).await;
+    }
+}
+
 async fn forwarding(asker: &Asker<'_>, world: &World) {
     wait_until("forwarding to begin", || world.server.log().contains("\"forwarding\""));
     let list = asker.ask(FORWARDS, "/forwards", "", "").await;
@@ -448,6 +463,7 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     asker.refuses(EVENTS, "/events", "", "", away).await;
     asker.refuses(STORED_EVENTS, "/webhooks/events", "", "", away).await;
     asker.refuses(STORED_EVENT, "/webhooks/events/x", "", "", away).await;
+    asker.refuses(EXPORT, &format!("/export?contact={CONTACT}"), "", "", away).await;
     asker.refuses(FORWARDS, "/forwards", "", "", away).await;
     asker.refuses(ENABLE_FORWARD, "/forwards/x/enable", "", "{}", away).await;
     asker.refuses(REPLAY_FORWARD, "/forwards/x/replay", "", "{}", away).await;
