@@ -9,7 +9,7 @@ fn the_version_names_the_commit_and_its_date() {
     assert_eq!(short.out, home.run(&["--version"]).silent().out);
     let words: Vec<_> = short.line().split(' ').collect();
     assert_eq!(words[..2], ["convo", env!("CARGO_PKG_VERSION")]);
-    // A source archive has no commit.
+    // A development build has no commit.
     if let [commit, date] = words[2..] {
         let commit = commit.strip_prefix('(').expect("a bracket");
         assert!(commit.len() == 12 && commit.chars().all(|c| c.is_ascii_hexdigit()), "{words:?}");

@@ -22,7 +22,8 @@ fn the_units_are_valid() {
     for name in ["convo.service", "convo.socket"] {
         let text = std::fs::read_to_string(unit(name)).expect(name);
         // Neither the program nor its manual is installed here.
-        let text = text.replace("/usr/local/bin/convo", env!("CARGO_BIN_EXE_convo"));
+        let text =
+            text.replace("ExecStart=convo", concat!("ExecStart=", env!("CARGO_BIN_EXE_convo")));
         let text = text.replace("Documentation=man:convo-serve(1)\n", "");
         std::fs::write(dir.path().join(name), text).expect("written");
     }
