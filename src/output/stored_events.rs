@@ -76,11 +76,11 @@ impl<'a, W: Write> StoredEventList<'a, W> {
     }
 
     fn table(&mut self, page: &[StoredEvent]) -> io::Result<()> {
-        let zone = self.style.zone;
+        let (zone, now) = (self.style.zone, self.style.now);
         let row = |event: &StoredEvent| {
             let at = event.occurred_at.unwrap_or(event.received_at);
             [
-                zone.day_and_clock(at),
+                zone.ago(at, now),
                 event.event_type.clone(),
                 event.contact_number.clone().unwrap_or_else(|| "-".to_owned()),
                 event.id.clone(),

@@ -40,7 +40,7 @@ Examples:
   convo webhook list --contact +12125551234 --since yesterday --json",
     description: "\
 The order and --since are by Telnyx's clock; an event without a time comes last, and --since leaves it \
-out. An event names its contact only in its body: with --contact each one is read, some 20,000 a second, \
+out. An event names its contact only in its body: with --contact each one is read, some 10,000 a second, \
 so add --since where there are many. A server asks for a token of the scope admin.",
     output: "\
 In a pipe, one event per line, its fields separated by TAB:
