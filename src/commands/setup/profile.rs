@@ -7,6 +7,7 @@ use super::say;
 use super::terminal::Prompt;
 use crate::commands::doctor::{is_public, webhook_path};
 use crate::error::Error;
+use crate::output::escape;
 use crate::telnyx::BaseUrl;
 use crate::telnyx::account::MessagingProfile;
 
@@ -75,14 +76,14 @@ fn url(prompt: &mut Prompt, is_simulated: bool) -> Result<Option<Url>, Error> {
 
 /// What would change; `None` if nothing would.
 fn question(profile: &MessagingProfile, url: Option<&Url>) -> Option<String> {
+    let name = escape::line(&profile.name);
     let is_new = |url: &&Url| profile.webhook_url.as_deref() != Some(url.as_str());
     match (url.filter(is_new), profile.has_our_version()) {
         (None, true) => None,
-        (None, false) => Some(format!("Set the webhook API version of '{}' to 2?", profile.name)),
-        (Some(url), true) => Some(format!("Set the webhook URL of '{}' to {url}?", profile.name)),
-        (Some(url), false) => Some(format!(
-            "Set the webhook URL of '{}' to {url}, and its API version to 2?",
-            profile.name
-        )),
+        (None, false) => Some(format!("Set the webhook API version of '{name}' to 2?")),
+        (Some(url), true) => Some(format!("Set the webhook URL of '{name}' to {url}?")),
+        (Some(url), false) => {
+            Some(format!("Set the webhook URL of '{name}' to {url}, and its API version to 2?"))
+        }
     }
 }
