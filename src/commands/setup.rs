@@ -28,7 +28,7 @@ const HELP: HelpText = HelpText {
     examples: "\
 Examples:
   convo setup
-  XDG_CONFIG_HOME=/srv/convo convo setup",
+  XDG_CONFIG_HOME=/srv/sms convo setup",
     description: "\
 For the first steps with a Telnyx account. It asks for the API key, which is not shown and is tried at \
 once; for the public key; and which of the account's numbers to use. The answers are written to \
