@@ -29,7 +29,7 @@ impl LineError {
 }
 
 #[derive(Deserialize)]
-struct LineKind<'a> {
+struct LineType<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
 }
@@ -46,7 +46,7 @@ impl ExportLine {
     /// What is wrong with it.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
         let text = repair_json(line);
-        let kind: LineKind = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+        let kind: LineType = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
         let kind = kind.kind.into_owned();
         if kind == EXPORT_TYPE {
             let LineVersion { version } =
