@@ -55,7 +55,7 @@ pub struct Extra {
 }
 
 /// The JSON body of an error response.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Error")]
 pub struct ErrorBody {
     /// What happened, as a sentence.

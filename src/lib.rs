@@ -81,6 +81,11 @@
 //! so entries become visible in their order: a reader that goes on from the last one it has seen misses
 //! none. Everything that follows what happens is such a reader.
 //!
+//! **Nothing stays missing.** A webhook may be lost. What Telnyx lists is read from where it was last
+//! read, by Telnyx's clock and with an overlap, by one process at a time; it goes through the door of a
+//! webhook, so that what is known changes nothing, and what is new is marked: no program takes an old
+//! text for a new one.
+//!
 //! **Keyset pagination.** A page begins after the last row of the previous one, by value: there is no
 //! `OFFSET`, and no database cursor is held open for a slow reader.
 //!
@@ -97,7 +102,7 @@
 //! run.rs                 one run of the program: from the arguments to the exit code
 //!
 //! commands/              the list of commands, and which one runs
-//!   list.rs wait.rs retry.rs cancel.rs forward.rs settle.rs migrate.rs copy.rs export.rs config.rs
+//!   list.rs wait.rs retry.rs cancel.rs forward.rs sync.rs migrate.rs copy.rs export.rs config.rs
 //!   health.rs
 //!   openapi.rs sandbox.rs help.rs
 //!                        the command of that name: its arguments, help, examples, and `run`
@@ -200,6 +205,7 @@
 //!   stored_events.rs     `GET /webhooks/events`, `GET /webhooks/events/{id}`
 //!   export.rs            `GET /export`: everything, as JSON lines
 //!   forwards.rs          `/forwards`: where forwarding stands; test, enable, replay
+//!   sync.rs              `POST /sync`: its progress, one line at a time
 //!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry` and `…/cancel`
 //!   health.rs            `GET /health`, `GET /health/ready`
 //!   metrics.rs           `GET /metrics`
@@ -219,6 +225,7 @@
 //!   forward.rs           the operations of forwarding
 //!   stored_events.rs     the raw events
 //!   posted_webhook.rs    posting a webhook as Telnyx does
+//!   sync.rs              a sync, followed line by line
 //!   connect_error.rs     why a connection failed: DNS, TLS, certificates
 //!   link.rs              the position of the next page, from the `Link` header
 //!
@@ -233,6 +240,7 @@
 //!   contact.rs           special numbers and what simulated contacts reply
 //!   lifecycle.rs         what happens to an accepted message: sent, finalized, answered
 //!   webhook.rs key.rs    delivery of webhooks; the key that signs them
+//!   delivery.rs lists.rs the record of a delivery; Telnyx's lists
 //!   trigger.rs           events made by hand
 //!   state.rs bounded_map.rs  what it remembers; a map with a size limit
 //!
@@ -251,12 +259,17 @@
 //!   endpoint.rs          whether a webhook URL leads to a server on this database; which public key
 //!                        verifies webhooks
 //!   settle.rs            finding and settling what is left open, in rounds
+//!   sync/                fetching what no webhook has brought; by itself in a server
+//!     pass.rs            which time a pass reads, and where it goes on
+//!     run.rs sources.rs  one sync; what it does with what each source lists
+//!     pacer.rs           requests at a rate that Telnyx allows
+//!   tenure.rs            what one process does at a time: taking a lease, and keeping it
 //!   inspect.rs           figures for `/metrics`
 //!
 //! forwarding/            forwarding events to other programs: list, test, enable, replay
 //!   target.rs filter.rs  receivers as the settings name them; filters of events
 //!   worker.rs            forwarding to one receiver, in order, with repeats and pauses
-//!   tenure.rs            one process at a time: taking the lease, and keeping it
+//!   tenure.rs            one process at a time
 //!   delivery.rs          one attempt to deliver an event
 //!   signature.rs         signatures as Standard Webhooks prescribe them
 //!
@@ -287,6 +300,7 @@
 //!   forwards/            where forwarding stands: reading it
 //!     write.rs           steps of the process that forwards, under its lease
 //!     request.rs         enabling and replaying
+//!   sync.rs              how far each source of a sync has been read; what is known
 //!   sql.rs               multi-row statements, row locks, engine differences
 //!   endpoint.rs          what the database knows of the webhook's endpoint
 //!   examine.rs           examining a database step by step, for `convo doctor`
@@ -325,7 +339,7 @@
 //!     driver.rs          the cells of a row, `INSERT` on SQLite, PostgreSQL's `COPY`, with SQLx
 //!   entity/              SeaORM entities, one file per table
 //!     conversation.rs message.rs delivery_report.rs event.rs idempotency_key.rs meta.rs
-//!     opt_out.rs feed.rs merged_message.rs forward.rs forward_range.rs
+//!     opt_out.rs feed.rs merged_message.rs forward.rs forward_range.rs sync_source.rs
 //!                        the columns of the table of that name
 //!     telnyx_id.rs       Telnyx's ids as bytes
 //!
@@ -333,6 +347,7 @@
 //!   account.rs           the account's numbers and messaging profiles
 //!   client.rs            HTTP client: sending, looking up a message
 //!   cancel.rs            cancelling a scheduled message
+//!   fetch.rs lists.rs    reading, and what a failure means; pages of Telnyx's lists
 //!   base_url.rs          the URL of the API: https, or this machine
 //!   answer.rs            what the response to a send proves: accepted, not sent, or nothing
 //!   event.rs             webhook events and message payloads in convo's types
@@ -382,6 +397,7 @@
 //!   stored_event.rs      stored webhook events: the list, a position in it
 //!   export/              the lines of an export
 //!     parse.rs           reading and checking one
+//!   sync.rs              what a sync is to do, how far it is, what it has found
 //!   listing.rs cursor.rs filters of a list; cursors, places and windows: which page of what
 //!   idempotency_key.rs   callers' idempotency keys: validation
 //!   text.rs              NUL and lone surrogates

@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::config::{Config, Remote};
 use crate::domain::{
     Conversation, Cursor, Draft, FeedFilter, FeedPage, FeedStart, IdempotencyKey, Listing, Message,
-    MessagePage, Page, Selector, SendPlan, Sent, Window,
+    MessagePage, Page, Selector, SendPlan, Sent, SyncProgress, SyncReport, SyncRequest, Window,
 };
 use crate::error::Error;
 use crate::store::Purpose;
@@ -189,6 +189,23 @@ impl Backend {
         match self {
             Self::Local(conversations) => conversations.cancel(id).await,
             Self::Remote(client) => client.cancel(id).await,
+        }
+    }
+
+    /// Settles what dead processes left open, and fetches from Telnyx what no webhook has brought.
+    /// `listener` is told how far it is.
+    ///
+    /// # Errors
+    /// The sync could not be done at all. That a source could not be read is not an error: the report
+    /// says so.
+    pub async fn sync(
+        &self,
+        request: SyncRequest,
+        listener: &(dyn Fn(SyncProgress) + Send + Sync),
+    ) -> Result<SyncReport, Error> {
+        match self {
+            Self::Local(conversations) => conversations.sync(request, listener).await,
+            Self::Remote(client) => client.sync(request, listener).await,
         }
     }
 

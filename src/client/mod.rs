@@ -13,6 +13,7 @@ mod health;
 mod link;
 mod posted_webhook;
 mod stored_events;
+mod sync;
 #[cfg(test)]
 mod tests;
 

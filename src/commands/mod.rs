@@ -29,11 +29,11 @@ mod retry;
 mod sandbox;
 mod send;
 mod serve;
-mod settle;
 mod setup;
 mod show;
 mod signals;
 mod status_news;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -87,7 +87,7 @@ enum Command {
     Retry(retry::RetryArgs),
     Cancel(cancel::CancelArgs),
     Serve(serve::ServeArgs),
-    Settle(settle::SettleArgs),
+    Sync(sync::SyncArgs),
     Forward(forward::ForwardArgs),
     Webhook(webhook::WebhookArgs),
     Migrate(migrate::MigrateArgs),
@@ -133,7 +133,7 @@ impl Command {
             Self::Retry(args) => args.backend.flags(),
             Self::Cancel(args) => args.backend.flags(),
             Self::Serve(args) => args.flags(),
-            Self::Settle(args) => args.flags(),
+            Self::Sync(args) => args.backend.flags(),
             Self::Forward(args) => args.backend.flags(),
             Self::Webhook(args) => args.flags(),
             Self::Migrate(args) => args.flags(),
@@ -164,7 +164,7 @@ impl Command {
             Self::Retry(args) => args.run(&context()?),
             Self::Cancel(args) => args.run(&context()?),
             Self::Serve(args) => args.run(&context()?),
-            Self::Settle(args) => args.run(&context()?),
+            Self::Sync(args) => args.run(&context()?),
             Self::Forward(args) => args.run(&context()?),
             Self::Webhook(args) => args.run(&context()?),
             Self::Migrate(args) => args.run(&context()?),

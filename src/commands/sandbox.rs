@@ -11,7 +11,7 @@ use super::context::Context;
 use super::listen::{bind, resolve};
 use super::signals;
 use super::webhook::sandbox_key_file;
-use crate::cli::value::{host_and_port, web_address};
+use crate::cli::value::{host_and_port, share, web_address};
 use crate::cli::{Group, HelpText};
 use crate::error::{Code, Error};
 use crate::logging;
@@ -37,13 +37,16 @@ pub(super) struct SandboxArgs {
     /// Keep the signing key in this file [default: sandbox.key]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     key_file: Option<PathBuf>,
+    /// Lose this share of the webhooks, from 0 to 1; convo sync finds what they would have brought
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share, hide_default_value = true)]
+    lose: f64,
 }
 
 const HELP: HelpText = HelpText {
     examples: "\
 Examples:
   convo sandbox
-  convo sandbox --webhook-url http://127.0.0.1:5000/webhooks/sms
+  convo sandbox --webhook-url http://127.0.0.1:5000/webhooks/sms --lose 0.3
   DATABASE_URL=sqlite:///play.db TELNYX_API_KEY=play TELNYX_BASE_URL=http://127.0.0.1:5001/v2 \
 convo send +12125551234 \"Hi\" --from +15551234567",
     description: "\
@@ -75,7 +78,7 @@ impl SandboxArgs {
         };
         let shutdown = Shutdown::default();
         let (listener, webhook_url) = (bind(*address)?, self.webhook_url.clone());
-        let sandbox = start(listener, webhook_url, key_file, shutdown.asked.clone())?;
+        let sandbox = start(listener, webhook_url, key_file, self.lose, shutdown.asked.clone())?;
         print_settings(&mut stdio::stdout(), &sandbox);
         tokio::spawn(signals::shut_down(shutdown));
         sandbox.stopped().await;
@@ -92,6 +95,7 @@ pub(super) fn start(
     listener: TcpListener,
     webhook_url: Option<String>,
     key_file: &Path,
+    lose: f64,
     shutdown: CancellationToken,
 ) -> Result<Sandbox, Error> {
     let cannot_start = |error: io::Error| {
@@ -107,7 +111,7 @@ pub(super) fn start(
                 .hint("use a key file of the sandbox, or a path that does not exist yet")
         })?,
     };
-    let options = Options { webhook_url, signing_key, api_key: None, pace: Pace::default() };
+    let options = Options { webhook_url, signing_key, api_key: None, pace: Pace::default(), lose };
     Sandbox::start(listener, options, shutdown).map_err(cannot_start)
 }
 

@@ -20,7 +20,7 @@ use super::context::Context;
 use super::listen::{bind, bind_all, inherit, resolve, url};
 use super::{sandbox, signals};
 use crate::backend::open::{connect_telnyx, sandbox_access};
-use crate::cli::value::host_and_port;
+use crate::cli::value::{host_and_port, share};
 use crate::cli::{DatabaseArgs, Group, HelpText};
 use crate::config::Flags;
 use crate::error::{Code, Error};
@@ -54,6 +54,9 @@ pub(super) struct ServeArgs {
     /// Listen on this address [default: 127.0.0.1:5000] [env: CONVO_LISTEN]
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     listen: Option<String>,
+    /// With --sandbox, lose this share of the webhooks, from 0 to 1, to see convo sync find them
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    lose: Option<f64>,
     #[command(flatten)]
     database: DatabaseArgs,
 }
@@ -62,6 +65,7 @@ const HELP: HelpText = HelpText {
     examples: "\
 Examples:
   convo serve --sandbox
+  convo serve --sandbox --lose 0.3
   convo serve
   CONVO_API_TOKEN_FILE=/etc/convo/tokens convo serve --listen 0.0.0.0:8080",
     description: "\
@@ -74,7 +78,8 @@ NAME:SCOPES:TOKEN with scopes joined by +: read, send, admin, metrics. The file 
 per line and may contain comments, which begin with #. The log identifies a token by its name or by \
 the beginning of its SHA-256.
 
-A running server also settles messages left without an outcome, as convo settle does.
+A running server also settles messages left without an outcome. At its start and every 10 minutes \
+(CONVO_SYNC) it fetches what no webhook has brought, as convo sync does; of several servers, one.
 
 After SIGTERM or Ctrl-C it completes the requests in progress before it ends.",
     output: "",
@@ -88,7 +93,10 @@ impl ServeArgs {
 
     pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
         let _log = logging::start_server(context.config.log()?.as_deref())?;
-        let settings = ServerSettings::read(&context.config)?;
+        let settings = ServerSettings { lose: self.lose, ..ServerSettings::read(&context.config)? };
+        if settings.lose.is_some() && !settings.is_sandbox {
+            return Err(Error::invalid("--lose is for the simulated Telnyx").hint("add --sandbox"));
+        }
         for error in context.config.unread() {
             tracing::warn!("a settings file is ignored: {error}");
         }
@@ -145,6 +153,10 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
         let (conversations, shutdown) = (conversations.clone(), shutdown.asked.clone());
         async move { conversations.keep_trimming(shutdown).await }
     }));
+    let syncing = AbortOnDropHandle::new(tokio::spawn({
+        let (conversations, shutdown) = (conversations.clone(), shutdown.asked.clone());
+        async move { conversations.keep_syncing(shutdown).await }
+    }));
     let forwarding = tokio::spawn({
         let shutdown = shutdown.asked.clone();
         async move { forwarder.run(shutdown).await }
@@ -155,7 +167,7 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
     })?;
     drop(trimming);
     let background = async {
-        let _ = tokio::join!(settling, forwarding);
+        let _ = tokio::join!(settling, forwarding, syncing);
     };
     close(&conversations, background, deadline).await;
     Ok(())
@@ -303,8 +315,8 @@ async fn start_sandbox(
 ) -> Result<Sandbox, Error> {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let webhook_url = format!("{}/webhooks/sms", url(address));
-    let key_file = &settings.key_file;
-    let sandbox = sandbox::start(listener, Some(webhook_url), key_file, shutdown.clone())?;
+    let (key_file, lose) = (&settings.key_file, settings.lose.unwrap_or_default());
+    let sandbox = sandbox::start(listener, Some(webhook_url), key_file, lose, shutdown.clone())?;
     settings.telnyx = sandbox_access(&sandbox.base_url())?;
     settings.public_keys = vec![sandbox.public_key().to_owned()];
     Ok(sandbox)

@@ -17,6 +17,10 @@ const DAY: f64 = 86_400.0;
 /// The longest age, in seconds: a thousand years.
 const MAX_AGE: u64 = 1_000 * 365 * 24 * 3_600;
 
+/// How often a server may sync with Telnyx.
+const SYNC_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(24 * 3_600);
+
 pub(super) fn policy(config: &Config) -> Result<Policy, Error> {
     let usual = Policy::default();
     Ok(Policy {
@@ -26,6 +30,7 @@ pub(super) fn policy(config: &Config) -> Result<Policy, Error> {
         settle_window: seconds(config, "CONVO_SETTLE_WINDOW", 0.0..=DAY, usual.settle_window)?,
         reply_limit: count(config, "CONVO_REPLY_LIMIT", 0..=1_000, usual.reply_limit)?,
         keep_feed: age(config, "CONVO_KEEP_FEED", usual.keep_feed)?,
+        sync: interval(config, "CONVO_SYNC", usual.sync)?,
     })
 }
 
@@ -84,6 +89,33 @@ fn age(config: &Config, name: &str, usual: Option<Duration>) -> Result<Option<Du
     if value == "forever" {
         return Ok(None);
     }
+    with_unit(&value).map(Some).ok_or_else(|| {
+        Error::new(Code::NotConfigured, format!("{name} is not a valid age"))
+            .hint("write it with its unit, for example 12h, 90d or 2y, or forever")
+    })
+}
+
+/// How often something is done; `None` for never.
+fn interval(
+    config: &Config,
+    name: &str,
+    usual: Option<Duration>,
+) -> Result<Option<Duration>, Error> {
+    let Some(value) = config.text(name)? else { return Ok(usual) };
+    match value.as_str() {
+        "off" => return Ok(None),
+        "on" => return Ok(usual),
+        _ => {}
+    }
+    let interval = with_unit(&value).filter(|time| SYNC_INTERVALS.contains(time));
+    interval.map(Some).ok_or_else(|| {
+        Error::new(Code::NotConfigured, format!("{name} is not a valid interval"))
+            .hint("use a time from 1m to 1d with its unit, such as 10m, or off")
+    })
+}
+
+/// A number with a unit.
+fn with_unit(value: &str) -> Option<Duration> {
     let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let seconds = match &value[number.len()..] {
         "s" => Some(1),
@@ -97,10 +129,7 @@ fn age(config: &Config, name: &str, usual: Option<Duration>) -> Result<Option<Du
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
     let number: Option<u64> = number.parse().ok().filter(|number| is_number && *number > 0);
     let age = number.zip(seconds).and_then(|(number, unit)| number.checked_mul(unit));
-    age.filter(|age| *age <= MAX_AGE).map(|age| Some(Duration::from_secs(age))).ok_or_else(|| {
-        Error::new(Code::NotConfigured, format!("{name} is not a valid age"))
-            .hint("write it with its unit, for example 12h, 90d or 2y, or forever")
-    })
+    age.filter(|age| *age <= MAX_AGE).map(Duration::from_secs)
 }
 
 fn count(

@@ -137,6 +137,11 @@ pub const VARIABLES: &[Variable] = &[
          its unit, such as 12h, 90d or 2y, or forever. By default 30d.",
     ).or("30d"),
     setting(
+        "CONVO_SYNC",
+        "How often convo serve fetches from Telnyx what no webhook has brought: a time from 1m to 1d with \
+         its unit, or off. By default 10m, and once at its start.",
+    ).or("10m"),
+    setting(
         "CONVO_REQUEST_TIMEOUT",
         "The seconds a request may take to arrive, and a client to accept the next part of a response. \
          By default 30.",

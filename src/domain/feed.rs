@@ -127,6 +127,9 @@ pub struct FeedEvent {
     /// Whether the contact has opted out, rather than in again; for `opt_out`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opted_out: Option<bool>,
+    /// Whether a sync brought it, and not a webhook: it happened earlier. No program is to react to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
 }
 
 /// Which events to read. An event must match every filter that is set.
@@ -270,6 +273,7 @@ mod tests {
             completed_at: None,
             in_reply_to: None,
             autoresponse_type: None,
+            recovered: false,
             history: None,
         }
     }
@@ -285,6 +289,7 @@ mod tests {
             status: None,
             replaces: None,
             opted_out: None,
+            recovered: false,
         }
     }
 

@@ -184,6 +184,9 @@ pub struct Message {
     /// The word that Telnyx recognised in an inbound message and answered by itself: STOP, START or HELP.
     #[serde(default)]
     pub autoresponse_type: Option<String>,
+    /// Whether convo fetched it from Telnyx because no webhook brought it. No program is to answer it.
+    #[serde(default)]
+    pub recovered: bool,
     /// All delivery reports about it, ordered by the time they occurred; only if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<Vec<StatusReport>>,

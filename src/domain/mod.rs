@@ -18,6 +18,7 @@ pub mod segments;
 pub mod send;
 pub mod status;
 pub mod stored_event;
+pub mod sync;
 pub mod telnyx_codes;
 pub mod text;
 pub mod verdict;
@@ -37,4 +38,8 @@ pub use segments::{Encoding, Segments};
 pub use send::{Draft, SendPlan, SendRequest, Sent};
 pub use status::Status;
 pub use stored_event::{StoredEvent, StoredEventCursor, StoredEventFilter};
+pub use sync::{
+    SettledMessage, SourceReport, SyncNews, SyncProgress, SyncReport, SyncRequest, SyncSource,
+    SyncState,
+};
 pub use verdict::verdict;

@@ -7,10 +7,10 @@ use prometheus::{
 };
 
 use super::labels::{
-    AuthFailure, DatabaseErrorClass, Label, LookupOutcome, OfferOutcome, Repeat, SendOutcome,
-    SignatureFailure, WebhookFailure,
+    AuthFailure, DatabaseErrorClass, FetchOutcome, Label, LookupOutcome, OfferOutcome, Repeat,
+    SendOutcome, SignatureFailure, WebhookFailure,
 };
-use crate::domain::{EventOutcome, FeedKind, Status};
+use crate::domain::{EventOutcome, FeedKind, Status, SyncSource};
 
 /// Buckets for requests, in seconds.
 const REQUEST_SECONDS: &[f64] =
@@ -25,6 +25,7 @@ const BATCH_JOBS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0,
 /// The kinds of requests to Telnyx.
 pub(super) const TELNYX_SEND: &str = "send";
 pub(super) const TELNYX_LOOK_UP: &str = "look_up";
+pub(super) const TELNYX_FETCH: &str = "sync";
 
 pub(super) struct Families {
     pub(super) registry: Registry,
@@ -34,6 +35,7 @@ pub(super) struct Families {
     pub(super) writer: WriterMetrics,
     pub(super) database_errors: IntCounterVec,
     pub(super) forwarded: IntCounterVec,
+    pub(super) sync: SyncMetrics,
 }
 
 pub(super) struct HttpMetrics {
@@ -59,6 +61,11 @@ pub(super) struct SendMetrics {
     pub(super) settled: IntCounterVec,
     pub(super) requests: IntCounterVec,
     pub(super) duration: HistogramVec,
+}
+
+pub(super) struct SyncMetrics {
+    pub(super) passes: IntCounterVec,
+    pub(super) found: IntCounterVec,
 }
 
 pub(super) struct WriterMetrics {
@@ -91,6 +98,7 @@ impl Families {
                 "Attempts to forward an event, by name of the receiver and outcome",
                 &["name", "outcome"],
             )?,
+            sync: SyncMetrics::new(&new)?,
             registry,
         })
     }
@@ -106,7 +114,7 @@ impl HttpMetrics {
             )?,
             duration: new.histograms(
                 "convo_http_request_duration_seconds",
-                "Time from receiving a request's head to sending the last byte of its response; not of /events, which waits",
+                "Time from receiving a request's head to sending the last byte of its response; not of /events and /sync, which wait",
                 &["route", "method"],
                 REQUEST_SECONDS,
             )?,
@@ -190,6 +198,7 @@ impl SendMetrics {
         };
         metrics.initialize::<OfferOutcome>(TELNYX_SEND)?;
         metrics.initialize::<LookupOutcome>(TELNYX_LOOK_UP)?;
+        metrics.initialize::<FetchOutcome>(TELNYX_FETCH)?;
         Ok(metrics)
     }
 
@@ -200,6 +209,30 @@ impl SendMetrics {
             self.requests.get_metric_with_label_values(&[request, outcome.as_str()])?;
         }
         Ok(())
+    }
+}
+
+impl SyncMetrics {
+    fn new(new: &Registrar<'_>) -> Result<Self> {
+        let metrics = Self {
+            passes: new.counters(
+                "convo_sync_passes_total",
+                "How often a source was read at Telnyx, by source and outcome: complete or incomplete",
+                &["source", "outcome"],
+            )?,
+            found: new.counters(
+                "convo_sync_found_total",
+                "What a sync has brought that was not known, by source",
+                &["source"],
+            )?,
+        };
+        for source in SyncSource::ALL.map(SyncSource::as_str) {
+            metrics.found.get_metric_with_label_values(&[source])?;
+            for outcome in ["complete", "incomplete"] {
+                metrics.passes.get_metric_with_label_values(&[source, outcome])?;
+            }
+        }
+        Ok(metrics)
     }
 }
 

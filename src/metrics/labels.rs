@@ -51,6 +51,7 @@ labels! {
         ForwardTest => "/forwards/{name}/test",
         ForwardEnable => "/forwards/{name}/enable",
         ForwardReplay => "/forwards/{name}/replay",
+        Sync => "/sync",
         Health => "/health",
         Ready => "/health/ready",
         Metrics => "/metrics",
@@ -135,6 +136,15 @@ labels! {
         Found => "found",
         /// Not found, or the request failed.
         NotFound => "not_found",
+    }
+
+    /// What became of a request that reads one of Telnyx's lists, or a message for a sync.
+    FetchOutcome {
+        Found => "found",
+        NotFound => "not_found",
+        RateLimited => "rate_limited",
+        Refused => "refused",
+        Unreachable => "unreachable",
     }
 
     /// How an attempt to forward an event ended.

@@ -12,16 +12,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::clock;
-use crate::domain::{EventOutcome, FeedEvent, Status};
+use crate::domain::{EventOutcome, FeedEvent, Status, SyncSource};
 use crate::error::Code;
-use families::{Families, TELNYX_LOOK_UP, TELNYX_SEND};
+use families::{Families, TELNYX_FETCH, TELNYX_LOOK_UP, TELNYX_SEND};
 
 pub(crate) use labels::{
-    AuthFailure, DatabaseErrorClass, DeliveryOutcome, Label, LookupOutcome, MethodLabel,
-    OfferOutcome, Repeat, Route, SendOutcome, SignatureFailure, StatusClass, WebhookFailure,
+    AuthFailure, DatabaseErrorClass, DeliveryOutcome, FetchOutcome, Label, LookupOutcome,
+    MethodLabel, OfferOutcome, Repeat, Route, SendOutcome, SignatureFailure, StatusClass,
+    WebhookFailure,
 };
 pub(crate) use snapshot::text;
-pub use snapshot::{ForwardStats, PoolStats, Snapshot, UnsettledStats};
+pub use snapshot::{ForwardStats, PoolStats, Snapshot, SyncStats, UnsettledStats};
 
 static FAMILIES: LazyLock<Families> =
     LazyLock::new(|| Families::new().expect("valid names, labels and buckets, each used once"));
@@ -60,7 +61,7 @@ impl Drop for InFlight {
 /// A request has ended. `took` is from its head to the last byte of its response; how long a client
 /// follows the feed says nothing about the server.
 pub(crate) fn request(route: Route, method: MethodLabel, status: StatusClass, took: Duration) {
-    let waits = route == Route::Events;
+    let waits = matches!(route, Route::Events | Route::Sync);
     let (route, method) = (route.as_str(), method.as_str());
     FAMILIES.http.requests.with_label_values(&[route, method, status.as_str()]).inc();
     if !waits {
@@ -128,6 +129,18 @@ pub(crate) fn telnyx_send(outcome: OfferOutcome, took: Duration) {
 /// Looking up a message at Telnyx has ended.
 pub(crate) fn telnyx_look_up(outcome: LookupOutcome, took: Duration) {
     telnyx(TELNYX_LOOK_UP, outcome, took);
+}
+
+/// A request of a sync to Telnyx has ended.
+pub(crate) fn telnyx_fetch(outcome: FetchOutcome, took: Duration) {
+    telnyx(TELNYX_FETCH, outcome, took);
+}
+
+/// A sync has read a source; `found` is how many things it brought that were not known.
+pub(crate) fn synced(source: SyncSource, ended_well: bool, found: u64) {
+    let outcome = if ended_well { "complete" } else { "incomplete" };
+    FAMILIES.sync.passes.with_label_values(&[source.as_str(), outcome]).inc();
+    FAMILIES.sync.found.with_label_values(&[source.as_str()]).inc_by(found);
 }
 
 fn telnyx(request: &'static str, outcome: impl Label, took: Duration) {

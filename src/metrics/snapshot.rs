@@ -9,7 +9,7 @@ use prometheus::{
 };
 
 use super::{FAMILIES, LAST_WEBHOOK};
-use crate::domain::Status;
+use crate::domain::{Status, SyncSource};
 use crate::error::Error;
 use crate::logging;
 
@@ -24,6 +24,17 @@ pub struct Snapshot {
     pub unsettled: Option<Vec<UnsettledStats>>,
     /// How far forwarding to each name is behind; empty when the database did not answer in time.
     pub forwards: Vec<ForwardStats>,
+    /// When each source was last read completely; empty when the database did not answer in time.
+    pub synced: Vec<SyncStats>,
+}
+
+/// When a source was last read completely.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SyncStats {
+    /// Which one.
+    pub source: SyncSource,
+    /// How long ago, in seconds.
+    pub age_seconds: f64,
 }
 
 /// How far forwarding to a name is behind.
@@ -79,6 +90,7 @@ fn encode(snapshot: &Snapshot) -> Result<String> {
         messages(&registry, unsettled)?;
     }
     forwards(&registry, &snapshot.forwards)?;
+    synced(&registry, &snapshot.synced)?;
     let mut families = FAMILIES.registry.gather();
     families.extend(registry.gather());
     families.retain(is_known);
@@ -136,6 +148,17 @@ fn forwards(registry: &Registry, forwards: &[ForwardStats]) -> Result<()> {
         seconds.with_label_values(&[&stats.name]).set(signed(stats.seconds));
     }
     Ok(())
+}
+
+fn synced(registry: &Registry, synced: &[SyncStats]) -> Result<()> {
+    let name = "convo_sync_age_seconds";
+    let help =
+        "Time since a source was last read completely at Telnyx; absent before the first time";
+    let ages = GaugeVec::new(Opts::new(name, help), &["source"])?;
+    for SyncStats { source, age_seconds } in synced {
+        ages.with_label_values(&[source.as_str()]).set(*age_seconds);
+    }
+    register(registry, ages)
 }
 
 fn pool(registry: &Registry, connections: PoolStats) -> Result<()> {

@@ -108,6 +108,9 @@ impl Chat {
             lines.extend(self.wrapped(&format!("in reply to {answered}"), INDENT, Tone::Quiet));
         }
         lines.extend(message.history.iter().flatten().flat_map(|report| self.report(report)));
+        if message.recovered && message.history.is_some() {
+            lines.extend(self.wrapped("recovered: no webhook brought it", INDENT, Tone::Quiet));
+        }
         lines
     }
 

@@ -197,6 +197,7 @@ impl Record for FeedEvent {
         "cursor",
         "opted_out",
         "replaces",
+        "recovered",
     ];
     const NUMBERS: &'static [&'static str] = &["contact_number", "from", "to"];
 
@@ -229,6 +230,7 @@ impl Record for FeedEvent {
             self.cursor.to_string().into(),
             text(self.opted_out).into(),
             text(self.replaces).into(),
+            text(self.recovered.then_some(true)).into(),
         ]
     }
 }
@@ -253,6 +255,7 @@ mod tests {
             message,
             replaces: None,
             opted_out: None,
+            recovered: false,
         }
     }
 

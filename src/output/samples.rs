@@ -86,6 +86,7 @@ pub(crate) fn inbound(body: &str) -> Message {
         completed_at: None,
         in_reply_to: None,
         autoresponse_type: None,
+        recovered: false,
         history: None,
     }
 }

@@ -60,6 +60,11 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         self.order.iter().filter_map(|key| self.get(key))
     }
 
+    /// The values, in any order.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.values_mut().map(|(value, _)| value)
+    }
+
     fn drop_entry(&mut self, key: &K) {
         if let Some((_, bytes)) = self.entries.remove(key) {
             self.bytes = self.bytes.saturating_sub(bytes);

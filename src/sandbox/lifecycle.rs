@@ -9,7 +9,7 @@ use super::api_error::ErrorObject;
 use super::contact::{Behaviour, Keyword};
 use super::message::SandboxMessage;
 use super::request::MessageRequest;
-use super::state::SandboxState;
+use super::state::{Block, SandboxState};
 use super::webhook::WebhookEvent;
 use crate::clock;
 
@@ -42,7 +42,15 @@ pub(super) async fn receive(state: &SandboxState, message: SandboxMessage, copie
         match Keyword::from_text(&message.text) {
             Some(Keyword::Stop) => {
                 let weight = contact.len();
-                memory.blocked.insert(contact, (), weight);
+                let own = message.to.first().map(|to| to.phone_number.clone());
+                let block = Block {
+                    contact: contact.clone(),
+                    own: own.unwrap_or_default(),
+                    profile: message.messaging_profile_id.clone(),
+                    keyword: message.text.trim().to_ascii_uppercase(),
+                    created_at: message.received_at,
+                };
+                memory.blocked.insert(contact, block, weight);
             }
             Some(Keyword::Start) => memory.blocked.remove(&contact),
             Some(Keyword::Help) | None => {}
@@ -56,7 +64,9 @@ pub(super) async fn receive(state: &SandboxState, message: SandboxMessage, copie
 /// Posts an event, possibly several times concurrently.
 async fn post(state: &SandboxState, event: &WebhookEvent, urls: &[String], copies: usize) {
     let deliveries = (0..copies).map(|_| state.webhooks.deliver(event, urls));
-    futures_util::future::join_all(deliveries).await;
+    for record in futures_util::future::join_all(deliveries).await.into_iter().flatten() {
+        state.memory().add_delivery(record);
+    }
 }
 
 /// The URLs for reports about a message: its own ones first, then the profile's.

@@ -1,5 +1,7 @@
 //! Messages as Telnyx's JSON has them.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -30,6 +32,11 @@ impl TelnyxTime {
     /// When the account was made.
     pub(super) fn start() -> Self {
         Self(DateTime::UNIX_EPOCH + TimeDelta::days(20_000))
+    }
+
+    /// Makes it earlier.
+    pub(super) fn age_by(&mut self, by: Duration) {
+        self.0 -= by;
     }
 }
 
@@ -90,11 +97,11 @@ struct InboundOnly {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct SandboxMessage {
     record_type: &'static str,
-    direction: &'static str,
+    pub(super) direction: &'static str,
     pub(super) id: Uuid,
     #[serde(rename = "type")]
-    kind: &'static str,
-    messaging_profile_id: String,
+    pub(super) kind: &'static str,
+    pub(super) messaging_profile_id: String,
     organization_id: &'static str,
     pub(super) from: Party,
     pub(super) to: Vec<Party>,
@@ -105,7 +112,7 @@ pub(super) struct SandboxMessage {
     webhook_url: Option<String>,
     webhook_failover_url: Option<String>,
     encoding: Encoding,
-    parts: u32,
+    pub(super) parts: u32,
     num_chars: usize,
     smart_encoding_applied: bool,
     tags: Vec<String>,
@@ -114,12 +121,12 @@ pub(super) struct SandboxMessage {
     tcr_campaign_id: Option<&'static str>,
     tcr_campaign_billable: bool,
     tcr_campaign_registered: Option<&'static str>,
-    received_at: TelnyxTime,
-    sent_at: Option<TelnyxTime>,
-    completed_at: Option<TelnyxTime>,
+    pub(super) received_at: TelnyxTime,
+    pub(super) sent_at: Option<TelnyxTime>,
+    pub(super) completed_at: Option<TelnyxTime>,
     valid_until: Option<TelnyxTime>,
     wait_seconds: Option<f32>,
-    errors: Vec<ErrorObject>,
+    pub(super) errors: Vec<ErrorObject>,
     /// When it is to be sent, while it is scheduled.
     #[serde(skip)]
     send_at: Option<DateTime<Utc>>,
@@ -291,6 +298,21 @@ impl SandboxMessage {
     /// Whether it was cancelled.
     pub(super) fn is_cancelled(&self) -> bool {
         self.to.iter().any(|to| to.status == Some("cancelled"))
+    }
+
+    /// The status of its first recipient.
+    pub(super) fn status(&self) -> &'static str {
+        self.to.first().and_then(|to| to.status).unwrap_or_default()
+    }
+
+    /// Makes it as old as if all of it had happened earlier.
+    pub(super) fn age_by(&mut self, by: Duration) {
+        self.received_at.age_by(by);
+        for time in [&mut self.sent_at, &mut self.completed_at, &mut self.valid_until] {
+            if let Some(time) = time {
+                time.age_by(by);
+            }
+        }
     }
 
     pub(super) fn mark_sent(&mut self) {

@@ -11,6 +11,9 @@
 //! - `GET /v2/phone_numbers/messaging` lists [`OWN_NUMBER`], which is on the one messaging profile.
 //! - `GET` and `PATCH /v2/messaging_profiles/{id}` show and change that profile. Webhooks then go to its
 //!   new `webhook_url`.
+//! - `GET /v2/webhook_deliveries`, `GET /v2/detail_records?filter[record_type]=messaging` and
+//!   `GET /v2/messaging_optouts` list what became of webhooks, all messages, and the contacts that have
+//!   said STOP.
 //!
 //! It posts signed webhooks to [`Options::webhook_url`]: `message.sent`, `message.finalized`, and
 //! `message.received` with the contact's reply, `You said: …`. A text `please say …` makes the
@@ -23,8 +26,8 @@
 //!
 //! - `GET /sandbox/requests`: the most recent requests to `/v2/…`, as a JSON array of
 //!   [`RecordedRequest`];
-//! - `POST /sandbox/inbound` with `{"from", "text", "to"?, "picture"?}`: a message from a contact, to
-//!   [`OWN_NUMBER`] by default.
+//! - `POST /sandbox/inbound` with `{"from", "text", "to"?, "picture"?, "received_at"?}`: a message from a
+//!   contact, to [`OWN_NUMBER`] and now by default.
 //!
 //! All state is in memory and bounded.
 
@@ -34,9 +37,11 @@ mod bounded_map;
 mod cancel;
 mod contact;
 mod cost;
+mod delivery;
 mod fields;
 mod key;
 mod lifecycle;
+mod lists;
 mod message;
 mod request;
 mod routes;
@@ -119,6 +124,8 @@ pub struct Options {
     pub api_key: Option<Secret>,
     /// The simulated delays.
     pub pace: Pace,
+    /// The share of webhooks that are lost, from 0 to 1: nobody ever attempts to deliver them.
+    pub lose: f64,
 }
 
 /// A handle of a running sandbox. Dropping it does not stop the sandbox.
@@ -164,6 +171,16 @@ impl Sandbox {
     #[must_use]
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.state.memory().requests()
+    }
+
+    /// Answers the next requests that read with 429 and this `Retry-After`, in seconds.
+    pub fn refuse_reading(&self, requests: u32, retry_after: u32) {
+        self.state.memory().refusals = (requests, retry_after);
+    }
+
+    /// Makes everything that has happened so far older.
+    pub fn age_by(&self, by: Duration) {
+        self.state.memory().age_by(by);
     }
 
     /// Returns when the sandbox and all of its tasks have ended.

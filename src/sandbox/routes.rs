@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut as _, Bytes, BytesMut};
+use chrono::{DateTime, FixedOffset};
 use futures_util::{Stream, StreamExt, pin_mut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
@@ -15,14 +16,15 @@ use warp::{Filter, Rejection};
 use super::account;
 use super::api_error::{
     ApiError, BAD_REQUEST, CONTENT_TYPE_UNKNOWN, INVALID_JSON, MESSAGE_NOT_FOUND,
-    METHOD_NOT_ALLOWED, NOT_FOUND, TOO_LARGE, json,
+    METHOD_NOT_ALLOWED, NOT_FOUND, TOO_LARGE, TOO_MANY_REQUESTS, json,
 };
 use super::cancel;
 use super::contact::OWN_NUMBER;
 use super::lifecycle;
-use super::message::{InboundDraft, PICTURE, SandboxMessage};
+use super::lists::{self, ListQuery};
+use super::message::{InboundDraft, PICTURE, SandboxMessage, TelnyxTime};
 use super::send::{self, SendCall, authenticate};
-use super::state::{RecordedRequest, SandboxState};
+use super::state::{Memory, RecordedRequest, SandboxState};
 use crate::clock;
 use crate::domain::PhoneNumber;
 
@@ -41,6 +43,12 @@ pub(super) fn all(
         .or(cancel_message(Arc::clone(state)))
         .unify()
         .or(account_routes(state))
+        .unify()
+        .or(list("webhook_deliveries", lists::deliveries, state))
+        .unify()
+        .or(list("detail_records", lists::records, state))
+        .unify()
+        .or(list("messaging_optouts", lists::opt_outs, state))
         .unify()
         .or(requests(Arc::clone(state)))
         .unify()
@@ -96,9 +104,7 @@ fn show_message(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
         .map(move |id: String, headers: HeaderMap| {
             let path = format!("/v2/messages/{id}");
             state.memory().record(recorded(&Method::GET, &path, &headers, &Bytes::new()));
-            if let Err(error) =
-                authenticate(&state, header(&headers, AUTHORIZATION.as_str()).as_deref())
-            {
+            if let Err(error) = may_read(&state, &headers) {
                 return error.into_response();
             }
             let id = Uuid::parse_str(&id).ok();
@@ -198,6 +204,42 @@ fn admitted(state: &SandboxState, headers: &HeaderMap) -> Result<(), ApiError> {
     authenticate(state, header(headers, AUTHORIZATION.as_str()).as_deref())
 }
 
+/// `GET /v2/…`: one of Telnyx's lists.
+fn list(
+    name: &'static str,
+    read: fn(&Memory, &ListQuery) -> Result<ApiResponse, ApiError>,
+    state: &Arc<SandboxState>,
+) -> BoxedFilter<(ApiResponse,)> {
+    let state = Arc::clone(state);
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::path("v2")
+        .and(warp::path(name))
+        .and(warp::path::end())
+        .and(warp::get())
+        .and(warp::header::headers_cloned())
+        .and(query)
+        .map(move |headers: HeaderMap, query: String| {
+            let path = format!("/v2/{name}");
+            state.memory().record(recorded(&Method::GET, &path, &headers, &Bytes::new()));
+            may_read(&state, &headers)
+                .and_then(|()| read(&state.memory(), &ListQuery::parse(&query)))
+                .unwrap_or_else(ApiError::into_response)
+        })
+        .boxed()
+}
+
+/// Checks the key of a request that reads, and whether it is to be refused.
+fn may_read(state: &SandboxState, headers: &HeaderMap) -> Result<(), ApiError> {
+    authenticate(state, header(headers, AUTHORIZATION.as_str()).as_deref())?;
+    match state.memory().refusal() {
+        None => Ok(()),
+        Some(seconds) => {
+            let detail = "You have exceeded the maximum number of allowed requests.";
+            Err(ApiError::new(TOO_MANY_REQUESTS, detail).retry_after(seconds))
+        }
+    }
+}
+
 /// `GET /sandbox/requests`
 fn requests(state: Arc<SandboxState>) -> BoxedFilter<(ApiResponse,)> {
     warp::path!("sandbox" / "requests")
@@ -218,6 +260,7 @@ struct InboundRequest {
     text: String,
     #[serde(default)]
     picture: bool,
+    received_at: Option<DateTime<FixedOffset>>,
 }
 
 /// `POST /sandbox/inbound`: a message from a contact.
@@ -251,7 +294,10 @@ fn receive_inbound(state: &Arc<SandboxState>, body: &[u8]) -> Result<ApiResponse
         text: request.text,
         picture_url: request.picture.then(|| state.picture_url.clone()),
     };
-    let message = SandboxMessage::inbound(draft, state.webhook_url().as_deref());
+    let mut message = SandboxMessage::inbound(draft, state.webhook_url().as_deref());
+    if let Some(at) = request.received_at {
+        message.received_at = TelnyxTime(at.to_utc());
+    }
     let response = json(StatusCode::OK, &serde_json::json!({ "data": message }));
     let task_state = Arc::clone(state);
     state.spawn(async move { lifecycle::receive(&task_state, message, 1).await });

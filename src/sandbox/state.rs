@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::account::SandboxProfile;
 use super::bounded_map::BoundedMap;
-use super::message::SandboxMessage;
+use super::delivery::DeliveryRecord;
+use super::message::{SandboxMessage, TelnyxTime};
 use super::webhook::WebhookSender;
 use super::{Options, Pace};
 use crate::domain::Timestamp;
@@ -47,6 +48,17 @@ pub(super) struct StoredResponse {
     pub(super) contact: String,
 }
 
+/// A block that a contact has set.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    pub(super) contact: String,
+    /// The number of ours that the contact wrote to.
+    pub(super) own: String,
+    pub(super) profile: String,
+    pub(super) keyword: String,
+    pub(super) created_at: TelnyxTime,
+}
+
 /// All that changes, behind one lock that is never held across an await.
 pub(super) struct Memory {
     pub(super) profile: SandboxProfile,
@@ -55,7 +67,11 @@ pub(super) struct Memory {
     /// Requests that have failed on purpose.
     pub(super) failed_once: BoundedMap<BodyHash, ()>,
     /// Contacts that have said STOP.
-    pub(super) blocked: BoundedMap<String, ()>,
+    pub(super) blocked: BoundedMap<String, Block>,
+    /// What became of every webhook.
+    pub(super) deliveries: BoundedMap<Uuid, DeliveryRecord>,
+    /// How many of the next requests that read are refused, and the `Retry-After` of the refusals.
+    pub(super) refusals: (u32, u32),
     requests: BoundedMap<u64, RecordedRequest>,
     request_count: u64,
 }
@@ -79,7 +95,7 @@ impl SandboxState {
         shutdown: CancellationToken,
     ) -> std::io::Result<Self> {
         Ok(Self {
-            webhooks: WebhookSender::new(options.signing_key, options.pace.retry)?,
+            webhooks: WebhookSender::new(options.signing_key, options.pace.retry, options.lose)?,
             api_key: options.api_key,
             pace: options.pace,
             picture_url: format!("{origin}/sandbox/picture.png"),
@@ -131,6 +147,8 @@ impl Memory {
             keys: BoundedMap::default(),
             failed_once: BoundedMap::default(),
             blocked: BoundedMap::default(),
+            deliveries: BoundedMap::default(),
+            refusals: (0, 0),
             requests: BoundedMap::default(),
             request_count: 0,
         }
@@ -145,6 +163,25 @@ impl Memory {
     /// The most recent requests, oldest first.
     pub(super) fn requests(&self) -> Vec<RecordedRequest> {
         self.requests.values().cloned().collect()
+    }
+
+    pub(super) fn add_delivery(&mut self, delivery: DeliveryRecord) {
+        let weight = delivery.weight();
+        self.deliveries.insert(delivery.id, delivery, weight);
+    }
+
+    /// Whether a request that reads is to be refused, with its `Retry-After`.
+    pub(super) fn refusal(&mut self) -> Option<u32> {
+        let (left, retry_after) = &mut self.refusals;
+        *left = left.checked_sub(1)?;
+        Some(*retry_after)
+    }
+
+    /// Makes everything older.
+    pub(super) fn age_by(&mut self, by: std::time::Duration) {
+        self.messages.values_mut().for_each(|message| message.age_by(by));
+        self.deliveries.values_mut().for_each(|delivery| delivery.age_by(by));
+        self.blocked.values_mut().for_each(|block| block.created_at.age_by(by));
     }
 
     pub(super) fn store(&mut self, message: SandboxMessage) {

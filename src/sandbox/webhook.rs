@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::delivery::DeliveryRecord;
 use super::key::SigningKey;
 use super::message::{SandboxMessage, TelnyxTime};
 use crate::clock;
@@ -61,6 +62,22 @@ impl WebhookEvent {
         serde_json::to_vec(&self.delivery(1, url)).unwrap_or_default()
     }
 
+    /// The share of all events below which this one is: a number from 0 to 1 that is part of it.
+    fn chance(&self) -> f64 {
+        self.id.as_u64_pair().0 as f64 / u64::MAX as f64
+    }
+
+    /// Makes it as old as if it had happened earlier.
+    pub(super) fn age_by(&mut self, by: Duration) {
+        self.occurred_at.age_by(by);
+        self.payload.age_by(by);
+    }
+
+    /// Its approximate size in memory, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + self.payload.weight()
+    }
+
     fn delivery<'a>(&'a self, attempt: u32, url: &'a str) -> Delivery<'a> {
         Delivery { data: self, meta: DeliveryMeta { attempt, delivered_to: url } }
     }
@@ -71,17 +88,29 @@ pub(super) struct WebhookSender {
     client: reqwest::Client,
     /// The wait before the second attempt at a URL; doubled before each further one.
     retry: Duration,
+    /// The share of events that are never delivered.
+    lose: f64,
     slots: Semaphore,
 }
 
 impl WebhookSender {
-    pub(super) fn new(key: SigningKey, retry: Duration) -> io::Result<Self> {
+    pub(super) fn new(key: SigningKey, retry: Duration, lose: f64) -> io::Result<Self> {
         let client = client().map_err(io::Error::other)?;
-        Ok(Self { key, client, retry, slots: Semaphore::new(MAX_CONCURRENT) })
+        Ok(Self { key, client, retry, lose, slots: Semaphore::new(MAX_CONCURRENT) })
     }
 
-    /// Posts an event to each URL in turn, up to three times each, until one answers 200.
-    pub(super) async fn deliver(&self, event: &WebhookEvent, urls: &[String]) {
+    /// Posts an event to each URL in turn, up to three times each, until one answers 200. Returns the
+    /// record of it; `None` for one that is lost.
+    pub(super) async fn deliver(
+        &self,
+        event: &WebhookEvent,
+        urls: &[String],
+    ) -> Option<DeliveryRecord> {
+        if event.chance() < self.lose {
+            tracing::warn!(event = event.event_type, id = %event.id, "sandbox: a webhook is lost");
+            return None;
+        }
+        let mut record = DeliveryRecord::new(event);
         let mut attempt = 0;
         for url in urls {
             for attempt_at_url in 0..ATTEMPTS_PER_URL {
@@ -90,8 +119,11 @@ impl WebhookSender {
                     tokio::time::sleep(self.retry * factor).await;
                 }
                 attempt += 1;
-                if self.attempt(event, attempt, url).await {
-                    return;
+                let began = TelnyxTime::now();
+                let answer = self.attempt(event, attempt, url).await;
+                record.add(url, began, answer);
+                if answer == Some(StatusCode::OK.as_u16()) {
+                    return Some(record);
                 }
             }
         }
@@ -99,26 +131,27 @@ impl WebhookSender {
             tracing::warn!(event = event.event_type, id = %event.id,
                 "sandbox: giving up on a webhook");
         }
+        Some(record).filter(|record| !record.is_empty())
     }
 
-    /// Posts an event once. Returns whether it was answered 200.
-    async fn attempt(&self, event: &WebhookEvent, attempt: u32, url: &str) -> bool {
-        match self.post(event, attempt, url).await {
+    /// Posts an event once. Returns the status of the answer.
+    async fn attempt(&self, event: &WebhookEvent, attempt: u32, url: &str) -> Option<u16> {
+        let answer = self.post(event, attempt, url).await;
+        match &answer {
+            Err(error) => {
+                tracing::warn!(event = event.event_type, id = %event.id, attempt, url,
+                    "sandbox: webhook not delivered: {}", cause(error));
+            }
             Ok(StatusCode::OK) => {
                 tracing::debug!(event = event.event_type, id = %event.id, attempt,
                     "sandbox: webhook delivered");
-                return true;
             }
             Ok(status) => {
                 tracing::warn!(event = event.event_type, id = %event.id, attempt, url,
                     "sandbox: webhook answered with {status}, not 200");
             }
-            Err(error) => {
-                tracing::warn!(event = event.event_type, id = %event.id, attempt, url,
-                    "sandbox: webhook not delivered: {}", cause(&error));
-            }
         }
-        false
+        answer.ok().map(|status| status.as_u16())
     }
 
     async fn post(

@@ -30,6 +30,7 @@ mod service;
 mod state;
 mod stored_events;
 mod stream;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod webhook;

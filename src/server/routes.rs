@@ -20,7 +20,7 @@ use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
 use super::{
     conversations, events, export, forwards, health, messages, metrics, openapi, send,
-    stored_events, webhook,
+    stored_events, sync, webhook,
 };
 use crate::metrics::Route;
 
@@ -50,6 +50,8 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .or(stored_event(state))
         .unify()
         .or(export(state))
+        .unify()
+        .or(synchronize(state))
         .unify()
         .or(ready(state))
         .unify()
@@ -237,6 +239,19 @@ fn stored_event(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .and(client())
         .and(with(state))
         .then(stored_events::show)
+        .map(respond)
+        .boxed()
+}
+
+fn synchronize(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("sync")
+        .and(route(Route::Sync))
+        .and(post())
+        .and(allowed(&[Scope::Admin], state))
+        .and(with(state))
+        .and(ext::get::<Admission>())
+        .and(raw_query())
+        .then(sync::sync)
         .map(respond)
         .boxed()
 }

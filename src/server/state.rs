@@ -25,6 +25,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How many lists may be streamed at once, half of them to one client.
 pub(super) const MAX_STREAMS: usize = 128;
 
+/// How many syncs may be asked for at once; all but one of them wait.
+const MAX_SYNCS: usize = 4;
+
 /// What the handlers share.
 pub(super) struct ServerState {
     forwarder: SetOnce<Forwarder>,
@@ -41,6 +44,7 @@ pub(super) struct ServerState {
     webhooks: Semaphore,
     pub(super) readiness: LastChecks,
     send_slots: Arc<Semaphore>,
+    sync_slots: Arc<Semaphore>,
     streams: Budget,
     answers: Budget,
     /// Sends in progress, whether or not their callers are still connected.
@@ -61,6 +65,7 @@ impl ServerState {
             webhooks: Semaphore::new(limits.queue),
             readiness: LastChecks::default(),
             send_slots: Arc::new(Semaphore::new(limits.sends)),
+            sync_slots: Arc::new(Semaphore::new(MAX_SYNCS)),
             streams: Budget::new(MAX_STREAMS),
             answers: Budget::new(ANSWER_MEMORY),
             limits,
@@ -119,6 +124,12 @@ impl ServerState {
     pub(super) fn send_permit(&self) -> Result<OwnedSemaphorePermit, Error> {
         let permit = Arc::clone(&self.send_slots).try_acquire_owned();
         permit.map_err(|_| Error::overloaded("too many messages are being sent at once"))
+    }
+
+    /// A permit to sync at a client's request.
+    pub(super) fn sync_permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let permit = Arc::clone(&self.sync_slots).try_acquire_owned();
+        permit.map_err(|_| Error::overloaded("too many syncs were asked for at once"))
     }
 
     /// A permit to stream a list to a client.

@@ -75,7 +75,9 @@ pub(super) async fn write(
             Change::Report(_) => EventOutcome::Updated,
             Change::Message(message, opt_out) => {
                 if let Some(change) = opt_out {
+                    db.set_recovering(message.recovered);
                     opt_outs::decide(db, message.contact().as_str(), change).await?;
+                    db.set_recovering(false);
                 }
                 EventOutcome::Stored
             }
@@ -105,7 +107,12 @@ async fn insert(
     }
     // In key order, too.
     incoming.sort_by_key(|(message, _)| (message.telnyx_message_id.as_deref(), message.id));
-    incoming.iter().for_each(|(message, _)| db.record(FeedChange::Message(message.id)));
+    for (message, _) in &incoming {
+        db.set_recovering(message.recovered);
+        db.record(FeedChange::Message(message.id));
+    }
+    db.set_recovering(false);
+    let recovered: Vec<_> = incoming.iter().map(|(message, _)| *message).collect();
     let mut inserts = vec![BulkInsert::new("events", &COLUMNS, rows)];
     inserts.extend(messages::inserts(incoming));
     if duplicates == Duplicates::AreSkipped {
@@ -113,6 +120,7 @@ async fn insert(
     }
     let expected: usize = inserts.iter().map(BulkInsert::rows).sum();
     let inserted = sql::run_all(db, inserts).await?;
+    messages::mark_recovered(db, &recovered).await?;
     let unknown = reports::write(db, &reported, clock::now()).await?;
     let recipients: usize = reported.iter().map(|report| report.recipients.len()).sum();
     match inserted < expected as u64 || unknown < recipients as u64 {

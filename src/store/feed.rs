@@ -49,17 +49,33 @@ impl FeedChange {
     }
 }
 
+/// A change as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RecordedChange {
+    pub(super) change: FeedChange,
+    /// Whether a sync has brought it.
+    pub(super) recovered: bool,
+}
+
+impl RecordedChange {
+    /// The value of the column `kind`.
+    fn kind(&self) -> i16 {
+        self.change.kind() + if self.recovered { kind::RECOVERED } else { 0 }
+    }
+}
+
 /// Of several statuses of a message within one transaction only the last is ever seen; and none of a
 /// message that is new.
-pub(super) fn without_repeats(changes: Vec<FeedChange>) -> Vec<FeedChange> {
-    if !changes.iter().any(|change| matches!(change, FeedChange::Status { .. })) {
+pub(super) fn without_repeats(changes: Vec<RecordedChange>) -> Vec<RecordedChange> {
+    if !changes.iter().any(|one| matches!(one.change, FeedChange::Status { .. })) {
         return changes;
     }
-    let is_seen = |(place, change): (usize, &FeedChange)| {
-        let FeedChange::Status { message, replaces: None, .. } = change else { return true };
-        let is_new = changes.contains(&FeedChange::Message(*message));
+    let is_seen = |(place, one): (usize, &RecordedChange)| {
+        let FeedChange::Status { message, replaces: None, .. } = &one.change else { return true };
+        let new = FeedChange::Message(*message);
+        let is_new = changes.iter().any(|one| one.change == new);
         let later = &changes[place + 1..];
-        !is_new && !later.iter().any(|later| later.message() == Some(*message))
+        !is_new && !later.iter().any(|later| later.change.message() == Some(*message))
     };
     let seen: Vec<_> = changes.iter().enumerate().map(is_seen).collect();
     changes.into_iter().zip(seen).filter_map(|(change, seen)| seen.then_some(change)).collect()
@@ -83,6 +99,9 @@ mod tests {
             status(one, Status::Sent, None),
             last.clone(),
         ];
-        assert_eq!(without_repeats(changes), [FeedChange::Message(other), merged, last]);
+        let recorded = |change| RecordedChange { change, recovered: false };
+        let changes = changes.into_iter().map(recorded).collect();
+        let seen = [FeedChange::Message(other), merged, last].map(recorded);
+        assert_eq!(without_repeats(changes), seen);
     }
 }

@@ -28,8 +28,27 @@ pub(super) async fn insert(db: &WriteTransaction, messages: &[&NewMessage]) -> R
     let existing = existing(db, first.direction, telnyx_ids(messages)).await?;
     let new = without_existing(messages, &existing);
     new.iter().for_each(|message| db.record(FeedChange::Message(message.id)));
-    let rows = new.into_iter().map(|message| (message, Box::new(values(message)))).collect();
-    sql::run_all(db, inserts(rows)).await.map(drop)
+    let rows = new.iter().map(|message| (*message, Box::new(values(message)))).collect();
+    sql::run_all(db, inserts(rows)).await?;
+    mark_recovered(db, &new).await
+}
+
+/// Marks those of some new messages that a sync has brought. A statement of its own: every other message
+/// would pay for one more value.
+pub(super) async fn mark_recovered(
+    db: &impl ConnectionTrait,
+    new: &[&NewMessage],
+) -> Result<(), DbErr> {
+    let recovered: Vec<_> = new.iter().filter(|one| one.recovered).map(|one| one.id).collect();
+    if recovered.is_empty() {
+        return Ok(());
+    }
+    message::Entity::update_many()
+        .col_expr(message::Column::Recovered, Expr::value(1_i16))
+        .filter(message::Column::Id.is_in(recovered))
+        .exec(db)
+        .await
+        .map(drop)
 }
 
 pub(super) fn telnyx_ids<'a>(messages: &[&'a NewMessage]) -> impl Iterator<Item = &'a str> {
@@ -263,11 +282,23 @@ pub(super) fn values(message: &NewMessage) -> MessageValues {
         facts.completed_at.map(micros).into(),
         offer.map(|offer| offer.body.clone()).into(),
         offer.map(|offer| offer.base_url.clone()).into(),
-        offer.map(|offer| micros(offer.until)).into(),
+        attempt_until(message).map(micros).into(),
         offer.and_then(|offer| offer.repeats_left).into(),
         message.in_reply_to.into(),
         message.autoresponse_type.clone().into(),
     ]
+}
+
+/// When the attempt of a message ends. Telnyx has that of another program already; a sync asks what became
+/// of it.
+fn attempt_until(message: &NewMessage) -> Option<Timestamp> {
+    match (&message.offer, message.direction) {
+        (Some(offer), _) => Some(offer.until),
+        (None, Direction::Outbound) if message.telnyx_message_id.is_some() => {
+            Some(message.created_at)
+        }
+        (None, _) => None,
+    }
 }
 
 /// Deletes a row whose message another row stands for, the survivor, and corrects the counters of its

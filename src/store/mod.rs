@@ -51,6 +51,7 @@ pub(crate) mod settle;
 mod sql;
 mod sqlstate;
 pub(crate) mod stored_events;
+pub(crate) mod sync;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -38,6 +38,8 @@ pub(crate) struct NewMessage {
     pub(crate) in_reply_to: Option<Uuid>,
     /// The word that Telnyx recognised in it and answered by itself.
     pub(crate) autoresponse_type: Option<String>,
+    /// Whether a sync brings it, and not a webhook.
+    pub(crate) recovered: bool,
 }
 
 impl NewMessage {
@@ -138,6 +140,8 @@ pub(crate) struct NewReport {
     pub(crate) occurred_at: Timestamp,
     /// The message, in case that another program sent it.
     pub(crate) foreign: Option<NewMessage>,
+    /// Whether a sync brings it, and not a webhook.
+    pub(crate) recovered: bool,
 }
 
 /// The status of one recipient in a report.

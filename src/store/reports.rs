@@ -38,10 +38,24 @@ pub(super) async fn write(
         return Ok(0);
     }
     let inserted = insert_rows(db, reports).await?;
+    // What is new because of a webhook is told as such.
+    let (recovered, live): (Vec<_>, Vec<_>) =
+        reports.iter().copied().partition(|report| report.recovered);
+    apply(db, &live, now).await?;
+    db.set_recovering(true);
+    let applied = apply(db, &recovered, now).await;
+    db.set_recovering(false);
+    applied.map(|()| inserted)
+}
+
+/// Makes stored reports count.
+async fn apply(db: &WriteTransaction, reports: &[&NewReport], now: Timestamp) -> Result<(), DbErr> {
+    if reports.is_empty() {
+        return Ok(());
+    }
     decide_opt_outs(db, reports).await?;
     let waiting = match_messages(db, reports, Some(now)).await?;
-    mark_waiting(db, waiting, now).await?;
-    Ok(inserted)
+    mark_waiting(db, waiting, now).await
 }
 
 /// Matches stored reports with their messages, stores the messages that another program sent, and

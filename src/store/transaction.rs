@@ -1,6 +1,7 @@
 //! A transaction of the writer, which remembers what it changes: that becomes the feed's entries at its
 //! end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use sea_orm::prelude::async_trait::async_trait;
@@ -9,7 +10,7 @@ use sea_orm::{
     Statement,
 };
 
-use super::feed::{self, FeedChange};
+use super::feed::{self, FeedChange, RecordedChange};
 use crate::domain::Timestamp;
 
 /// A transaction that writes. Everything that changes a message or an opt-out must
@@ -17,17 +18,26 @@ use crate::domain::Timestamp;
 #[derive(Debug)]
 pub(super) struct WriteTransaction {
     txn: DatabaseTransaction,
-    changes: Mutex<Vec<FeedChange>>,
+    changes: Mutex<Vec<RecordedChange>>,
+    /// Whether what is recorded now was brought by a sync.
+    recovering: AtomicBool,
 }
 
 impl WriteTransaction {
     pub(super) fn new(txn: DatabaseTransaction) -> Self {
-        Self { txn, changes: Mutex::default() }
+        Self { txn, changes: Mutex::default(), recovering: AtomicBool::new(false) }
     }
 
     /// Adds a change to the feed when the transaction commits.
     pub(super) fn record(&self, change: FeedChange) {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+        let recovered = self.recovering.load(Ordering::Relaxed);
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.push(RecordedChange { change, recovered });
+    }
+
+    /// Whether what is recorded from now on was brought by a sync, and not by a webhook.
+    pub(super) fn set_recovering(&self, recovering: bool) {
+        self.recovering.store(recovering, Ordering::Relaxed);
     }
 
     /// Writes the feed's entries and commits. Returns whether there were any.

@@ -122,7 +122,7 @@ pub(super) fn first_error(body: &[u8]) -> Option<MessageError> {
 
 /// How long an answer asks to wait. Telnyx's documentation contradicts itself on the unit of its own
 /// header (seconds from now, or a Unix time), so both are accepted.
-fn requested_wait(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn requested_wait(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let now = clock::now().as_micros() / 1_000_000;
     let from_now = |value: i64| if value > 1_000_000_000 { value - now } else { value };

@@ -77,6 +77,20 @@ impl TelnyxClient {
         self.base_url.as_str()
     }
 
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    pub(super) fn api_key(&self) -> &Secret {
+        &self.api_key
+    }
+
+    /// Whether the API is on this machine: a simulated one.
+    #[must_use]
+    pub(crate) fn is_local(&self) -> bool {
+        self.base_url.is_loopback()
+    }
+
     /// Makes one send request: exactly these bytes, under an idempotency key.
     pub async fn offer(
         &self,

@@ -8,7 +8,9 @@ pub mod cancel;
 pub mod client;
 mod content;
 pub mod event;
+pub(crate) mod fetch;
 mod lenient_json;
+pub(crate) mod lists;
 pub mod signature;
 
 pub use base_url::BaseUrl;

@@ -5,8 +5,16 @@ use std::time::Duration;
 
 use super::Conversations;
 use crate::clock;
-use crate::metrics::{ForwardStats, Snapshot, UnsettledStats};
+use crate::error::Error;
+use crate::metrics::{ForwardStats, Snapshot, SyncStats, UnsettledStats};
 use crate::store::writer::Writer;
+
+/// What the database tells.
+struct Figures {
+    unsettled: Vec<UnsettledStats>,
+    forwards: Vec<ForwardStats>,
+    synced: Vec<SyncStats>,
+}
 
 impl Conversations {
     /// The current statistics. Those from the database are missing if it does not answer within
@@ -15,20 +23,27 @@ impl Conversations {
         let queue = self.store.writer().map(Writer::queue).unwrap_or_default();
         let connections = self.store.connections();
         let figures = tokio::time::timeout(timeout, self.figures()).await;
-        let (unsettled, forwards) = figures.ok().flatten().unzip();
-        Snapshot { queue, connections, unsettled, forwards: forwards.unwrap_or_default() }
+        match figures.ok().flatten() {
+            Some(Figures { unsettled, forwards, synced }) => {
+                Snapshot { queue, connections, unsettled: Some(unsettled), forwards, synced }
+            }
+            None => Snapshot { queue, connections, ..Snapshot::default() },
+        }
     }
 
     /// There is one query at a time, which runs to its end: while the database hangs, scrapes occupy a
     /// single connection.
-    async fn figures(&self) -> Option<(Vec<UnsettledStats>, Vec<ForwardStats>)> {
+    async fn figures(&self) -> Option<Figures> {
         let permit = Arc::clone(&self.stats_query).lock_owned().await;
-        let store = self.store.clone();
+        let conversations = self.clone();
         let query = tokio::spawn(async move {
             let _permit = permit;
             let now = clock::now();
-            let open = store.open_messages(now).await?;
-            store.forward_stats(now).await.map(|forwards| (open, forwards))
+            let store = &conversations.store;
+            let unsettled = store.open_messages(now).await?;
+            let forwards = store.forward_stats(now).await?;
+            let synced = conversations.sync_stats(now).await?;
+            Ok::<_, Error>(Figures { unsettled, forwards, synced })
         });
         query.await.ok()?.ok()
     }

@@ -16,6 +16,8 @@ mod retry;
 mod send;
 mod settle;
 mod stored_events;
+mod sync;
+pub(crate) mod tenure;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -74,6 +76,8 @@ pub struct Policy {
     pub reply_limit: usize,
     /// How long entries of the feed are kept; `None` for ever.
     pub keep_feed: Option<Duration>,
+    /// How often a server fetches what no webhook has brought; `None` for never.
+    pub sync: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -84,6 +88,7 @@ impl Default for Policy {
             settle_window: Duration::from_secs(600),
             reply_limit: 20,
             keep_feed: Some(Duration::from_secs(30 * 24 * 3_600)),
+            sync: Some(Duration::from_secs(600)),
         }
     }
 }
@@ -98,13 +103,16 @@ pub struct Check {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// How long ago it was last done, in seconds; for `sync`, once it has been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<u64>,
 }
 
 impl Check {
     /// A result with the reason for the case that it failed.
     #[must_use]
     pub fn new(name: &'static str, ok: bool, reason: &'static str) -> Self {
-        Self { name, ok, reason: (!ok).then_some(reason) }
+        Self { name, ok, reason: (!ok).then_some(reason), age_seconds: None }
     }
 }
 
@@ -263,15 +271,16 @@ impl Conversations {
     /// The readiness checks: what is needed to receive webhooks and to send. A check that does not end
     /// within `timeout` has failed.
     pub async fn ready(&self, timeout: Duration) -> Vec<Check> {
-        let (answers, schema, changes, commits, is_alive) = tokio::join!(
+        let (answers, schema, changes, commits, is_alive, sync) = tokio::join!(
             passes(timeout, self.store.answers()),
             objection(timeout, self.store.schema_objection()),
             objection(timeout, self.store.write_objection()),
             self.store.commit_objection(timeout),
             passes(timeout, self.is_alive()),
+            tokio::time::timeout(timeout, self.sync_check()),
         );
         let writes = is_alive && self.store.writer().is_ok_and(Writer::is_ready);
-        vec![
+        let mut checks = vec![
             Check::new("database", answers, "the database does not respond"),
             Check::new("schema", schema.is_none(), schema.unwrap_or_default()),
             Check::new("changes", changes.is_none(), changes.unwrap_or_default()),
@@ -279,7 +288,9 @@ impl Conversations {
             Check::new("writer", writes, "the writer is stuck or its queue is full"),
             Check::new("api_key", self.telnyx.is_some(), "TELNYX_API_KEY is not set"),
             Check::new("numbers", !self.numbers.is_empty(), "TELNYX_PHONE_NUMBER is not set"),
-        ]
+        ];
+        checks.extend(sync.ok().flatten());
+        checks
     }
 }
 

@@ -40,7 +40,15 @@ impl Conversations {
     }
 
     async fn receive_event(&self, event: Event, raw: &Bytes) -> Result<EventOutcome, Error> {
-        self.store.writer()?.event(new_event(event, raw, clock::now())).await
+        self.store.writer()?.event(new_event(event, raw, clock::now(), EventOrigin::Webhook)).await
+    }
+
+    /// Stores an event that a sync has fetched, as if it had come as a webhook, but marks what it brings.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub(super) async fn recover(&self, event: Event, raw: &[u8]) -> Result<EventOutcome, Error> {
+        self.store.writer()?.event(new_event(event, raw, clock::now(), EventOrigin::Sync)).await
     }
 }
 
@@ -48,6 +56,34 @@ fn parse(raw: &[u8]) -> Result<Event, Error> {
     Event::parse(raw).map_err(|error| {
         Error::invalid(error.to_string()).hint("this route accepts Telnyx's messaging webhooks")
     })
+}
+
+/// How an event came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EventOrigin {
+    Webhook,
+    /// It was fetched: what it tells may be old.
+    Sync,
+}
+
+impl EventOrigin {
+    /// That of a stored event.
+    fn of_stored(event_id: &str) -> Self {
+        if event_id.starts_with(FETCHED_PREFIX) { Self::Sync } else { Self::Webhook }
+    }
+}
+
+/// How the ids of events begin that were made from a message that was looked up.
+const FETCHED_PREFIX: &str = "get:";
+/// The longest id of an event that is made here.
+const LONGEST_ID: usize = 255;
+
+/// The id of the event that stands for a message as it was looked up: the same as long as its status is.
+pub(super) fn fetched_id(payload: &Payload) -> String {
+    let words: Vec<_> = payload.to.iter().filter_map(|to| to.status.as_deref()).collect();
+    let mut id = format!("{FETCHED_PREFIX}{}:{}", payload.id, words.join(","));
+    id.truncate(id.floor_char_boundary(LONGEST_ID));
+    id
 }
 
 /// The report in a stored event.
@@ -58,19 +94,16 @@ pub(super) fn report_from_event(
 ) -> Option<NewReport> {
     let event = Event::parse(body).ok()?;
     let Content::Report(payload) = event.content else { return None };
-    Some(report(payload, event_id, &event.event_type, event.occurred_at, received_at))
+    let origin = EventOrigin::of_stored(event_id);
+    Some(report(payload, event_id, &event.event_type, event.occurred_at, received_at, origin))
 }
 
 /// A message that was looked up at Telnyx, as a report. `None` if it has no status.
 pub(super) fn report_from_lookup(payload: Payload, now: Timestamp) -> Option<NewReport> {
-    let words: Vec<_> = payload.to.iter().filter_map(|to| to.status.as_deref()).collect();
-    if words.is_empty() {
-        return None;
-    }
-    let event_id = format!("get:{}:{}", payload.id, words.join(","));
-    let ended_at = payload.completed_at;
-    let report = NewReport { foreign: None, ..report(payload, &event_id, "", ended_at, now) };
-    Some(NewReport { occurred_at: now, ..report })
+    payload.to.iter().find(|to| to.status.is_some())?;
+    let (event_id, ended_at) = (fetched_id(&payload), payload.completed_at);
+    let report = report(payload, &event_id, "", ended_at, now, EventOrigin::Webhook);
+    Some(NewReport { foreign: None, occurred_at: now, ..report })
 }
 
 /// What Telnyx's consent to cancel a message says, as a report. `None` without Telnyx's id of it.
@@ -92,6 +125,7 @@ pub(super) fn cancellation_report(message: &Message, now: Timestamp) -> Option<N
         facts: Facts::default(),
         occurred_at: now,
         foreign: None,
+        recovered: false,
     })
 }
 
@@ -104,17 +138,17 @@ pub(super) fn report_from_answer(payload: &Payload, now: Timestamp) -> Option<Ne
     let words: Vec<_> = payload.to.iter().filter_map(|to| to.status.as_deref()).collect();
     let event_id = format!("answer:{}:{}", payload.id, words.join(","));
     let at = payload.completed_at.or(payload.received_at);
-    let report = report(payload.clone(), &event_id, "", at, now);
+    let report = report(payload.clone(), &event_id, "", at, now, EventOrigin::Webhook);
     Some(NewReport { foreign: None, ..report })
 }
 
-fn new_event(event: Event, body: &[u8], now: Timestamp) -> NewEvent {
+fn new_event(event: Event, body: &[u8], now: Timestamp, origin: EventOrigin) -> NewEvent {
     // Without an id, a redelivery cannot be recognised; events of such types change nothing.
     let id = event.id.unwrap_or_else(|| format!("convo:{}", Uuid::now_v7()));
     let change = match event.content {
-        Content::Inbound(payload) => inbound(payload, event.occurred_at, now),
+        Content::Inbound(payload) => inbound(payload, event.occurred_at, now, origin),
         Content::Report(payload) => {
-            let report = report(payload, &id, &event.event_type, event.occurred_at, now);
+            let report = report(payload, &id, &event.event_type, event.occurred_at, now, origin);
             Change::Report(Box::new(report))
         }
         Content::Other => Change::Nothing,
@@ -130,12 +164,20 @@ fn new_event(event: Event, body: &[u8], now: Timestamp) -> NewEvent {
     }
 }
 
-fn inbound(payload: Payload, occurred_at: Option<Timestamp>, now: Timestamp) -> Change {
+fn inbound(
+    payload: Payload,
+    occurred_at: Option<Timestamp>,
+    now: Timestamp,
+    origin: EventOrigin,
+) -> Change {
     // A clock that is ahead must not order a message after later ones.
     let at = payload.received_at.or(occurred_at).unwrap_or(now).min(now);
     let opt_out = opt_out(&payload, occurred_at, now);
     match message(payload, Direction::Inbound, Status::Received, at) {
-        Some(message) => Change::Message(Box::new(message), opt_out),
+        Some(message) => {
+            let recovered = origin == EventOrigin::Sync;
+            Change::Message(Box::new(NewMessage { recovered, ..message }), opt_out)
+        }
         None => Change::Nothing,
     }
 }
@@ -178,6 +220,7 @@ fn message(
         offer: None,
         in_reply_to: None,
         autoresponse_type: payload.autoresponse,
+        recovered: false,
     })
 }
 
@@ -227,6 +270,7 @@ fn report(
     event_type: &str,
     occurred_at: Option<Timestamp>,
     now: Timestamp,
+    origin: EventOrigin,
 ) -> NewReport {
     let group_id = payload.group_id.clone().filter(|_| payload.tag.is_none());
     let is_group = group_id.is_some();
@@ -267,8 +311,23 @@ fn report(
         foreign: if payload.to.iter().all(|to| to.number.as_str().is_empty()) {
             None
         } else {
-            // Telnyx has it, so it is at least queued; the reports tell the rest.
-            message(payload, Direction::Outbound, Status::Queued, now)
+            foreign(payload, occurred_at, now, origin)
         },
+        recovered: origin == EventOrigin::Sync,
     }
+}
+
+/// The message of another program. Telnyx has it, so it is at least queued; the reports tell the rest. It
+/// is stored when its first report comes; one that is fetched later is dated as Telnyx dates it.
+fn foreign(
+    payload: Payload,
+    occurred_at: Option<Timestamp>,
+    now: Timestamp,
+    origin: EventOrigin,
+) -> Option<NewMessage> {
+    let recovered = origin == EventOrigin::Sync;
+    let dated = payload.received_at.or(payload.sent_at).or(occurred_at).filter(|_| recovered);
+    let at = dated.unwrap_or(now).min(now);
+    let message = message(payload, Direction::Outbound, Status::Queued, at)?;
+    Some(NewMessage { recovered, ..message })
 }

@@ -279,6 +279,7 @@ fn new_message(
         offer: Some(offer.clone()),
         in_reply_to: request.in_reply_to,
         autoresponse_type: None,
+        recovered: false,
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) const GRACE_SECONDS: i64 = 10;
 /// How long a message must have been without a report before its status is looked up.
 const STALE_SECONDS: i64 = 3_600;
 /// How long Telnyx keeps a message.
-const RETENTION_SECONDS: i64 = 10 * 24 * 3_600;
+pub(super) const RETENTION_SECONDS: i64 = 10 * 24 * 3_600;
 /// How long looking up a message may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most messages of each kind in one round, and how many at the same time.
@@ -44,10 +44,7 @@ impl Conversations {
     pub async fn keep_settling(&self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             match self.settle(clock::now()).await {
-                Ok(settled) => settled.iter().for_each(|settled| {
-                    metrics::settled(settled.status);
-                    tracing::info!(message_id = %settled.id, status = %settled.status, "settled");
-                }),
+                Ok(settled) => settled.iter().for_each(note),
                 Err(error) => tracing::warn!(%error, "nothing could be settled"),
             }
             tokio::select! {
@@ -152,6 +149,7 @@ impl Conversations {
             open_before: now.plus_seconds(-GRACE_SECONDS),
             in_transit_before: now.plus_seconds(-STALE_SECONDS),
             created_after: now.plus_seconds(-RETENTION_SECONDS),
+            foreign: false,
             limit: MAX_LOOKUPS,
         };
         let stale = self.store.stale(query).await?;
@@ -164,16 +162,24 @@ impl Conversations {
         unsettled: Unsettled,
         now: Timestamp,
     ) -> Result<Option<Settled>, Error> {
-        let Unsettled { message, offer: Some(offer), .. } = unsettled else { return Ok(None) };
-        // The pause is the message's age, so each is about twice the one before.
-        let age = now.seconds_since(message.created_at).max(0);
-        let until = now.plus_seconds(age).plus(LOOKUP_TIMEOUT);
-        let (id, purpose) = (message.id, LeasePurpose::LookUp);
-        let lease = AttemptLease { id, seen: offer.until, until, purpose };
-        if !self.store.writer()?.lease(lease).await? {
+        if !self.lease_look_up(&unsettled, now).await? {
             return Ok(None);
         }
-        self.look_up(telnyx, &message, now).await
+        self.look_up(telnyx, &unsettled.message, now).await
+    }
+
+    /// Takes the right to look up a message now. The pause until the next time is the message's age, so
+    /// each is about twice the one before.
+    pub(super) async fn lease_look_up(
+        &self,
+        unsettled: &Unsettled,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let Some(seen) = unsettled.until else { return Ok(false) };
+        let age = now.seconds_since(unsettled.message.created_at).max(0);
+        let until = now.plus_seconds(age).plus(LOOKUP_TIMEOUT);
+        let (id, purpose) = (unsettled.message.id, LeasePurpose::LookUp);
+        self.store.writer()?.lease(AttemptLease { id, seen, until, purpose }).await
     }
 
     /// Looks up a message at Telnyx and records its status. Returns the message if that changed it.
@@ -192,6 +198,12 @@ impl Conversations {
         let status = self.store.writer()?.record_lookup(message.id, report).await?;
         Ok((status != message.status).then_some(Settled { id: message.id, status }))
     }
+}
+
+/// Logs and counts a message whose status has changed.
+pub(super) fn note(settled: &Settled) {
+    metrics::settled(settled.status);
+    tracing::info!(message_id = %settled.id, status = %settled.status, "settled");
 }
 
 fn parse_again(waiting: &WaitingEvent) -> Option<NewReport> {

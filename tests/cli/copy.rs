@@ -10,7 +10,7 @@ use crate::support::{
     execute, inbound, query_one, wait_until,
 };
 
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "conversations",
     "messages",
     "delivery_reports",
@@ -20,6 +20,7 @@ const TABLES: [&str; 10] = [
     "merged_messages",
     "forwards",
     "forward_ranges",
+    "sync_sources",
     "feed",
 ];
 
@@ -44,6 +45,7 @@ async fn full() -> (World, String) {
          VALUES ('crm', 7, -1, 1, 2, 3, 'answered 410')",
         "INSERT INTO forward_ranges (id, name, state, attempts, after_position, after_nonce, \
          until_position, from_at, until_at) VALUES (randomblob(16), 'crm', 0, 0, 1, 2, 3, 4, 5)",
+        "INSERT INTO sync_sources (name, until, pass, error) VALUES ('records', 7, '{}', 'busy')",
     ] {
         execute(&url, row).await;
     }
@@ -161,7 +163,7 @@ async fn the_source_is_read_only_after_a_copy() {
             ready.body
         );
         let offers = world.offers();
-        for args in [&["send", CONTACT, "Hi"][..], &["settle"], &["migrate"]] {
+        for args in [&["send", CONTACT, "Hi"][..], &["sync"], &["migrate"]] {
             world.home.run(args).exits(4).reports("was copied to");
         }
         let serve = ["serve", "--listen", "127.0.0.1:0"];

@@ -55,6 +55,7 @@ mod settings;
 mod setup;
 mod shell;
 mod strangers;
+mod sync;
 mod times;
 mod tls;
 mod tokens;

@@ -53,7 +53,7 @@ async fn a_send_that_cannot_be_stored_exits_with_5_in_time() {
     let db = TestDatabase::sqlite();
     let home = sender(&telnyx.base_url()).with_database(&db);
     home.run(&["migrate"]).exits(0);
-    home.run(&["settle"]).exits(0);
+    home.run(&["sync", "--no-fetch"]).exits(0);
     let other = connect(&db.url).await;
     other.execute_unprepared("BEGIN IMMEDIATE").await.expect("the lock");
     let since = std::time::Instant::now();

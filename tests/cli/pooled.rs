@@ -24,7 +24,7 @@ async fn every_command_works_through_pgbouncer() {
         let schema = server.get("/health/ready").await;
         assert_eq!(schema.status, 200, "{}", schema.body);
     }
-    world.home.run(&["settle"]).exits(0);
+    world.home.run(&["sync", "--no-fetch"]).exits(0);
     world.home.run(&["migrate"]).exits(0);
     let to = TestDatabase::sqlite();
     world.home.copy(&[&world.db.url, &to.url]).exits(0);

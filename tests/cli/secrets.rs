@@ -100,8 +100,7 @@ async fn a_full_run_logs_no_secret(db: TestDatabase) {
         world.server.get(&path).await;
     }
     world.home.run(&["show", CONTACT, "--server", &url]).silent();
-    for args in [&["show", CONTACT][..], &["list"], &["settle"], &["retry", area], &["show", area]]
-    {
+    for args in [&["show", CONTACT][..], &["list"], &["sync"], &["retry", area], &["show", area]] {
         said.push_str(&world.home.run(args).err.replace(area, ""));
     }
     let log = world.server.log();

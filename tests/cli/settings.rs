@@ -109,7 +109,6 @@ fn a_command_of_the_database_alone_needs_local_when_a_server_is_set() {
     home.write("old.db", "");
     for args in [
         &["migrate"][..],
-        &["settle"],
         &["copy", "sqlite:///old.db", "sqlite:///new.db"],
         &["copy", "--release", "sqlite:///old.db"],
     ] {
@@ -117,7 +116,7 @@ fn a_command_of_the_database_alone_needs_local_when_a_server_is_set() {
     }
     assert_eq!(home.files(), ["old.db"], "nothing was done");
     home.run(&["migrate", "--local"]).exits(0);
-    home.run(&["--local", "settle"]).silent();
+    home.run(&["--local", "sync", "--no-fetch"]).silent();
     home.run(&["list", "--local"]).silent();
     home.run(&["list"]).exits(5);
     home.run(&["list", "--local", "--server", "http://127.0.0.1:9"]).exits(2).reports("--local");

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// Every page of prose.
-pub const PAGES: [&str; 12] = [
+pub const PAGES: [&str; 13] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
     "docs/doctor.md",
     "docs/forwarding.md",
+    "docs/sync.md",
     "docs/observing.md",
     "docs/reference.md",
     "docs/backup.md",

@@ -209,3 +209,42 @@ async fn webhooks_match_telnyxs_document_and_examples() {
         );
     }
 }
+
+#[tokio::test]
+async fn lists_match_telnyxs_document() {
+    let play = Play::start().await;
+    play.receiver.answer_next([http::StatusCode::SERVICE_UNAVAILABLE; 3]);
+    play.send("+12125551234", "please say STOP").await;
+    play.receiver.first(3 + 2).await;
+    let failed = "filter[status][eq]=failed&page[size]=250";
+    let deliveries = play.list(&format!("/webhook_deliveries?{failed}"), 1).await;
+    assert_holds("webhook_delivery", &deliveries["data"][0]);
+    assert_complete("webhook_delivery", &deliveries["data"][0], &[]);
+    assert_complete("attempt", &deliveries["data"][0]["attempts"][0], &[]);
+    assert_holds("OutboundMessage", &deliveries["data"][0]["webhook"]);
+    assert_holds("PaginationMetaSimple", &deliveries["meta"]);
+    let opt_outs = play.list("/messaging_optouts", 1).await;
+    assert_holds("OptOutListResponse", &opt_outs);
+    assert_complete("OptOutItem", &opt_outs["data"][0], &[]);
+    // The document has no records: these are the fields of Telnyx's pages about them.
+    let records =
+        play.list("/detail_records?filter[record_type]=messaging&sort=created_at", 2).await;
+    assert_holds("PaginationMetaSimple", &records["meta"]);
+    for (record, direction) in (0..2).zip(["outbound", "inbound"]) {
+        let record = &records["data"][record];
+        assert_eq!(record["direction"], direction);
+        for field in ["uuid", "cli", "cld", "created_at", "status", "message_type", "parts"] {
+            assert!(!record[field].is_null(), "{field}: {record}");
+        }
+    }
+    for bad in [
+        "/detail_records",
+        "/messaging_optouts?page[number]=0",
+        "/webhook_deliveries?page[size]=251",
+    ] {
+        let request = play.client.get(play.url(bad)).bearer_auth("KEY0123");
+        let (status, body) = answer(request.send().await.expect("an answer")).await;
+        assert!(status.is_client_error(), "{bad}");
+        assert_holds("messaging_Errors", &body);
+    }
+}

@@ -163,6 +163,7 @@ impl Play {
             signing_key,
             api_key: None,
             pace: Pace::immediate(),
+            lose: 0.0,
         };
         change(&mut options);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -200,6 +201,21 @@ impl Play {
     /// Sends a text and returns status and body of the answer.
     pub(crate) async fn send(&self, to: &str, text: &str) -> (StatusCode, Value) {
         answer(self.post(None, message(to, text)).send().await.expect("an answer")).await
+    }
+
+    /// A list, once it has so many items.
+    pub(crate) async fn list(&self, path: &str, items: usize) -> Value {
+        let found = async {
+            loop {
+                let request = self.client.get(self.url(path)).bearer_auth("KEY0123");
+                let (_, list) = answer(request.send().await.expect("an answer")).await;
+                if list["data"].as_array().is_some_and(|data| data.len() >= items) {
+                    return list;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, found).await.expect("the items in time")
     }
 
     /// How a message stands.

@@ -106,6 +106,8 @@ impl Home {
             .env("HOME", self.path())
             // No balancer is there to notice that a server stops.
             .env("CONVO_DRAIN", "0")
+            // A simulated Telnyx counts what it is asked.
+            .env("CONVO_SYNC", "off")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.path())
             .stdin(Stdio::null());

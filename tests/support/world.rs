@@ -26,6 +26,11 @@ impl World {
 
     /// A world with further settings.
     pub async fn with(db: TestDatabase, change: impl FnOnce(Home) -> Home) -> Self {
+        Self::losing(db, 0.0, change).await
+    }
+
+    /// A world in which a share of the webhooks is lost.
+    pub async fn losing(db: TestDatabase, lose: f64, change: impl FnOnce(Home) -> Home) -> Self {
         let signing_key = SigningKey::generate().expect("randomness");
         let signer = Signer::new(7);
         // Telnyx's address is known before it answers, so each can be told of the other.
@@ -45,6 +50,7 @@ impl World {
             signing_key,
             api_key: None,
             pace: Pace::immediate(),
+            lose,
         };
         let end = CancellationToken::new();
         let telnyx = Sandbox::start(listener, options, end.clone()).expect("a simulated Telnyx");
@@ -89,6 +95,28 @@ impl World {
         let latest = messages.iter().map(|message| message["created_at"].as_str()).max();
         thread["message_count"] == messages.len()
             && Some(thread["last_message_at"].as_str()) == latest
+    }
+
+    /// A text from a contact, as the simulated Telnyx received it some time ago. Returns Telnyx's id.
+    pub async fn receive(&self, from: &str, text: &str, seconds_ago: i64) -> String {
+        let received_at = convo::clock::now().plus_seconds(-seconds_ago);
+        let body = serde_json::json!({
+            "from": from, "to": OWN, "text": text, "received_at": received_at,
+        });
+        let url = self.telnyx.base_url().replace("/v2", "/sandbox/inbound");
+        let client = super::local_client(super::DEADLINE);
+        let answer = client.post(url).json(&body).send().await.expect("an answer");
+        let answer: Value = answer.json().await.expect("JSON");
+        answer["data"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// How often the simulated Telnyx was asked for a path that begins so.
+    pub fn asked(&self, path: &str) -> usize {
+        let requests = self.telnyx.requests();
+        let is_asked = |request: &&convo::sandbox::RecordedRequest| {
+            request.method == "GET" && request.path.starts_with(path)
+        };
+        requests.iter().filter(is_asked).count()
     }
 
     /// How many sends Telnyx was offered.

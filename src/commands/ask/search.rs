@@ -75,7 +75,8 @@ impl<'a> Search<'a> {
     }
 
     fn message(&mut self, at: Timestamp, message: Message) {
-        if message.direction != Direction::Inbound || self.end.is_some() {
+        // What a sync brings may have been meant for an earlier question.
+        if message.direction != Direction::Inbound || message.recovered || self.end.is_some() {
             return;
         }
         self.last = Some((at, message.id));
@@ -173,6 +174,7 @@ mod tests {
             message,
             replaces: None,
             opted_out: (kind == FeedKind::OptOut).then_some(true),
+            recovered: false,
         }
     }
 
@@ -209,6 +211,16 @@ mod tests {
         assert_eq!(found(Some("^(?i)(yes|no)$"), all.clone()), Ok("Yes ".to_owned()));
         assert_eq!(found(Some("^no$"), all.clone()), Ok("no".to_owned()));
         assert_eq!(found(Some("maybe"), all), Err(None));
+    }
+
+    #[test]
+    fn a_text_that_a_sync_brings_is_no_answer() {
+        let mut old = text(2, "yes", 120, 120);
+        if let Some(message) = &mut old.message {
+            message.recovered = true;
+        }
+        let new = text(3, "no", 130, 130);
+        assert_eq!(found(None, [asked(), old, new]), Ok("no".to_owned()));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) struct ServerSettings {
     pub is_sandbox: bool,
     /// Where a sandbox keeps its key for signatures.
     pub key_file: PathBuf,
+    /// The share of webhooks that the simulated Telnyx loses.
+    pub lose: Option<f64>,
     pub listen: String,
     pub api_tokens: Vec<ApiToken>,
     pub public_keys: Vec<String>,
@@ -43,6 +45,7 @@ impl ServerSettings {
             mode: config.mode(),
             is_sandbox: config.is_sandbox(),
             key_file: sandbox_key_file(config)?,
+            lose: None,
             listen: config.listen()?,
             api_tokens: config.api_tokens()?,
             public_keys: config.public_keys()?,

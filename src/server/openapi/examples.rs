@@ -7,7 +7,8 @@ use crate::domain::export::{EXPORT_VERSION, ExportEnd, ExportHeader};
 use crate::domain::{
     Conversation, Cost, Direction, Encoding, ExportLine, FeedCursor, FeedEvent, FeedKind, FeedPage,
     Forward, ForwardReplay, ForwardState, ForwardTest, LastMessage, Message, PhoneNumber, SendPlan,
-    SendRequest, Status, StatusReport, StoredEvent, Thread, Timestamp,
+    SendRequest, SettledMessage, SourceReport, Status, StatusReport, StoredEvent, SyncNews,
+    SyncReport, SyncSource, SyncState, Thread, Timestamp,
 };
 use crate::error::{Code, Error, ErrorBody};
 use crate::server::health::Readiness;
@@ -101,6 +102,7 @@ pub(super) fn message() -> Message {
         completed_at: None,
         in_reply_to: None,
         autoresponse_type: None,
+        recovered: false,
         history: None,
     }
 }
@@ -175,6 +177,7 @@ pub(super) fn feed_page() -> FeedPage {
         message: Some(message),
         replaces: None,
         opted_out: None,
+        recovered: false,
     };
     let events = vec![
         event(4_710, 0x5e1d_02c7, FeedKind::Message, inbound()),
@@ -265,6 +268,22 @@ pub(super) fn forward_test() -> ForwardTest {
 
 pub(super) fn forward_replay() -> ForwardReplay {
     ForwardReplay { name: "default".to_owned(), events: 12 }
+}
+
+/// The last line of a sync.
+pub(super) fn sync() -> Value {
+    let found = SourceReport {
+        state: SyncState::Complete,
+        since: Some(at(-4_200)),
+        until: Some(at(0)),
+        listed: 12,
+        found: 1,
+        ..SourceReport::new(SyncSource::Deliveries)
+    };
+    let settled = vec![SettledMessage { id: message_id(), status: Status::Unknown }];
+    let sources = vec![found];
+    let report = SyncReport { complete: true, dry_run: false, settled, sources };
+    json!(format!("{}\n", json!(SyncNews::Report(report))))
 }
 
 pub(super) fn error() -> ErrorBody {

@@ -22,12 +22,14 @@ use crate::server::access::Scope;
 use crate::server::export::JSON_LINES;
 use crate::server::health::Readiness;
 use crate::server::query::MAX_WAIT;
+use crate::server::sync::NDJSON;
 
 const CONVERSATIONS: &str = "conversations";
 const SENDING: &str = "sending";
 const FEED: &str = "feed";
 const FORWARDING: &str = "forwarding";
 const WEBHOOK: &str = "webhook";
+const SYNC: &str = "sync";
 const SERVER: &str = "server";
 
 /// The errors of every route that uses the database.
@@ -55,6 +57,7 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/forwards/{name}/test", "post", test_forward(schemas));
     add("/forwards/{name}/enable", "post", enable_forward(schemas));
     add("/forwards/{name}/replay", "post", replay_forward(schemas));
+    add("/sync", "post", sync());
     add("/webhooks/sms", "post", webhook(schemas));
     add("/webhooks/events", "get", stored_events(schemas));
     add("/webhooks/events/{id}", "get", stored_event());
@@ -460,6 +463,25 @@ fn stored_event() -> Operation {
     .errors(&[Code::InvalidRequest, Code::EventNotFound, Code::Overloaded])
     .errors(&STORE)
     .response(StatusCode::OK, "The event", event, &examples::event())
+}
+
+fn sync() -> Operation {
+    Operation::with_scope(Scope::Admin, SYNC, "sync", "Fetch what no webhook has brought")
+        .description(
+            "Settles messages left without an outcome, then reads from Telnyx: webhooks that could not \
+             be delivered, the list of all messages, outbound messages without an end, and opt-outs. One \
+             process at a time does it; a further request waits. The response has one JSON object on \
+             each line: `progress` again and again, and at the end `report` or `error`. Empty lines keep \
+             the connection open. A response without its last line was cut off; the sync runs to its end \
+             nevertheless, unless the server stops, and the next one goes on from where it was.",
+        )
+        .query("since", "Read everything from this time on; at most ten days ago.", time())
+        .query("no_fetch", "Only settle.", flag())
+        .query("dry_run", "Change nothing, and tell what would be found.", flag())
+        .errors(&QUERY)
+        .errors(&[Code::UnsupportedMediaType, Code::NotConfigured, Code::Overloaded])
+        .errors(&STORE)
+        .response_as(NDJSON, StatusCode::OK, "What is done", text(), &examples::sync())
 }
 
 fn webhook(schemas: &mut Schemas) -> Operation {

@@ -14,11 +14,11 @@ use super::driver::Cell;
 use super::page::RowPage;
 use crate::store::entity::{
     conversation, delivery_report, event, feed, forward, forward_range, idempotency_key,
-    merged_message, message, opt_out,
+    merged_message, message, opt_out, sync_source,
 };
 
 /// What is copied, each table after those that its rows refer to.
-pub(in crate::store) const TABLES: [&str; 10] = [
+pub(in crate::store) const TABLES: [&str; 11] = [
     "conversations",
     "messages",
     "delivery_reports",
@@ -28,6 +28,7 @@ pub(in crate::store) const TABLES: [&str; 10] = [
     "merged_messages",
     "forwards",
     "forward_ranges",
+    "sync_sources",
     FEED,
 ];
 /// The only table that has a row in every new database.
@@ -69,7 +70,7 @@ pub(super) enum CellType {
 pub(super) type CopyKey = Vec<Value>;
 
 /// The tables to copy, in the order of [`TABLES`].
-pub(super) fn tables() -> Result<[CopyTable; 10], DbErr> {
+pub(super) fn tables() -> Result<[CopyTable; 11], DbErr> {
     Ok([
         CopyTable::from_entity::<conversation::Entity>(TABLES[0])?,
         CopyTable::from_entity::<message::Entity>(TABLES[1])?,
@@ -80,7 +81,8 @@ pub(super) fn tables() -> Result<[CopyTable; 10], DbErr> {
         CopyTable::from_entity::<merged_message::Entity>(TABLES[6])?,
         CopyTable::from_entity::<forward::Entity>(TABLES[7])?,
         CopyTable::from_entity::<forward_range::Entity>(TABLES[8])?,
-        CopyTable::from_entity::<feed::Entity>(TABLES[9])?,
+        CopyTable::from_entity::<sync_source::Entity>(TABLES[9])?,
+        CopyTable::from_entity::<feed::Entity>(TABLES[10])?,
     ])
 }
 

@@ -33,6 +33,8 @@ pub mod kind {
     pub const OPTED_OUT: i16 = 3;
     pub const OPTED_IN: i16 = 4;
     pub const REMOVED: i16 = 5;
+    /// Added to the kind of what a sync has brought.
+    pub const RECOVERED: i16 = 16;
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -61,6 +61,8 @@ pub struct Model {
     pub in_reply_to: Option<Uuid>,
     /// The word that Telnyx recognised in it and answered by itself, such as STOP.
     pub autoresponse_type: Option<String>,
+    /// 1 for a message that no webhook brought.
+    pub recovered: Option<i16>,
 }
 
 impl Model {
@@ -98,10 +100,11 @@ pub struct MessageRow {
     pub completed_at: Option<i64>,
     pub in_reply_to: Option<Uuid>,
     pub autoresponse_type: Option<String>,
+    pub recovered: Option<i16>,
 }
 
 impl MessageRow {
-    pub const COLUMNS: [Column; 22] = [
+    pub const COLUMNS: [Column; 23] = [
         Column::Id,
         Column::TelnyxMessageId,
         Column::Direction,
@@ -124,6 +127,7 @@ impl MessageRow {
         Column::CompletedAt,
         Column::InReplyTo,
         Column::AutoresponseType,
+        Column::Recovered,
     ];
 
     /// The message, given the id of its conversation.
@@ -156,6 +160,7 @@ impl MessageRow {
             completed_at: time(self.completed_at),
             in_reply_to: self.in_reply_to,
             autoresponse_type: self.autoresponse_type,
+            recovered: self.recovered.is_some(),
             history: None,
         })
     }
@@ -186,6 +191,7 @@ impl From<Model> for MessageRow {
             completed_at: row.completed_at,
             in_reply_to: row.in_reply_to,
             autoresponse_type: row.autoresponse_type,
+            recovered: row.recovered,
         }
     }
 }

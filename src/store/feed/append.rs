@@ -4,7 +4,7 @@ use sea_orm::sea_query::Value;
 use sea_orm::{DatabaseBackend, Statement};
 use uuid::Uuid;
 
-use super::FeedChange;
+use super::{FeedChange, RecordedChange};
 use crate::domain::Timestamp;
 use crate::store::entity::micros;
 use crate::store::sql;
@@ -15,21 +15,21 @@ const LOCK: i64 = 0x6665_6564;
 
 /// The statement for SQLite, whose write lock is held already. Counts on from the newest entry, which is
 /// always kept.
-pub(in crate::store) fn append(changes: &[FeedChange], now: Timestamp) -> Statement {
+pub(in crate::store) fn append(changes: &[RecordedChange], now: Timestamp) -> Statement {
     const WIDTH: usize = 8;
     let count = sql::padded(changes.len());
     let mut values = Vec::with_capacity(count * WIDTH);
     for (change, (step, nonce)) in changes.iter().zip((1_i64..).zip(nonces())) {
-        let (status, replaces) = status(change);
+        let (status, replaces) = status(&change.change);
         let row: [Value; WIDTH] = [
             step.into(),
             micros(now).into(),
             nonce.into(),
             change.kind().into(),
             status.into(),
-            change.message().into(),
+            change.change.message().into(),
             replaces.into(),
-            contact(change).into(),
+            contact(&change.change).into(),
         ];
         values.extend(row);
     }
@@ -55,8 +55,9 @@ pub(in crate::store) fn append(changes: &[FeedChange], now: Timestamp) -> Statem
 /// other servers wait from here on. The time of the newest entry is read by a statement of its own, which
 /// begins after the lock was given and sees what its last holder has committed. The values are arrays: a
 /// list of rows would take PostgreSQL longer to parse than to insert.
-pub(in crate::store) fn append_under_lock(changes: &[FeedChange], now: Timestamp) -> String {
-    let statuses = || changes.iter().map(status);
+pub(in crate::store) fn append_under_lock(changes: &[RecordedChange], now: Timestamp) -> String {
+    let bare = || changes.iter().map(|one| &one.change);
+    let statuses = || bare().map(status);
     let number = |number: i16| number.to_string();
     format!(
         "SELECT pg_advisory_xact_lock({LOCK}); \
@@ -69,9 +70,9 @@ pub(in crate::store) fn append_under_lock(changes: &[FeedChange], now: Timestamp
         array(changes.iter().zip(nonces()).map(|(_, nonce)| Some(nonce.to_string()))),
         array(changes.iter().map(|change| Some(number(change.kind())))),
         array(statuses().map(|(rank, _)| rank.map(number))),
-        array(changes.iter().map(|change| change.message().map(|id| id.to_string()))),
+        array(bare().map(|change| change.message().map(|id| id.to_string()))),
         array(statuses().map(|(_, replaces)| replaces.map(|id| id.to_string()))),
-        array(changes.iter().map(contact)),
+        array(bare().map(contact)),
     )
 }
 

@@ -47,6 +47,7 @@ fn message(media: &[Media]) -> NewMessage {
         }),
         in_reply_to: Some(Uuid::from_u128(8)),
         autoresponse_type: Some("word".to_owned()),
+        recovered: false,
     }
 }
 
@@ -103,6 +104,7 @@ async fn every_value_goes_into_its_own_column() {
         refusal: None,
         in_reply_to: Some(Uuid::from_u128(8)),
         autoresponse_type: some("word"),
+        recovered: None,
     };
     assert_eq!(row, Some(expected));
     store.close().await;

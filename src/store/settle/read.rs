@@ -20,6 +20,8 @@ pub(crate) struct Unsettled {
     pub(crate) message: Message,
     /// `None` if another program sent it.
     pub(crate) offer: Option<Offer>,
+    /// The latest end of its last attempt, or of its last look-up.
+    pub(crate) until: Option<Timestamp>,
     /// When its contact opted out, and of which of our numbers.
     pub(crate) opted_out: Option<(Timestamp, Option<PhoneNumber>)>,
 }
@@ -45,6 +47,8 @@ pub(crate) struct StaleQuery<'a> {
     pub(crate) in_transit_before: Timestamp,
     /// Only messages created after this: Telnyx does not keep older ones.
     pub(crate) created_after: Timestamp,
+    /// Whether messages of other programs are looked up, too.
+    pub(crate) foreign: bool,
     pub(crate) limit: u64,
 }
 
@@ -120,6 +124,8 @@ impl Store {
         query: StaleQuery<'_>,
     ) -> Result<Vec<WithConversation>, Error> {
         use message::Column as C;
+        let ours = C::BaseUrl.eq(query.base_url);
+        let sender = if query.foreign { ours.or(C::BaseUrl.is_null()) } else { ours };
         message::Entity::find()
             .filter(state)
             .filter(C::AttemptUntil.lt(micros(before)))
@@ -127,7 +133,7 @@ impl Store {
             .filter(C::AttemptUntil.gt(micros(query.created_after)))
             .filter(C::CreatedAt.gt(micros(query.created_after)))
             .filter(C::TelnyxMessageId.is_not_null())
-            .filter(C::BaseUrl.eq(query.base_url))
+            .filter(sender)
             .order_by_asc(C::AttemptUntil)
             .limit(query.limit)
             .find_also_related(conversation::Entity)
@@ -196,6 +202,7 @@ fn unsettled(
     mut row: message::Model,
     conversation: conversation::Model,
 ) -> Result<Unsettled, Error> {
+    let until = row.attempt_until.map(Timestamp::from_micros);
     let request = row.request_body.take().zip(row.base_url.take()).zip(row.attempt_until);
     let offer = request.map(|((body, base_url), until)| Offer {
         body,
@@ -206,5 +213,5 @@ fn unsettled(
     let number = conversation.opted_out_number.map(PhoneNumber::from_stored);
     let opted_out = conversation.opted_out_at.map(|at| (Timestamp::from_micros(at), number));
     let message = row.into_domain(conversation.id).or_tell()?;
-    Ok(Unsettled { message, offer, opted_out })
+    Ok(Unsettled { message, offer, until, opted_out })
 }

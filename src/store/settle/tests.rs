@@ -47,6 +47,7 @@ fn send(id: Uuid) -> NewSend {
         }),
         in_reply_to: None,
         autoresponse_type: None,
+        recovered: false,
     };
     let request_hash = b"hash".to_vec();
     NewSend {

@@ -55,6 +55,7 @@ pub(super) fn message(n: u32, direction: Direction) -> NewMessage {
         offer: None,
         in_reply_to: None,
         autoresponse_type: None,
+        recovered: false,
     }
 }
 
@@ -88,6 +89,7 @@ fn report(telnyx_message_id: &str, foreign: Option<NewMessage>) -> NewReport {
         facts: Facts { from: Some(number("+15550000000")), ..Facts::default() },
         occurred_at: at(30_000),
         foreign,
+        recovered: false,
     }
 }
 
@@ -213,6 +215,7 @@ async fn settle(store: &Store) {
         open_before: at(50_000),
         in_transit_before: at(50_000),
         created_after: at(1),
+        foreign: true,
         limit: 10,
     };
     store.stale(query).await.expect("read");

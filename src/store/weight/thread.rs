@@ -30,7 +30,7 @@ const COMMON: [Column; 13] = [
     Column::CompletedAt,
 ];
 /// What few have: one value, a JSON array, or NULL. Of a heavy row, it is the number of its bytes.
-const RARE: [Column; 8] = [
+const RARE: [Column; 9] = [
     Column::Recipients,
     Column::Cc,
     Column::Subject,
@@ -39,6 +39,7 @@ const RARE: [Column; 8] = [
     Column::SendAt,
     Column::InReplyTo,
     Column::AutoresponseType,
+    Column::Recovered,
 ];
 
 /// The messages that a query finds, in its order, as many as fit on a page; and whether that is all.
@@ -120,6 +121,7 @@ type Rare = (
     Option<i64>,
     Option<Uuid>,
     Option<String>,
+    Option<i16>,
 );
 
 impl FromQueryResult for Weighed {
@@ -137,8 +139,17 @@ impl FromQueryResult for Weighed {
             }
             None => {}
         }
-        let (recipients, cc, subject, media, error, send_at, in_reply_to, autoresponse_type) =
-            values;
+        let (
+            recipients,
+            cc,
+            subject,
+            media,
+            error,
+            send_at,
+            in_reply_to,
+            autoresponse_type,
+            recovered,
+        ) = values;
         let message = MessageRow {
             id: row.try_get_by_index(0)?,
             telnyx_message_id: row.try_get_by_index(1)?,
@@ -162,6 +173,7 @@ impl FromQueryResult for Weighed {
             completed_at: row.try_get_by_index(12)?,
             in_reply_to,
             autoresponse_type,
+            recovered,
         };
         Ok(Self { message, weight })
     }
@@ -208,6 +220,7 @@ mod tests {
             refusal: None,
             in_reply_to: Some(Uuid::from_u128(8)),
             autoresponse_type: some("STOP"),
+            recovered: Some(1),
         }
     }
 
@@ -222,6 +235,7 @@ mod tests {
             send_at: None,
             in_reply_to: None,
             autoresponse_type: None,
+            recovered: None,
             ..full(id, body)
         };
         let long = "x".repeat(6_000);

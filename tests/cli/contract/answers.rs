@@ -32,8 +32,9 @@ const FORWARDS: &str = "GET /forwards";
 const TEST_FORWARD: &str = "POST /forwards/{name}/test";
 const ENABLE_FORWARD: &str = "POST /forwards/{name}/enable";
 const REPLAY_FORWARD: &str = "POST /forwards/{name}/replay";
+const SYNC: &str = "POST /sync";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 15] = [
+const GUARDED: [(&str, &str); 16] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
@@ -49,6 +50,7 @@ const GUARDED: [(&str, &str); 15] = [
     (TEST_FORWARD, "/forwards/x/test"),
     (ENABLE_FORWARD, "/forwards/x/enable"),
     (REPLAY_FORWARD, "/forwards/x/replay"),
+    (SYNC, "/sync"),
 ];
 
 /// Tokens for reading, for sending, and for both.
@@ -125,6 +127,7 @@ async fn every_answer_matches_the_document() {
     following(&asker).await;
     exporting(&asker).await;
     forwarding(&asker, &world).await;
+    syncing(&asker).await;
     other_settings(&contract).await;
     bounds(&contract).await;
     guards(&contract, &world.server).await;
@@ -355,6 +358,22 @@ async fn forwarding(asker: &Asker<'_>, world: &World) {
     }
 }
 
+async fn syncing(asker: &Asker<'_>) {
+    for query in ["", "?no_fetch=true", "?dry_run=true&since=2000-01-01T00:00:00Z"] {
+        let answer = asker.ask(SYNC, &format!("/sync{query}"), "", "{}").await;
+        let is_done = answer.body.contains("\"report\"");
+        assert_eq!(
+            (answer.status == 200, is_done),
+            (!query.contains("2000"), !query.contains("2000"))
+        );
+    }
+    for (query, code) in
+        [("no_such_parameter=1", "unknown_parameter"), ("since=1", "invalid_request")]
+    {
+        asker.refuses(SYNC, &format!("/sync?{query}"), "", "{}", (400, code)).await;
+    }
+}
+
 fn sending_to(base_url: &str) -> Home {
     Home::new().sending_to(base_url).set("CONVO_SEND_TIMEOUT", "2")
 }
@@ -386,6 +405,7 @@ async fn other_settings(contract: &Contract) {
     asker.refuses_a_send(CONTACT, HI, (503, "not_configured")).await;
     let retry = "/messages/01a20685-7f6b-7790-99a8-f178d4040dda/retry";
     asker.refuses(RETRY, retry, "", "", (503, "not_configured")).await;
+    asker.refuses(SYNC, "/sync", "", "{}", (503, "not_configured")).await;
     assert_eq!(asker.ask(READY, "/health/ready", "", "").await.status, 503);
     let form = "content-type: text/plain\r\n";
     for (name, path) in [
@@ -393,6 +413,7 @@ async fn other_settings(contract: &Contract) {
         (TEST_FORWARD, "/forwards/x/test"),
         (ENABLE_FORWARD, "/forwards/x/enable"),
         (REPLAY_FORWARD, "/forwards/x/replay"),
+        (SYNC, "/sync"),
     ] {
         asker.refuses(name, path, form, "{}", (415, "unsupported_media_type")).await;
     }
@@ -451,7 +472,7 @@ async fn guards(contract: &Contract, server: &Server) {
 
 /// What a database answers in which something is missing.
 async fn without_its_tables(asker: &Asker<'_>, world: &World) {
-    for table in ["messages", "conversations", "events", "feed", "forwards"] {
+    for table in ["messages", "conversations", "events", "feed", "forwards", "sync_sources"] {
         execute(&world.db.url, &format!("ALTER TABLE {table} RENAME TO {table}_away")).await;
     }
     let away = (503, "database_unavailable");
@@ -465,6 +486,7 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     asker.refuses(STORED_EVENT, "/webhooks/events/x", "", "", away).await;
     asker.refuses(EXPORT, &format!("/export?contact={CONTACT}"), "", "", away).await;
     asker.refuses(FORWARDS, "/forwards", "", "", away).await;
+    asker.refuses(SYNC, "/sync", "", "{}", away).await;
     asker.refuses(ENABLE_FORWARD, "/forwards/x/enable", "", "{}", away).await;
     asker.refuses(REPLAY_FORWARD, "/forwards/x/replay", "", "{}", away).await;
     asker.refuses_a_send(CONTACT, HI, away).await;

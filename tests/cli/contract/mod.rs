@@ -14,6 +14,7 @@ use crate::support::{Answer, Home};
 
 /// Headers that every HTTP answer may have, and those against browsers and caches.
 const EVERYWHERE: &[&str] = &[
+    "x-accel-buffering",
     "cache-control",
     "connection",
     "content-length",

@@ -43,12 +43,21 @@ async fn kill_during_call(
     id
 }
 
-/// What `convo settle` prints.
+/// What `convo sync --no-fetch` settles: an id and a status on each line.
 fn settle(home: &Home) -> String {
-    home.run(&["settle"]).exits(0).out
+    let report = home.run(&["sync", "--no-fetch", "--json"]).exits(0).json();
+    let settled = report["settled"].as_array().expect("a list").clone();
+    let line = |one: serde_json::Value| {
+        format!(
+            "{}\t{}\n",
+            one["id"].as_str().expect("id"),
+            one["status"].as_str().expect("status")
+        )
+    };
+    settled.into_iter().map(line).collect()
 }
 
-/// SIGKILL after the row is stored and before Telnyx is called. `convo settle` sends it under its key,
+/// SIGKILL after the row is stored and before Telnyx is called. `convo sync` sends it under its key,
 /// once, and only when the attempt's time is over.
 async fn a_send_killed_before_the_call_is_offered_once(db: TestDatabase) {
     let unresponsive = Unresponsive::new().await;
@@ -286,13 +295,13 @@ on_both_databases!(
     a_message_is_retried_through_a_server,
 );
 
-/// `convo settle` works on this machine only, and creates no database.
+/// Here, `convo sync` needs a database, and creates none.
 #[test]
-fn settle_needs_an_existing_local_database() {
+fn settling_needs_an_existing_database() {
     let db = TestDatabase::sqlite();
     let home = home(&db, "http://127.0.0.1:1/v2");
-    assert_eq!(home.run(&["settle"]).exits(4).out, "");
+    assert_eq!(home.run(&["sync", "--no-fetch"]).exits(4).out, "");
     assert!(!db.file().exists());
-    home.run(&["settle", "--server", "http://127.0.0.1:1"]).exits(2);
+    home.run(&["sync", "--no-fetch", "--server", "http://127.0.0.1:1"]).exits(5);
     home.run(&["retry", "not-an-id"]).exits(2);
 }
