@@ -86,6 +86,11 @@
 //! webhook, so that what is known changes nothing, and what is new is marked: no program takes an old
 //! text for a new one.
 //!
+//! **Search by words of our own.** [`domain::words`] makes the words of a text, and both databases index
+//! these, so that the same question has the same answers. The index only tells which messages have all
+//! words; phrases and exclusions are checked on the messages. It follows the feed in batches, and a search
+//! first brings it up to date.
+//!
 //! **Keyset pagination.** A page begins after the last row of the previous one, by value: there is no
 //! `OFFSET`, and no database cursor is held open for a slow reader.
 //!
@@ -117,6 +122,7 @@
 //!     profile.rs         the offer to set the profile's webhook URL
 //!     terminal.rs        questions on the terminal, also for a secret
 //!   completion.rs        `convo completion`; completion/bash.sh is the script for bash
+//!   search.rs            `convo search`
 //!   show/                `convo show`
 //!     range.rs           reading a range of a conversation in constant memory
 //!     follow.rs          `--follow`: what comes after it
@@ -158,7 +164,7 @@
 //!   generate.rs man.rs   the committed completions, manual pages and OpenAPI document
 //! cli/                   what commands share on the command line
 //!   options.rs           shared options: --sandbox, --server, --json, --limit, ...
-//!   filter.rs moment.rs  filters of conversations; the notation of times and durations
+//!   filter.rs moment.rs  filters of conversations and messages; the notation of times and durations
 //!   event_filter.rs      filters of events
 //!   value.rs             parsers of URLs and addresses
 //!   help.rs              texts for help and manual pages; the first screen
@@ -207,6 +213,7 @@
 //!   forwards.rs          `/forwards`: where forwarding stands; test, enable, replay
 //!   sync.rs              `POST /sync`: its progress, one line at a time
 //!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry` and `…/cancel`
+//!   search.rs            `GET /messages`: searching messages
 //!   health.rs            `GET /health`, `GET /health/ready`
 //!   metrics.rs           `GET /metrics`
 //!   response.rs          JSON responses, error responses, security headers
@@ -227,6 +234,7 @@
 //!   posted_webhook.rs    posting a webhook as Telnyx does
 //!   sync.rs              a sync, followed line by line
 //!   connect_error.rs     why a connection failed: DNS, TLS, certificates
+//!   search.rs            searching messages
 //!   link.rs              the position of the next page, from the `Link` header
 //!
 //! sandbox/               the simulated Telnyx: options, delays, start
@@ -253,6 +261,7 @@
 //!   reply.rs             automatic answers: to which message, from which number, how many
 //!   retry.rs cancel.rs   `convo retry`, `convo cancel`
 //!   feed.rs              reading the feed, and waiting for what comes
+//!   search.rs            searching messages; keeping the search index up to date
 //!   stored_events.rs     listing the raw events, and reading one
 //!   export.rs            reading an export, part by part
 //!   retention.rs         removing what is no longer kept
@@ -318,6 +327,12 @@
 //!   read.rs              one conversation and its messages; search by id fragment
 //!   listing/             the list of conversations: filters, pages, last messages
 //!     walk.rs            the conversations that may match a filter, by indices
+//!   search/              the search index: what it has of a message; removing from it
+//!     place.rs pending.rs  how far it has come; what it does not have yet
+//!     index.rs           adding messages
+//!     expression.rs      what the databases' indices are asked
+//!     candidates/        the messages that may match, from new to old
+//!       sqlite.rs postgres.rs  in the order of the row ids; by date, or by the index
 //!   weight/              pages limited in bytes
 //!     thread.rs          a page of a conversation, with few values a row
 //!   inspect.rs           connection and open-message figures for `/metrics`
@@ -339,7 +354,7 @@
 //!     driver.rs          the cells of a row, `INSERT` on SQLite, PostgreSQL's `COPY`, with SQLx
 //!   entity/              SeaORM entities, one file per table
 //!     conversation.rs message.rs delivery_report.rs event.rs idempotency_key.rs meta.rs
-//!     opt_out.rs feed.rs merged_message.rs forward.rs forward_range.rs sync_source.rs
+//!     opt_out.rs feed.rs merged_message.rs forward.rs forward_range.rs search_place.rs sync_source.rs
 //!                        the columns of the table of that name
 //!     telnyx_id.rs       Telnyx's ids as bytes
 //!
@@ -365,6 +380,7 @@
 //!   terminal.rs          what is known of the terminal: size, colour, pager
 //!   list.rs table.rs     the list of conversations; its table layout
 //!   thread.rs chat.rs    one conversation; the chat view
+//!   search.rs            messages that were found
 //!   event.rs             events, one line each
 //!   stored_events.rs     the list of stored webhook events
 //!   doctor.rs            what `convo doctor` found
@@ -400,6 +416,7 @@
 //!   sync.rs              what a sync is to do, how far it is, what it has found
 //!   listing.rs cursor.rs filters of a list; cursors, places and windows: which page of what
 //!   idempotency_key.rs   callers' idempotency keys: validation
+//!   search.rs words.rs   what a search finds, and where; the words of a text
 //!   text.rs              NUL and lone surrogates
 //!
 //! error/                 the error: message, hint, further fields

@@ -12,6 +12,7 @@ mod m20261129_000003_schema;
 mod m20261130_000001_feed;
 mod m20261130_000002_forwarding;
 mod m20261201_000001_sync;
+mod m20261201_000005_search;
 
 /// Migrations of development versions, before the first release. A database that has them was made
 /// with another schema and cannot be brought up to date.
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000001_feed::Migration),
             Box::new(m20261130_000002_forwarding::Migration),
             Box::new(m20261201_000001_sync::Migration),
+            Box::new(m20261201_000005_search::Migration),
         ]
     }
 }

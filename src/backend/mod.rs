@@ -18,7 +18,8 @@ use crate::client::Client;
 use crate::config::{Config, Remote};
 use crate::domain::{
     Conversation, Cursor, Draft, FeedFilter, FeedPage, FeedStart, IdempotencyKey, Listing, Message,
-    MessagePage, Page, Selector, SendPlan, Sent, SyncProgress, SyncReport, SyncRequest, Window,
+    MessagePage, MessageSearch, Page, SearchPage, Selector, SendPlan, Sent, SyncProgress,
+    SyncReport, SyncRequest, Window,
 };
 use crate::error::Error;
 use crate::store::Purpose;
@@ -27,6 +28,9 @@ use crate::threading::Conversations;
 /// The longest a command waits for its database to close. What has not been written by then, because
 /// another program holds a lock, has already been reported as an error.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
+
+/// How long a search waits for the search index to catch up. A server does that in the background.
+const INDEX_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The conversations, local or remote. Each operation behaves like that of [`Conversations`].
 #[derive(Clone)]
@@ -123,6 +127,25 @@ impl Backend {
                 conversations.messages(conversation, window, history).await
             }
             Self::Remote(client) => client.messages(conversation, window, history).await,
+        }
+    }
+
+    /// A page of the messages that match a search, newest first, after a cursor. A page may have fewer
+    /// rows than `limit`, even none, without being the last.
+    ///
+    /// # Errors
+    /// The search cannot be answered; the database or the server cannot be reached.
+    pub async fn search(
+        &self,
+        search: &MessageSearch,
+        after: Option<Cursor>,
+        limit: u64,
+    ) -> Result<SearchPage, Error> {
+        match self {
+            Self::Local(conversations) => {
+                conversations.search(search, after, limit, INDEX_PATIENCE).await
+            }
+            Self::Remote(client) => client.search(search, after, limit).await,
         }
     }
 

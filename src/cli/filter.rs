@@ -6,7 +6,7 @@ use clap::builder::{
 };
 
 use super::moment::{Moment, moment};
-use crate::domain::{Direction, Listing, PhoneNumber, Selector, Status, Timestamp};
+use crate::domain::{Direction, Listing, MessageSearch, PhoneNumber, Selector, Status, Timestamp};
 use crate::output::{Zone, status};
 
 /// Which conversations to list, and in which order.
@@ -53,6 +53,47 @@ impl FilterArgs {
             number: self.number.clone(),
             opted_out: self.opted_out,
             reverse: self.reverse,
+        }
+    }
+}
+
+/// Which messages to look for, besides their words.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Filters")]
+pub(crate) struct MessageFilterArgs {
+    /// Only messages with this contact: a number, or the full id of the conversation
+    #[arg(long, value_name = "CONTACT", value_parser = NonEmptyStringValueParser::new())]
+    pub contact: Option<String>,
+    /// Only messages since: 2h, 3d, today, yesterday, 09:00, a date or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<Moment>,
+    /// Only messages before this time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<Moment>,
+    /// Only messages with this status; separate several with commas
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = statuses())]
+    #[arg(hide_possible_values = true)]
+    pub status: Vec<StatusWord>,
+    /// Only messages that are inbound or outbound
+    #[arg(long, value_name = "DIRECTION", value_parser = directions())]
+    #[arg(hide_possible_values = true)]
+    pub direction: Option<Direction>,
+    /// Only messages from or to this number of yours
+    #[arg(long, value_name = "NUMBER", value_parser = own_number)]
+    pub number: Option<PhoneNumber>,
+}
+
+impl MessageFilterArgs {
+    /// A search with these filters and without words, as of `now`; days begin in `zone`.
+    pub(crate) fn search(&self, now: Timestamp, zone: Zone) -> MessageSearch {
+        MessageSearch {
+            since: self.since.map(|since| since.past(now, zone)),
+            until: self.until.map(|until| until.past(now, zone)),
+            contact: self.contact.as_deref().map(Selector::new),
+            statuses: self.status.iter().flat_map(StatusWord::statuses).collect(),
+            direction: self.direction,
+            number: self.number.clone(),
+            ..MessageSearch::default()
         }
     }
 }

@@ -14,7 +14,7 @@ mod parse;
 pub(crate) mod value;
 
 pub(crate) use event_filter::EventFilterArgs;
-pub(crate) use filter::FilterArgs;
+pub(crate) use filter::{FilterArgs, MessageFilterArgs};
 pub(crate) use help::{EXIT_CODES, Group, HelpText, STYLES, with_help};
 pub(crate) use moment::{Before, Moment, before, duration, message_id, moment};
 pub(crate) use options::{

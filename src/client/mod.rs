@@ -12,6 +12,7 @@ mod forward;
 mod health;
 mod link;
 mod posted_webhook;
+mod search;
 mod stored_events;
 mod sync;
 #[cfg(test)]

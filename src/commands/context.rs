@@ -72,10 +72,21 @@ impl Context {
         start: Start,
         command: impl AsyncFnOnce(&Backend, &mut Screen, &Style) -> Result<(), PrintError>,
     ) -> Result<(), Error> {
+        self.print_from(async || self.backend(Purpose::Read).await, args, start, command)
+    }
+
+    /// The same from a backend that is opened otherwise.
+    pub(super) fn print_from(
+        &self,
+        open: impl AsyncFnOnce() -> Result<Backend, Error>,
+        args: &PrintArgs,
+        start: Start,
+        command: impl AsyncFnOnce(&Backend, &mut Screen, &Style) -> Result<(), PrintError>,
+    ) -> Result<(), Error> {
         let style = self.style(args.format());
         let pager = self.terminal.pager(&style).filter(|_| !args.no_pager);
         self.block_on(async {
-            let backend = self.backend(Purpose::Read).await?;
+            let backend = open().await?;
             let mut screen = Screen::new(pager, start);
             let printed = command(&backend, &mut screen, &style).await;
             // Not open any longer than needed: a person may read in the pager for hours.

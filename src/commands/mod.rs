@@ -27,6 +27,7 @@ mod print;
 mod progress;
 mod retry;
 mod sandbox;
+mod search;
 mod send;
 mod serve;
 mod setup;
@@ -79,6 +80,7 @@ pub struct Cli {
 enum Command {
     List(list::ListArgs),
     Show(show::ShowArgs),
+    Search(search::SearchArgs),
     Watch(watch::WatchArgs),
     Send(send::SendArgs),
     Ask(ask::AskArgs),
@@ -125,6 +127,7 @@ impl Command {
         match self {
             Self::List(args) => args.backend.flags(),
             Self::Show(args) => args.backend.flags(),
+            Self::Search(args) => args.backend.flags(),
             Self::Watch(args) => args.backend.flags(),
             Self::Send(args) => args.backend.flags(),
             Self::Ask(args) => args.backend.flags(),
@@ -156,6 +159,7 @@ impl Command {
         match self {
             Self::List(args) => args.run(&context()?),
             Self::Show(args) => args.run(&context()?),
+            Self::Search(args) => args.run(&context()?),
             Self::Watch(args) => args.run(&context()?),
             Self::Send(args) => args.run(&context()?),
             Self::Ask(args) => args.run(&context()?),

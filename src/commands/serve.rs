@@ -157,6 +157,10 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
         let (conversations, shutdown) = (conversations.clone(), shutdown.asked.clone());
         async move { conversations.keep_syncing(shutdown).await }
     }));
+    let indexing = AbortOnDropHandle::new(tokio::spawn({
+        let (conversations, shutdown) = (conversations.clone(), shutdown.asked.clone());
+        async move { conversations.keep_indexing(shutdown).await }
+    }));
     let forwarding = tokio::spawn({
         let shutdown = shutdown.asked.clone();
         async move { forwarder.run(shutdown).await }
@@ -166,6 +170,7 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
         Error::internal()
     })?;
     drop(trimming);
+    drop(indexing);
     let background = async {
         let _ = tokio::join!(settling, forwarding, syncing);
     };

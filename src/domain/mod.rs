@@ -36,7 +36,7 @@ pub use idempotency_key::IdempotencyKey;
 pub use listing::{Listing, MessagePage, Page};
 pub use message::{Cost, Direction, Facts, Media, Message, MessageError, StatusReport};
 pub use phone::PhoneNumber;
-pub use search::{Search, SearchHit, SearchPage, Snippet};
+pub use search::{MessageSearch, SearchHit, SearchPage, Snippet};
 pub use segments::{Encoding, Segments};
 pub use send::{Draft, SendPlan, SendRequest, Sent};
 pub use status::Status;

@@ -24,7 +24,7 @@ const MAX_MARKS: usize = 100;
 
 /// Which messages to look for. A message must match everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Search {
+pub struct MessageSearch {
     /// Words and phrases that its text must have.
     pub terms: Vec<Term>,
     /// Words and phrases that it must not have.
@@ -175,7 +175,7 @@ pub fn parse_terms(query: &str) -> Result<Vec<Term>, Error> {
     Ok(terms)
 }
 
-impl Search {
+impl MessageSearch {
     /// Checks that it can be answered.
     ///
     /// # Errors
@@ -368,6 +368,9 @@ fn beginning(text: &str, hit: usize) -> usize {
     let spaces = before.iter().rev().filter(|(_, cluster)| cluster.trim().is_empty());
     spaces.map(|(at, cluster)| at + cluster.len()).next().unwrap_or(*earliest)
 }
+
+/// The header of the API with the time before which messages may be missing.
+pub const INCOMPLETE_BEFORE: &str = "search-incomplete-before";
 
 /// A page of search results, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]

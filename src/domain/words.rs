@@ -25,6 +25,8 @@ use unicode_segmentation::UnicodeSegmentation;
 pub const LONGEST_WORD: usize = 255;
 /// How many digits a number in groups has that is also one word.
 const NUMBER_DIGITS: Range<usize> = 7..16;
+/// The most numbers in groups of one text: a long table of figures has no more of them.
+const MOST_NUMBERS: usize = 1_000;
 
 /// A word and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -283,6 +285,9 @@ fn numbers(text: &str, words: &[Word]) -> Vec<Word> {
     };
     let mut numbers = Vec::new();
     for (at, first) in words.iter().enumerate().filter(|(_, word)| is_group(word)) {
+        if numbers.len() >= MOST_NUMBERS {
+            break;
+        }
         let mut digits = first.text.clone();
         for pair in words[at..].windows(2) {
             let [before, after] = pair else { break };

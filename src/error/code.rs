@@ -103,6 +103,8 @@ codes! {
     Cancelled => "cancelled",
     /// The database cannot be reached or is overloaded.
     DatabaseUnavailable => "database_unavailable",
+    /// The search index does not have all messages yet.
+    SearchIncomplete => "search_incomplete",
     /// The server has reached a concurrency limit.
     Overloaded => "overloaded",
     /// The convo server cannot be reached, or its response was incomplete.
@@ -157,6 +159,7 @@ impl Code {
             | Self::DatabaseNotReady
             | Self::DatabaseDamaged
             | Self::DatabaseUnavailable
+            | Self::SearchIncomplete
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerUnreachable | Self::ServerMismatch | Self::ForwardRefused => {
                 StatusCode::BAD_GATEWAY
@@ -199,6 +202,7 @@ impl Code {
             | Self::TelnyxUnreachable
             | Self::RequestTimeout
             | Self::Overloaded
+            | Self::SearchIncomplete
             | Self::DatabaseUnavailable
             | Self::ServerUnreachable => 5,
             Self::TelnyxRefused

@@ -40,6 +40,7 @@ labels! {
         Conversations => "/conversations",
         Conversation => "/conversations/{id or number}",
         Send => "/conversations/{number}/send",
+        Messages => "/messages",
         Message => "/messages/{id}",
         Retry => "/messages/{id}/retry",
         Cancel => "/messages/{id}/cancel",

@@ -18,6 +18,7 @@ pub mod list;
 pub mod pager;
 pub mod record;
 pub mod rows;
+pub mod search;
 pub mod send;
 pub mod status;
 pub mod stored_events;

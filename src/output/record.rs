@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Format, escape, json};
-use crate::domain::{Conversation, Message};
+use crate::domain::{Conversation, Message, SearchHit};
 
 /// A row of a listing.
 pub trait Record: Serialize {
@@ -98,6 +98,44 @@ impl Record for Message {
             history.join(" ").into(),
             self.subject.as_deref().unwrap_or_default().into(),
             self.cc.join(" ").into(),
+        ]
+    }
+}
+
+impl Record for SearchHit {
+    const COLUMNS: &'static [&'static str] = &[
+        "created_at",
+        "direction",
+        "status",
+        "from",
+        "to",
+        "body",
+        "id",
+        "contact_number",
+        "conversation_id",
+        "subject",
+        "cc",
+    ];
+    const NUMBERS: &'static [&'static str] = &["from", "to", "contact_number"];
+
+    fn id(&self) -> Option<Uuid> {
+        Some(self.message.id)
+    }
+
+    fn values(&self) -> Vec<Cow<'_, str>> {
+        let message = &self.message;
+        vec![
+            message.created_at.to_string().into(),
+            message.direction.as_str().into(),
+            message.status.as_str().into(),
+            message.from.as_str().into(),
+            message.to.as_str().into(),
+            message.body.as_str().into(),
+            message.id.to_string().into(),
+            self.contact_number.as_str().into(),
+            message.conversation_id.to_string().into(),
+            message.subject.as_deref().unwrap_or_default().into(),
+            message.cc.join(" ").into(),
         ]
     }
 }

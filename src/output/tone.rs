@@ -20,6 +20,8 @@ pub(crate) enum Tone {
     Bad,
     /// Our own side of a conversation.
     Own,
+    /// What was searched for.
+    Hit,
 }
 
 impl Tone {
@@ -32,6 +34,7 @@ impl Tone {
             Self::Doubt => AnsiColor::Yellow.on_default(),
             Self::Bad => AnsiColor::Red.on_default(),
             Self::Own => AnsiColor::Cyan.on_default(),
+            Self::Hit => AnsiColor::Magenta.on_default().bold(),
         }
     }
 

@@ -25,6 +25,7 @@ mod query;
 mod request_log;
 mod response;
 mod routes;
+mod search;
 mod send;
 mod service;
 mod state;

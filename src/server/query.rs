@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use super::plus;
 use crate::domain::cursor::{BadPlace, MAX_PAGE};
+use crate::domain::search::parse_terms;
 use crate::domain::{
-    Cursor, Direction, FeedFilter, FeedKind, FeedStart, Listing, PhoneNumber, Place, Selector,
-    Status, StoredEventFilter, Timestamp,
+    Cursor, Direction, FeedFilter, FeedKind, FeedStart, Listing, MessageSearch, PhoneNumber, Place,
+    Selector, Status, StoredEventFilter, Timestamp,
 };
 use crate::error::{Code, Error};
 
@@ -87,6 +88,21 @@ impl Query {
     pub(super) fn stored_event_filter(&mut self) -> Result<StoredEventFilter, Error> {
         let event_type = self.take("type")?;
         Ok(StoredEventFilter { event_type, since: self.time("since")?, contact: self.contact()? })
+    }
+
+    /// Which messages to look for.
+    pub(super) fn search(&mut self) -> Result<MessageSearch, Error> {
+        let terms = |query: Option<String>| parse_terms(query.as_deref().unwrap_or_default());
+        Ok(MessageSearch {
+            terms: terms(self.take("q")?)?,
+            exclusions: terms(self.take("not")?)?,
+            since: self.time("since")?,
+            until: self.time("until")?,
+            contact: self.contact()?,
+            statuses: self.statuses()?,
+            direction: self.direction()?,
+            number: self.number("number")?,
+        })
     }
 
     /// Which events of the feed to read.

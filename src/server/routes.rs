@@ -19,7 +19,7 @@ use super::permits::Admission;
 use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
 use super::{
-    conversations, events, export, forwards, health, messages, metrics, openapi, send,
+    conversations, events, export, forwards, health, messages, metrics, openapi, search, send,
     stored_events, sync, webhook,
 };
 use crate::metrics::Route;
@@ -38,6 +38,8 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .or(retry(state))
         .unify()
         .or(cancel(state))
+        .unify()
+        .or(search_messages(state))
         .unify()
         .or(message(state))
         .unify()
@@ -161,6 +163,19 @@ fn message(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .and(client())
         .and(with(state))
         .then(messages::show)
+        .map(respond)
+        .boxed()
+}
+
+fn search_messages(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("messages")
+        .and(route(Route::Messages))
+        .and(get())
+        .and(allowed(&[Scope::Read], state))
+        .and(client())
+        .and(with(state))
+        .and(raw_query())
+        .then(search::list)
         .map(respond)
         .boxed()
 }

@@ -15,6 +15,7 @@ use super::db_error::OrTell;
 use super::job::Settlement;
 use super::mode::Mode;
 use super::raw_event::RawEvent;
+use super::search;
 use super::transaction::WriteTransaction;
 use super::writer::Writer;
 use crate::domain::export::{
@@ -185,7 +186,9 @@ impl Settlement for ImportBatch {
 
     async fn write(&self, db: &WriteTransaction) -> Result<ImportCounts, DbErr> {
         let plan = plan::Plan::new(db, self).await?;
-        write::write(db, self, &plan).await
+        let counts = write::write(db, self, &plan).await?;
+        search::add_later(db, plan.new_messages()).await?;
+        Ok(counts)
     }
 }
 

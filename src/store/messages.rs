@@ -18,6 +18,7 @@ use super::entity::message::direction;
 use super::entity::{TelnyxId, conversation, list_to_json, merged_message, message, micros};
 use super::feed::FeedChange;
 use super::model::NewMessage;
+use super::search;
 use super::sql::{self, BulkInsert};
 use super::transaction::WriteTransaction;
 use crate::domain::{Direction, PhoneNumber, Timestamp};
@@ -310,6 +311,7 @@ pub(super) async fn remove(
 ) -> Result<(), DbErr> {
     use conversation::Column as C;
     message::Entity::delete_by_id(gone.id).exec(db).await?;
+    search::remove(db, &[(gone.id, gone.created_at)]).await?;
     let merged = merged_message::Model { id: gone.id, survivor_id: survivor };
     merged_message::Entity::insert(merged.into_active_model()).exec_without_returning(db).await?;
     // The counter first: its update locks the conversation, so that no other server adds a message

@@ -45,6 +45,7 @@ mod read;
 mod reader;
 mod reports;
 mod schema;
+pub(crate) mod search;
 pub(crate) mod seed;
 mod sends;
 pub(crate) mod settle;

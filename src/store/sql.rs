@@ -20,6 +20,7 @@ pub(super) struct BulkInsert {
     table: &'static str,
     columns: &'static [&'static str],
     lookups: Vec<(&'static str, &'static str)>,
+    conversions: Vec<(&'static str, [&'static str; 2])>,
     on_conflict: &'static str,
     values: Vec<Value>,
 }
@@ -35,12 +36,30 @@ impl BulkInsert {
         let rows = rows.into_iter();
         let mut values = Vec::with_capacity(padded(rows.size_hint().0) * N);
         values.extend(rows.flatten());
-        Self { table, columns, lookups: Vec::new(), on_conflict: "", values }
+        Self {
+            table,
+            columns,
+            lookups: Vec::new(),
+            conversions: Vec::new(),
+            on_conflict: "",
+            values,
+        }
     }
 
     /// Replaces the value given for `column` by what `query`, which ends in `=`, finds for it.
     pub(super) fn lookup(mut self, column: &'static str, query: &'static str) -> Self {
         self.lookups.push((column, query));
+        self
+    }
+
+    /// Converts the value given for `column` by an expression: the text before it and the text after.
+    pub(super) fn convert(
+        mut self,
+        column: &'static str,
+        before: &'static str,
+        after: &'static str,
+    ) -> Self {
+        self.conversions.push((column, [before, after]));
         self
     }
 
@@ -76,9 +95,12 @@ impl BulkInsert {
         let verb = if backend == DatabaseBackend::Sqlite { "INSERT OR FAIL" } else { "INSERT" };
         let columns = self.columns.join(", ");
         let selected = (1..).zip(self.columns).map(|(place, column)| {
-            match self.lookups.iter().find(|(looked_up, _)| looked_up == column) {
-                Some((_, query)) => format!("({query} v.column{place})"),
-                None => format!("column{place}"),
+            let lookup = self.lookups.iter().find(|(looked_up, _)| looked_up == column);
+            let conversion = self.conversions.iter().find(|(converted, _)| converted == column);
+            match (lookup, conversion) {
+                (Some((_, query)), _) => format!("({query} v.column{place})"),
+                (_, Some((_, [before, after]))) => format!("{before}column{place}{after}"),
+                _ => format!("column{place}"),
             }
         });
         let selected = selected.collect::<Vec<_>>().join(", ");

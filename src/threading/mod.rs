@@ -13,6 +13,7 @@ mod replay;
 mod reply;
 mod retention;
 mod retry;
+mod search;
 mod send;
 mod settle;
 mod stored_events;
@@ -61,6 +62,8 @@ pub struct Conversations {
     stats_query: Arc<Mutex<()>>,
     last_slice: Arc<feed::LastSlice>,
     endpoint: Arc<endpoint::EndpointState>,
+    /// Held while messages are added to the search index, so that this is done once.
+    indexing: Arc<Mutex<()>>,
 }
 
 /// Settings of sends.
@@ -135,6 +138,7 @@ impl Conversations {
             stats_query: Arc::default(),
             last_slice: Arc::default(),
             endpoint: Arc::default(),
+            indexing: Arc::default(),
         }
     }
 

@@ -46,6 +46,7 @@ mod replies;
 mod rest;
 mod same_bytes;
 mod screen;
+mod search;
 mod secrets;
 mod seed_import;
 mod senders;

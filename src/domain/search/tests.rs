@@ -3,11 +3,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::Code;
 
-fn search(terms: &[&str], exclusions: &[&str]) -> Search {
+fn search(terms: &[&str], exclusions: &[&str]) -> MessageSearch {
     let parse = |terms: &[&str]| -> Vec<Term> {
         terms.iter().map(|term| Term::parse(term).expect("a term")).collect()
     };
-    Search { terms: parse(terms), exclusions: parse(exclusions), ..Search::default() }
+    MessageSearch { terms: parse(terms), exclusions: parse(exclusions), ..MessageSearch::default() }
 }
 
 /// The marked parts of a text; `None` if it is not found.
@@ -75,7 +75,7 @@ fn exclusions_exclude() {
     assert!(!has("wine") && !has("red wine") && !has("bre*"));
     let only = search(&[], &["red"]).check().map_err(|error| error.code());
     assert_eq!(only, Err(Code::InvalidRequest));
-    assert!(Search::default().check().is_ok());
+    assert!(MessageSearch::default().check().is_ok());
 }
 
 #[test]
@@ -116,7 +116,7 @@ proptest! {
         query in "[abAB日本語ก 1-2.👍é]{1,6}[*]?",
     ) {
         let Ok(term) = Term::parse(&query) else { return Ok(()) };
-        let search = Search { terms: vec![term], ..Search::default() };
+        let search = MessageSearch { terms: vec![term], ..MessageSearch::default() };
         let words = words::words(&text);
         let has_all = search.patterns().iter().all(|pattern| {
             words.iter().any(|word| pattern.matches(&word.text))
@@ -137,7 +137,7 @@ proptest! {
     #[test]
     fn a_text_is_found_by_itself(text in "[a-cé日本 👍,]{1,20}") {
         let Ok(term) = Term::parse(&text) else { return Ok(()) };
-        let search = Search { terms: vec![term], ..Search::default() };
+        let search = MessageSearch { terms: vec![term], ..MessageSearch::default() };
         prop_assert!(search.find(&text).is_some());
         let within = format!("x, {text}. y");
         prop_assert!(search.find(&within).is_some());

@@ -6,9 +6,9 @@ use uuid::Uuid;
 use crate::domain::export::{EXPORT_VERSION, ExportEnd, ExportHeader};
 use crate::domain::{
     Conversation, Cost, Direction, Encoding, ExportLine, FeedCursor, FeedEvent, FeedKind, FeedPage,
-    Forward, ForwardReplay, ForwardState, ForwardTest, LastMessage, Message, PhoneNumber, SendPlan,
-    SendRequest, SettledMessage, SourceReport, Status, StatusReport, StoredEvent, SyncNews,
-    SyncReport, SyncSource, SyncState, Thread, Timestamp,
+    Forward, ForwardReplay, ForwardState, ForwardTest, LastMessage, Message, PhoneNumber,
+    SearchHit, SendPlan, SendRequest, SettledMessage, SourceReport, Status, StatusReport,
+    StoredEvent, SyncNews, SyncReport, SyncSource, SyncState, Thread, Timestamp,
 };
 use crate::error::{Code, Error, ErrorBody};
 use crate::server::health::Readiness;
@@ -105,6 +105,10 @@ pub(super) fn message() -> Message {
         recovered: false,
         history: None,
     }
+}
+
+pub(super) fn search_hit() -> SearchHit {
+    SearchHit::new(delivered(), number(CONTACT), std::slice::from_ref(&(5..10)))
 }
 
 fn delivered() -> Message {

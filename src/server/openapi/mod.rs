@@ -132,6 +132,7 @@ fn headers() -> Value {
             "description": "The key under which this send can be repeated safely.",
             "schema": text,
         },
+        "Search-Incomplete-Before": { "description": "Present while the search index is being built: messages that were stored before this time may be missing.", "schema": { "type": "string", "format": "date-time" } },
         "Link": { "description": "`<…>; rel=\"next\"`, if there are more. The target is relative to the URL of the request.", "schema": text },
         "Retry-After": {
             "description": "Seconds to wait before trying again.",

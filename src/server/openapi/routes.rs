@@ -15,7 +15,7 @@ use super::schemas::{
 use crate::domain::idempotency_key::IDEMPOTENCY_KEY_PATTERN;
 use crate::domain::{
     Conversation, Direction, EventOutcome, FeedKind, FeedPage, Forward, ForwardReplay, ForwardTest,
-    Message, SendPlan, SendRequest, Status, StoredEvent, Thread,
+    Message, SearchHit, SendPlan, SendRequest, Status, StoredEvent, Thread,
 };
 use crate::error::Code;
 use crate::server::access::Scope;
@@ -48,6 +48,7 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/conversations", "get", conversations(schemas));
     add("/conversations/{id}", "get", conversation(schemas));
     add("/conversations/{number}/send", "post", send(schemas));
+    add("/messages", "get", search(schemas));
     add("/messages/{id}", "get", message(schemas));
     add("/messages/{id}/retry", "post", retry(schemas));
     add("/messages/{id}/cancel", "post", cancel(schemas));
@@ -114,6 +115,55 @@ fn conversations(schemas: &mut Schemas) -> Operation {
     .response_header(StatusCode::OK, "Link")
     .link(StatusCode::OK, "getConversation", "id", "/0/id")
     .link(StatusCode::OK, "getMessage", "id", "/0/last_message/id")
+}
+
+fn search(schemas: &mut Schemas) -> Operation {
+    let hits = list(&schemas.serialized::<SearchHit>());
+    let statuses = schemas.deserialized::<Status>();
+    let direction = schemas.deserialized::<Direction>();
+    Operation::with_scope(Scope::Read, CONVERSATIONS, "searchMessages", "Search messages, newest first")
+        .description(
+            "The messages that match everything given; without `q`, a list of messages. Pages are \
+             those of `/conversations`. The search is complete to the last message that was stored, \
+             unless the response has the header `Search-Incomplete-Before`.",
+        )
+        .query(
+            "q",
+            "Words, all of which the text or the subject must have: without regard to case, accents and \
+             punctuation. Words in double quotes are a phrase; a `*` at the end of a word stands for \
+             any ending.",
+            text(),
+        )
+        .query("not", "Words and phrases that it must not have. Only together with `q`.", text())
+        .query("limit", "The maximum size of the page.", limit())
+        .query("after", "The end of the previous page: an opaque value from its `Link`.", cursor())
+        .query("since", "Only messages at this time or later.", time())
+        .query("until", "Only messages before this time.", time())
+        .query(
+            "contact",
+            "Only messages with this contact: a number in any common notation, or the id of the \
+             conversation.",
+            name(),
+        )
+        .query_list(
+            "status",
+            "Only messages with one of these statuses. `failed` means expired, sending_failed or \
+             delivery_failed, `open` any that is not final.",
+            &statuses,
+        )
+        .query("direction", "Only messages with this direction.", direction)
+        .query(
+            "number",
+            "Only messages from or to this number of yours. Other common notations are accepted, too.",
+            own_number(),
+        )
+        .errors(&QUERY)
+        .errors(&[Code::InvalidNumber, Code::Overloaded])
+        .errors(&STORE)
+        .response(StatusCode::OK, "The messages", hits, &json!([examples::search_hit()]))
+        .response_header(StatusCode::OK, "Link")
+        .response_header(StatusCode::OK, "Search-Incomplete-Before")
+        .link(StatusCode::OK, "getMessage", "id", "/0/id")
 }
 
 fn conversation(schemas: &mut Schemas) -> Operation {

@@ -11,6 +11,7 @@ pub mod merged_message;
 pub mod message;
 pub mod meta;
 pub mod opt_out;
+pub mod search_place;
 pub mod sync_source;
 mod telnyx_id;
 

@@ -209,7 +209,7 @@ impl Subjects {
 }
 
 /// Messages with their contacts; `None` if there are several and they do not fit on one page.
-async fn messages(
+pub(in crate::store) async fn messages(
     store: &Store,
     ids: impl ExactSizeIterator<Item = Uuid>,
 ) -> Result<Option<HashMap<Uuid, (Message, PhoneNumber)>>, DbErr> {

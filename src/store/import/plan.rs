@@ -76,6 +76,14 @@ struct StoredMessage {
 }
 
 impl<'a> Plan<'a> {
+    /// The ids of the messages that are stored.
+    pub(super) fn new_messages(&self) -> impl Iterator<Item = Uuid> {
+        self.fates.iter().filter_map(|fate| match fate {
+            Fate::Insert(id) => Some(*id),
+            Fate::Known { .. } => None,
+        })
+    }
+
     pub(super) async fn new(
         db: &impl ConnectionTrait,
         batch: &'a ImportBatch,

@@ -5,6 +5,7 @@ pub(super) mod recorder;
 mod activity;
 mod feed;
 mod plans;
+mod search;
 
 use sea_orm::{ConnectionTrait, Database};
 use uuid::Uuid;

@@ -17,6 +17,7 @@ const HI: &str = r#"{"message":"Hi"}"#;
 const LIST: &str = "GET /conversations";
 const THREAD: &str = "GET /conversations/{id}";
 const SEND: &str = "POST /conversations/{number}/send";
+const MESSAGES: &str = "GET /messages";
 const MESSAGE: &str = "GET /messages/{id}";
 const RETRY: &str = "POST /messages/{id}/retry";
 const WEBHOOK: &str = "POST /webhooks/sms";
@@ -34,10 +35,11 @@ const ENABLE_FORWARD: &str = "POST /forwards/{name}/enable";
 const REPLAY_FORWARD: &str = "POST /forwards/{name}/replay";
 const SYNC: &str = "POST /sync";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 16] = [
+const GUARDED: [(&str, &str); 17] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
+    (MESSAGES, "/messages"),
     (MESSAGE, "/messages/1"),
     (RETRY, "/messages/1/retry"),
     (OPENAPI, "/openapi.json"),
@@ -252,9 +254,16 @@ async fn reading(asker: &Asker<'_>) {
     let filtered = format!("/conversations?{filters}&since=2026-01-01T00:00:00Z&limit=1");
     assert_eq!(asker.ask(LIST, &filtered, "", "").await.status, 200);
     asker.refuses(LIST, "/conversations?limit=0", "", "", (400, "invalid_request")).await;
+    let found = asker.ask(MESSAGES, "/messages?q=hi&not=never&limit=1", "", "").await;
+    assert!(found.header("link").is_some());
+    let filters = "status=delivered,read&direction=outbound&since=2026-01-01T00:00:00Z";
+    assert_eq!(asker.ask(MESSAGES, &format!("/messages?{filters}"), "", "").await.status, 200);
+    asker.refuses(MESSAGES, "/messages?not=never", "", "", (400, "invalid_request")).await;
+    asker.refuses(MESSAGES, "/messages?number=1", "", "", (400, "invalid_number")).await;
     asker.refuses(LIST, "/conversations?number=1", "", "", (400, "invalid_number")).await;
     for (name, path) in [
         (LIST, "/conversations".to_owned()),
+        (MESSAGES, "/messages".to_owned()),
         (THREAD, format!("/conversations/{CONTACT}")),
         (SEND, format!("/conversations/{CONTACT}/send")),
         (RETRY, "/messages/1/retry".to_owned()),
@@ -479,6 +488,7 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     let id = "01a20685-7f6b-7790-99a8-f178d4040dda";
     asker.refuses(LIST, "/conversations", "", "", away).await;
     asker.refuses(THREAD, &format!("/conversations/{CONTACT}"), "", "", away).await;
+    asker.refuses(MESSAGES, "/messages", "", "", away).await;
     asker.refuses(MESSAGE, &format!("/messages/{id}"), "", "", away).await;
     asker.refuses(RETRY, &format!("/messages/{id}/retry"), "", "{}", away).await;
     asker.refuses(EVENTS, "/events", "", "", away).await;

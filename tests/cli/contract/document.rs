@@ -19,6 +19,7 @@ const ELSEWHERE: &[&str] = &[
     "method_not_allowed",
     "not_final",
     "not_found",
+    "search_incomplete",
     "server_mismatch",
     "server_unreachable",
     "timed_out",
