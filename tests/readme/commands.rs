@@ -14,12 +14,30 @@ use crate::play::{Play, Wrote};
 const NOT_RUN: &[(&str, &str)] = &[
     ("scripts/test", "it runs these very tests"),
     ("cargo install --path .", "it would install on this machine"),
+    (
+        "cargo install convo-sms",
+        "it would install on this machine; scripts/package builds that crate",
+    ),
+    ("sudo apt install ./convo_0.1.0-1_amd64.deb", "scripts/test-package does so on a bare system"),
+    ("docker load --input convo-0.1.0-amd64.image.tar", "scripts/test-image runs that image"),
+    ("tar -xzf convo-0.1.0-x86_64-unknown-linux-gnu.tar.gz", "scripts/release packs it"),
     ("cp .env.example .env", "it is for a real account; tables.rs reads the file"),
     ("ngrok http 5000", "it needs an account and the internet"),
 ];
 /// What begins a command, where it stands within a sentence.
-const PROGRAMS: &[&str] =
-    &["cargo", "cp", "curl", "docker", "export", "git", "make", "ngrok", "scripts/test", "sudo"];
+const PROGRAMS: &[&str] = &[
+    "cargo",
+    "cp",
+    "curl",
+    "docker",
+    "export",
+    "git",
+    "make",
+    "ngrok",
+    "scripts/test",
+    "sudo",
+    "tar",
+];
 
 /// The fields that callers of the REST API rely on.
 const MESSAGE: &[&str] = &["id", "direction", "from", "to", "body", "status", "created_at"];
@@ -36,6 +54,19 @@ fn commands_that_are_not_run_are_listed() {
     let in_sentences = code_spans(&readme).into_iter().filter(program);
     let found: BTreeSet<_> = in_blocks.chain(in_sentences).collect();
     assert_eq!(found, listed, "on the left what the README has, on the right NOT_RUN");
+}
+
+#[test]
+fn what_is_installed_has_the_names_of_this_version() {
+    let spans = code_spans(&read("README.md"));
+    let version = env!("CARGO_PKG_VERSION");
+    for name in [
+        format!("convo_{version}-1_amd64.deb"),
+        format!("convo-{version}-amd64.image.tar"),
+        format!("convo-{version}-x86_64-unknown-linux-gnu.tar.gz"),
+    ] {
+        assert!(spans.iter().any(|span| span.ends_with(&name)), "{name}");
+    }
 }
 
 #[test]

@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_unit_may_have_comments_and_its_own_path_to_the_program() {
-        let same = SHIPPED.replace("/usr/local/bin/convo", "/usr/bin/convo") + "\n# ours\n";
+        let same = SHIPPED.replace("=convo serve", "=/usr/bin/convo serve") + "\n# ours\n";
         assert_eq!(judge("/x", SHIPPED).verdict, FindingVerdict::Ok);
         assert_eq!(judge("/x", &same).verdict, FindingVerdict::Ok);
         let weaker = SHIPPED.replace("NoNewPrivileges=yes\n", "");
