@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Every page of prose.
-pub const PAGES: [&str; 13] = [
+pub const PAGES: [&str; 15] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -11,8 +11,10 @@ pub const PAGES: [&str; 13] = [
     "docs/doctor.md",
     "docs/forwarding.md",
     "docs/sync.md",
+    "docs/kubernetes.md",
     "docs/observing.md",
     "docs/reference.md",
+    "docs/releasing.md",
     "docs/backup.md",
     "docs/scaling.md",
     "docs/systemd.md",
