@@ -73,7 +73,7 @@ pub(crate) fn dependencies() -> Result<Vec<Package>, Box<dyn Error>> {
 pub(crate) fn linked() -> Result<Vec<Package>, Box<dyn Error>> {
     let tree = cargo(&[
         "tree",
-        "--package=convo",
+        "--package=convo-sms",
         "--edges=normal,no-proc-macro",
         "--target",
         TARGET,
@@ -122,7 +122,9 @@ mod tests {
         let linked = linked().expect("the packages");
         let has = |name: &str| linked.iter().any(|package| package.name == name);
         assert!(has("rustls") && has("sqlx-postgres"));
-        for name in ["convo", "migration", "serde_derive", "syn", "proptest", "tempfile"] {
+        for name in
+            ["convo-sms", "convo-sms-migration", "serde_derive", "syn", "proptest", "tempfile"]
+        {
             assert!(!has(name), "{name}");
         }
     }
