@@ -9,12 +9,12 @@ use crate::store::search::expression::expression;
 
 /// How many of the newest vectors are looked through before the index is asked, a few milliseconds' work:
 /// enough for a page of a common word.
-const FEW: u64 = 16_000;
+const FEW: u64 = 40_000;
 /// How many are looked through if the index has more messages than are quickly sorted: enough for a page
 /// of such a word.
-const MANY: u64 = 100_000;
+const MANY: u64 = 150_000;
 /// How many messages are quickly read and sorted.
-const SORTED: i64 = 5_000;
+const SORTED: i64 = 1_000;
 /// The rows of a long text may be more than the one at which the newest vectors end.
 const PARTS: u64 = 64;
 /// The columns of the order.
