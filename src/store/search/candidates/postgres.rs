@@ -98,7 +98,7 @@ async fn are_few(db: &impl ConnectionTrait, words: &str) -> Result<bool, DbErr> 
     let words = sql.bind(words);
     sql.text = format!(
         "SELECT count(*) FROM (SELECT 1 FROM search_rows WHERE words @@ CAST({words} AS tsquery) \
-         LIMIT {SORTED}) AS some"
+         LIMIT {SORTED}) AS found"
     );
     let count: Option<i64> =
         sql.rows(db).await?.first().map(|row| row.try_get_by_index(0)).transpose()?;
