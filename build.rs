@@ -1,6 +1,8 @@
 //! Sets `CONVO_VERSION`: the version of the package and, in a release build, the commit and its date.
 //! A development build has the version alone, so that a commit does not cause another build.
 
+#![allow(clippy::disallowed_methods, reason = "Cargo talks to a build script by its environment")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
