@@ -111,7 +111,7 @@ async fn a_generated_client_works_and_has_one_class_for_errors() {
     run(tools, &world.home, "python", &["use_client.py", &world.server.url(), TOKEN]);
 }
 
-/// What the document cannot say: two positions exclude each other, and only cursors that were given out
+/// What the document cannot say: a search has words and not only exclusions, two positions exclude each other, and only cursors that were given out
 /// are known. Nobody waits a minute for an event here.
 const HOOKS: &str = r#"
 import schemathesis
@@ -123,6 +123,12 @@ def map_query(context, query):
     if context.operation.path == "/events" and query:
         query.pop("after", None)
         query.pop("wait", None)
+    if context.operation.path == "/messages" and query:
+        for name in ("q", "not"):
+            if name in query:
+                query[name] = "hi" if name == "q" else "nothing"
+        if "q" not in query:
+            query.pop("not", None)
     return query
 "#;
 
