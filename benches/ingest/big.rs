@@ -84,6 +84,7 @@ pub fn copy(from: &Measured, to: &BenchDatabase) {
         .env_clear()
         .env("PGPASSWORD", password)
         .env("DATABASE_URL", &to.url)
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .expect("a process");

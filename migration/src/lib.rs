@@ -11,6 +11,7 @@ mod columns;
 mod m20261129_000003_schema;
 mod m20261130_000001_feed;
 mod m20261130_000002_forwarding;
+mod m20261130_000003_feed_function;
 mod m20261201_000001_sync;
 mod m20261201_000005_search;
 
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000003_schema::Migration),
             Box::new(m20261130_000001_feed::Migration),
             Box::new(m20261130_000002_forwarding::Migration),
+            Box::new(m20261130_000003_feed_function::Migration),
             Box::new(m20261201_000001_sync::Migration),
             Box::new(m20261201_000005_search::Migration),
         ]

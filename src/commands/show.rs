@@ -183,14 +183,14 @@ impl ShowArgs {
 
 /// What a name on the command line stands for.
 enum Found {
-    Conversation(Conversation),
+    Conversation(Box<Conversation>),
     Message(Box<Message>),
 }
 
 /// The conversation that was named, or else the message that has this full id.
 async fn find(selector: &Selector, backend: &Backend) -> Result<Found, Error> {
     let error = match backend.find(selector).await {
-        Ok(conversation) => return Ok(Found::Conversation(conversation)),
+        Ok(conversation) => return Ok(Found::Conversation(Box::new(conversation))),
         Err(error) => error,
     };
     match selector.id().filter(|_| error.code() == Code::ConversationNotFound) {

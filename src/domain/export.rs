@@ -164,6 +164,9 @@ pub struct ExportedMessage {
     /// The word in it that Telnyx answered by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoresponse_type: Option<String>,
+    /// Whether it was fetched from Telnyx because no webhook had brought it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
     /// The exact body of the request to Telnyx.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<ExportedBytes>,

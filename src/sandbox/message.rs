@@ -308,10 +308,9 @@ impl SandboxMessage {
     /// Makes it as old as if all of it had happened earlier.
     pub(super) fn age_by(&mut self, by: Duration) {
         self.received_at.age_by(by);
-        for time in [&mut self.sent_at, &mut self.completed_at, &mut self.valid_until] {
-            if let Some(time) = time {
-                time.age_by(by);
-            }
+        let others = [&mut self.sent_at, &mut self.completed_at, &mut self.valid_until];
+        for time in others.into_iter().flatten() {
+            time.age_by(by);
         }
     }
 

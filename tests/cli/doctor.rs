@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// Every check, in order.
-const CHECKS: [&str; 20] = [
+const CHECKS: [&str; 21] = [
     "settings",
     "settings_files",
     "database",
@@ -30,6 +30,7 @@ const CHECKS: [&str; 20] = [
     "public_key",
     "clock",
     "last_event",
+    "last_sync",
     "forwarding",
     "server",
     "server_version",
@@ -497,6 +498,19 @@ async fn forwarding_that_fails_or_is_paused_is_told() {
             assert_eq!(findings.get("forwarding")["code"], "server_unreachable");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_failed_or_is_long_ago_is_told() {
+    let world = world(TestDatabase::sqlite()).await;
+    world.home.run(&["sync"]).exits(0);
+    Findings::of(&world.home, &[]).has("last_sync", "ok", "just now");
+    world.server.signal(Signal::KILL);
+    let long_ago = "UPDATE sync_sources SET succeeded_at = succeeded_at - 86400000000";
+    execute(&world.db.url, long_ago).await;
+    Findings::of(&world.home, &[]).has("last_sync", "warning", "");
+    execute(&world.db.url, "UPDATE sync_sources SET error = 'refused', error_at = 1").await;
+    Findings::of(&world.home, &[]).has("last_sync", "warning", "then it failed: refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -233,8 +233,10 @@ pub(in crate::commands) fn is_public(url: &Url) -> bool {
             !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified())
         }
         Some(Host::Ipv6(ip)) => {
-            !(ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local())
-                && !ip.is_unicast_link_local()
+            !(ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local())
         }
         None => false,
     }

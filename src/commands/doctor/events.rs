@@ -3,14 +3,17 @@
 use super::checks::{Installation, NO_DATABASE};
 use super::finding::Finding;
 use crate::domain::{Forward, ForwardState};
-use crate::error::Code;
+use crate::error::{Code, Error};
 use crate::telnyx::signature::Verifier;
 
 const PUBLIC_KEY: &str = "public_key";
 const LAST_EVENT: &str = "last_event";
+const LAST_SYNC: &str = "last_sync";
 const FORWARDING: &str = "forwarding";
 /// How far forwarding may be behind before it is told, and before it counts as out of reach.
 const ODD_LAG: u64 = 60;
+/// So many intervals without a sync are told.
+const MISSED_SYNCS: u32 = 3;
 const LONG_LAG: u64 = 900;
 
 /// Whether the configured public keys are well-formed, and one of them verified the last webhooks of the
@@ -55,9 +58,13 @@ pub(super) async fn public_key(installation: &Installation<'_>) -> Finding {
     Finding::failure(PUBLIC_KEY, Code::NotConfigured, seen, mend)
 }
 
-/// The last event, and forwarding.
+/// The last event, the last sync, and forwarding.
 pub(super) async fn check(installation: &Installation<'_>) -> Vec<Finding> {
-    vec![last_event(installation).await, forwarding(installation).await]
+    vec![
+        last_event(installation).await,
+        last_sync(installation).await,
+        forwarding(installation).await,
+    ]
 }
 
 async fn last_event(installation: &Installation<'_>) -> Finding {
@@ -73,6 +80,43 @@ async fn last_event(installation: &Installation<'_>) -> Finding {
             Finding::ok(LAST_EVENT, "none yet: text one of your numbers to see one come in")
         }
         Err(error) => Finding::from_error(LAST_EVENT, &error),
+    }
+}
+
+async fn last_sync(installation: &Installation<'_>) -> Finding {
+    let Some(conversations) = installation.conversations() else {
+        return Finding::skipped(LAST_SYNC, NO_DATABASE);
+    };
+    let interval = match installation.config.policy() {
+        Ok(policy) => policy.sync,
+        Err(error) => return Finding::from_error(LAST_SYNC, &error),
+    };
+    let read = async {
+        let failure = conversations.store().sync_progress().await?;
+        let failure = failure.into_iter().find_map(|source| source.failure);
+        Ok::<_, Error>((conversations.last_sync().await?, failure))
+    };
+    let (last, failure) = match read.await {
+        Ok(read) => read,
+        Err(error) => return Finding::from_error(LAST_SYNC, &error),
+    };
+    let seen = match last {
+        Some(at) => installation.ago(at),
+        None => "none has been complete yet".to_owned(),
+    };
+    let mend = installation.style.target.add_to("run convo sync to see what is in its way");
+    if let Some((why, _)) = failure {
+        return Finding::warning(LAST_SYNC, format!("{seen}; then it failed: {why}"), mend);
+    }
+    let longest = interval.map(|interval| interval * MISSED_SYNCS);
+    let is_late =
+        last.zip(longest).is_some_and(|(at, longest)| installation.style.now > at.plus(longest));
+    match is_late {
+        true => {
+            let mend = "check that convo serve runs, which syncs by itself; or run convo sync";
+            Finding::warning(LAST_SYNC, seen, installation.style.target.add_to(mend))
+        }
+        false => Finding::ok(LAST_SYNC, seen),
     }
 }
 

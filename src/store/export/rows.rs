@@ -84,6 +84,7 @@ pub(super) fn message(
         completed_at: time(row.completed_at),
         in_reply_to: row.in_reply_to,
         autoresponse_type: row.autoresponse_type,
+        recovered: row.recovered.is_some(),
         request: row.request_body.map(ExportedBytes),
         base_url: row.base_url,
         attempt_until: time(row.attempt_until),

@@ -9,10 +9,6 @@ use crate::domain::Timestamp;
 use crate::store::entity::micros;
 use crate::store::sql;
 
-/// The advisory lock under which positions are given. Any number will do if every release uses the
-/// same; this one spells "feed".
-const LOCK: i64 = 0x6665_6564;
-
 /// The statement for SQLite, whose write lock is held already. Counts on from the newest entry, which is
 /// always kept.
 pub(in crate::store) fn append(changes: &[RecordedChange], now: Timestamp) -> Statement {
@@ -51,21 +47,15 @@ pub(in crate::store) fn append(changes: &[RecordedChange], now: Timestamp) -> St
     Statement::from_sql_and_values(DatabaseBackend::Sqlite, text, values)
 }
 
-/// The statements for PostgreSQL, to be sent in one message, by the simple protocol, with the commit:
-/// other servers wait from here on. The time of the newest entry is read by a statement of its own, which
-/// begins after the lock was given and sees what its last holder has committed. The values are arrays: a
-/// list of rows would take PostgreSQL longer to parse than to insert.
+/// The statement for PostgreSQL, to be sent in one message, by the simple protocol, with the commit: it
+/// takes the lock, and other servers wait from here on. The values are arrays: a list of rows would take
+/// PostgreSQL longer to parse than to insert.
 pub(in crate::store) fn append_under_lock(changes: &[RecordedChange], now: Timestamp) -> String {
     let bare = || changes.iter().map(|one| &one.change);
     let statuses = || bare().map(status);
     let number = |number: i16| number.to_string();
     format!(
-        "SELECT pg_advisory_xact_lock({LOCK}); \
-         INSERT INTO feed \
-         (position, at, nonce, kind, status_rank, message_id, replaces, contact) \
-         SELECT nextval('feed_positions'), \
-         greatest({}, (SELECT at FROM feed ORDER BY position DESC LIMIT 1)), v.* \
-         FROM unnest({}::int4[], {}::int2[], {}::int2[], {}::uuid[], {}::uuid[], {}::text[]) AS v",
+        "SELECT append_to_feed({}, {}, {}, {}, {}, {}, {})",
         micros(now),
         array(changes.iter().zip(nonces()).map(|(_, nonce)| Some(nonce.to_string()))),
         array(changes.iter().map(|change| Some(number(change.kind())))),
@@ -76,13 +66,17 @@ pub(in crate::store) fn append_under_lock(changes: &[RecordedChange], now: Times
     )
 }
 
-/// A literal of an array, whatever `standard_conforming_strings` is.
+/// A literal of an array, whatever `standard_conforming_strings` is; NULL if nothing is in it.
 fn array(elements: impl Iterator<Item = Option<String>>) -> String {
+    let elements: Vec<_> = elements.collect();
+    if elements.iter().all(Option::is_none) {
+        return "NULL".to_owned();
+    }
     let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let element = |element: Option<String>| {
         element.map_or_else(|| "NULL".to_owned(), |text| format!("\"{}\"", escaped(&text)))
     };
-    let elements: Vec<_> = elements.map(element).collect();
+    let elements: Vec<_> = elements.into_iter().map(element).collect();
     let array = format!("{{{}}}", elements.join(","));
     format!("E'{}'", array.replace('\\', "\\\\").replace('\'', "\\'"))
 }
@@ -116,5 +110,6 @@ mod tests {
         let elements = [None, Some("NULL"), Some("o'clock"), Some(r#"\ " , {}"#)];
         let elements = elements.into_iter().map(|element| element.map(str::to_owned));
         assert_eq!(array(elements), r#"E'{NULL,"NULL","o\'clock","\\\\ \\" , {}"}'"#);
+        assert_eq!(array([None, None].into_iter()), "NULL");
     }
 }

@@ -192,7 +192,7 @@ async fn move_beginnings(db: &WriteTransaction, plan: &Plan<'_>) -> Result<(), D
     db.execute(&update).await.map(drop)
 }
 
-const MESSAGE_COLUMNS: [&str; 28] = [
+const MESSAGE_COLUMNS: [&str; 29] = [
     "id",
     "conversation_key",
     "telnyx_message_id",
@@ -221,6 +221,7 @@ const MESSAGE_COLUMNS: [&str; 28] = [
     "refusal",
     "in_reply_to",
     "autoresponse_type",
+    "recovered",
 ];
 
 fn values(id: Uuid, row: &ExportedMessage) -> [Value; MESSAGE_COLUMNS.len()] {
@@ -258,6 +259,7 @@ fn values(id: Uuid, row: &ExportedMessage) -> [Value; MESSAGE_COLUMNS.len()] {
         row.refusal.as_ref().and_then(to_json).into(),
         row.in_reply_to.into(),
         row.autoresponse_type.clone().into(),
+        row.recovered.then_some(1_i16).into(),
     ]
 }
 

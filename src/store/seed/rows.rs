@@ -69,6 +69,7 @@ pub(super) fn message(values: Vec<Option<String>>) -> Option<ExportLine> {
         completed_at: None,
         in_reply_to: None,
         autoresponse_type: None,
+        recovered: false,
         request: None,
         base_url: None,
         attempt_until: None,

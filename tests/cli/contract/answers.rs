@@ -20,6 +20,7 @@ const SEND: &str = "POST /conversations/{number}/send";
 const MESSAGES: &str = "GET /messages";
 const MESSAGE: &str = "GET /messages/{id}";
 const RETRY: &str = "POST /messages/{id}/retry";
+const CANCEL: &str = "POST /messages/{id}/cancel";
 const WEBHOOK: &str = "POST /webhooks/sms";
 const HEALTH: &str = "GET /health";
 const READY: &str = "GET /health/ready";
@@ -42,6 +43,7 @@ const GUARDED: [(&str, &str); 17] = [
     (MESSAGES, "/messages"),
     (MESSAGE, "/messages/1"),
     (RETRY, "/messages/1/retry"),
+    (CANCEL, "/messages/1/cancel"),
     (OPENAPI, "/openapi.json"),
     (METRICS, "/metrics"),
     (EVENTS, "/events"),
@@ -123,6 +125,7 @@ async fn every_answer_matches_the_document() {
     webhooks(&contract, &world).await;
     sending(&asker, &world).await;
     retrying(&asker, &world).await;
+    cancelling(&asker).await;
     answering(&asker, &world).await;
     reading(&asker).await;
     stored_events(&asker).await;
@@ -228,6 +231,19 @@ async fn retrying(asker: &Asker<'_>, world: &World) {
     asker.refuses(RETRY, &format!("{nobody}?force=1"), "", "{}", (400, "invalid_request")).await;
 }
 
+async fn cancelling(asker: &Asker<'_>) {
+    let at = convo::clock::now().plus_seconds(3_600);
+    let later = json!({"message": "Hi", "send_at": at}).to_string();
+    let scheduled = asker.send(CONTACT, &later).await.json();
+    let scheduled = format!("/messages/{}/cancel", scheduled["id"].as_str().expect("an id"));
+    assert_eq!(asker.ask(CANCEL, &scheduled, "", "{}").await.status, 200);
+    let sent = asker.send(CONTACT, HI).await.json();
+    let sent = format!("/messages/{}/cancel", sent["id"].as_str().expect("an id"));
+    asker.refuses(CANCEL, &sent, "", "{}", (409, "not_cancellable")).await;
+    let nobody = "/messages/01a20685-7f6b-7790-99a8-f178d4040dda/cancel";
+    asker.refuses(CANCEL, nobody, "", "{}", (404, "message_not_found")).await;
+}
+
 async fn answering(asker: &Asker<'_>, world: &World) {
     let mut answers = Vec::new();
     for name in ["question-1", "question-2"] {
@@ -267,6 +283,7 @@ async fn reading(asker: &Asker<'_>) {
         (THREAD, format!("/conversations/{CONTACT}")),
         (SEND, format!("/conversations/{CONTACT}/send")),
         (RETRY, "/messages/1/retry".to_owned()),
+        (CANCEL, "/messages/1/cancel".to_owned()),
     ] {
         let path = format!("{path}?no_such_parameter=1");
         asker.refuses(name, &path, "", HI, (400, "unknown_parameter")).await;
@@ -415,10 +432,13 @@ async fn other_settings(contract: &Contract) {
     let retry = "/messages/01a20685-7f6b-7790-99a8-f178d4040dda/retry";
     asker.refuses(RETRY, retry, "", "", (503, "not_configured")).await;
     asker.refuses(SYNC, "/sync", "", "{}", (503, "not_configured")).await;
+    let cancel = "/messages/01a20685-7f6b-7790-99a8-f178d4040dda/cancel";
+    asker.refuses(CANCEL, cancel, "", "", (503, "not_configured")).await;
     assert_eq!(asker.ask(READY, "/health/ready", "", "").await.status, 503);
     let form = "content-type: text/plain\r\n";
     for (name, path) in [
         (RETRY, retry),
+        (CANCEL, cancel),
         (TEST_FORWARD, "/forwards/x/test"),
         (ENABLE_FORWARD, "/forwards/x/enable"),
         (REPLAY_FORWARD, "/forwards/x/replay"),
@@ -491,6 +511,7 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     asker.refuses(MESSAGES, "/messages", "", "", away).await;
     asker.refuses(MESSAGE, &format!("/messages/{id}"), "", "", away).await;
     asker.refuses(RETRY, &format!("/messages/{id}/retry"), "", "{}", away).await;
+    asker.refuses(CANCEL, &format!("/messages/{id}/cancel"), "", "{}", away).await;
     asker.refuses(EVENTS, "/events", "", "", away).await;
     asker.refuses(STORED_EVENTS, "/webhooks/events", "", "", away).await;
     asker.refuses(STORED_EVENT, "/webhooks/events/x", "", "", away).await;
