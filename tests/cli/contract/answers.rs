@@ -36,7 +36,7 @@ const ENABLE_FORWARD: &str = "POST /forwards/{name}/enable";
 const REPLAY_FORWARD: &str = "POST /forwards/{name}/replay";
 const SYNC: &str = "POST /sync";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 17] = [
+const GUARDED: [(&str, &str); 18] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
