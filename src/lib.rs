@@ -12,14 +12,14 @@
 //! dependency that points upwards.
 //!
 //! ```text
-//! main → run → commands → cli → backend → config → { server, client, sandbox } → forwarding
+//! main → run → commands → cli → backend → config → { server, client, sandbox } → { forwarding, media }
 //!      → threading → { store → migration, telnyx } → { metrics, output } → domain
 //!      → { logging, systemd, throttle, tls, runtime, net } → error → { stdio, secret, clock }
 //! ```
 //!
 //! Each heavy dependency is used in one place: SeaORM in [`store`] and the `migration` crate, warp
 //! in [`server`] and [`sandbox`], comfy-table in [`output`], the Prometheus client in [`metrics`],
-//! systemd in [`systemd`], the process environment in [`config`], the system clock in [`clock`].
+//! the object store in [`media`], systemd in [`systemd`], the process environment in [`config`], the system clock in [`clock`].
 //!
 //! # Ideas
 //!
@@ -157,6 +157,7 @@
 //!     outbox.rs          sending what was typed
 //!   outcome.rs           what `send`, `wait` and `retry` print about a message
 //!   poll.rs status_news.rs  waiting for a message's final status; news of statuses from the feed
+//!   media.rs             `convo media`: listing the media files of a message, saving them
 //!   context.rs           what a command gets: settings, terminal, backend, pager
 //!   print.rs             how much to print; closed pipes and other failures to write
 //!   listen.rs signals.rs addresses and sockets to listen on; SIGTERM and Ctrl-C
@@ -172,7 +173,7 @@
 //! backend/               each operation, on the database or through a server
 //!   open.rs              opens the database and the Telnyx client from the configuration
 //!   export.rs            an export, of the database or by a server
-//!   forward.rs           the operations of forwarding
+//!   forward.rs media.rs  the operations of forwarding; media files
 //!   stored_events.rs     the raw events
 //! config/                the settings, each resolved when a command asks for it
 //!   source.rs layers.rs  looking one up; the environment and the settings files
@@ -180,6 +181,7 @@
 //!   exposure.rs          which secrets may go to which addresses
 //!   user_file.rs         writing the user's own settings file
 //!   explain.rs           every setting with its source, for `convo config`
+//!   media.rs             where media are kept; what AWS's settings say about a bucket
 //!   variables.rs         names, defaults and meanings of the environment variables
 //!   values.rs            numbers, durations, sizes and switches with their ranges
 //!
@@ -214,6 +216,7 @@
 //!   sync.rs              `POST /sync`: its progress, one line at a time
 //!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry` and `…/cancel`
 //!   search.rs            `GET /messages`: searching messages
+//!   media.rs             `GET /messages/{id}/media/{n}`: a media file or a part of it
 //!   health.rs            `GET /health`, `GET /health/ready`
 //!   metrics.rs           `GET /metrics`
 //!   response.rs          JSON responses, error responses, security headers
@@ -230,6 +233,7 @@
 //!   feed.rs              reading the feed by long polling
 //!   export.rs            reading an export as it comes
 //!   forward.rs           the operations of forwarding
+//!   media.rs             reading a media file
 //!   stored_events.rs     the raw events
 //!   posted_webhook.rs    posting a webhook as Telnyx does
 //!   sync.rs              a sync, followed line by line
@@ -275,6 +279,13 @@
 //!   tenure.rs            what one process does at a time: taking a lease, and keeping it
 //!   inspect.rs           figures for `/metrics`
 //!
+//! media/                 media of inbound messages: where they are kept
+//!   fetcher.rs           finding them in the feed and in earlier messages, fetching them
+//!   download.rs          one attempt to download a file: redirects, limits, the API key
+//!   address.rs           from which addresses files may be fetched
+//!   content.rs           the store: a directory or a part of an S3 bucket
+//!   library.rs sweep.rs  reading what is kept; deleting what nothing refers to
+//!
 //! forwarding/            forwarding events to other programs: list, test, enable, replay
 //!   target.rs filter.rs  receivers as the settings name them; filters of events
 //!   worker.rs            forwarding to one receiver, in order, with repeats and pauses
@@ -310,6 +321,9 @@
 //!     write.rs           steps of the process that forwards, under its lease
 //!     request.rs         enabling and replaying
 //!   sync.rs              how far each source of a sync has been read; what is known
+//!   media.rs             what became of media files; which are to be fetched
+//!     media/write.rs     steps of the process that fetches them, under its lease
+//!     media/remove.rs    removing them with their messages, or by age
 //!   sql.rs               multi-row statements, row locks, engine differences
 //!   endpoint.rs          what the database knows of the webhook's endpoint
 //!   examine.rs           examining a database step by step, for `convo doctor`
@@ -355,6 +369,8 @@
 //!   entity/              SeaORM entities, one file per table
 //!     conversation.rs message.rs delivery_report.rs event.rs idempotency_key.rs meta.rs
 //!     opt_out.rs feed.rs merged_message.rs forward.rs forward_range.rs search_place.rs sync_source.rs
+//!     opt_out.rs feed.rs merged_message.rs forward.rs forward_range.rs
+//!     media.rs media_progress.rs media_garbage.rs
 //!                        the columns of the table of that name
 //!     telnyx_id.rs       Telnyx's ids as bytes
 //!
@@ -401,6 +417,7 @@
 //! domain/                re-exports
 //!   conversation.rs      a conversation, its last message, how a user names one
 //!   message.rs           a message, its direction, media, cost, error
+//!   media.rs             states, types and file names of media; content hashes
 //!   telnyx_codes.rs      hints for Telnyx's error codes
 //!   status.rs verdict.rs statuses: order, final ones, failures; what one means for the caller
 //!   event_outcome.rs     what became of a webhook event
@@ -446,6 +463,7 @@ pub mod domain;
 pub mod error;
 pub mod forwarding;
 pub mod logging;
+pub mod media;
 pub mod metrics;
 mod net;
 pub mod output;

@@ -14,6 +14,7 @@ mod m20261130_000002_forwarding;
 mod m20261130_000003_feed_function;
 mod m20261201_000001_sync;
 mod m20261201_000005_search;
+mod m20261201_000006_media;
 
 /// Migrations of development versions, before the first release. A database that has them was made
 /// with another schema and cannot be brought up to date.
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000003_feed_function::Migration),
             Box::new(m20261201_000001_sync::Migration),
             Box::new(m20261201_000005_search::Migration),
+            Box::new(m20261201_000006_media::Migration),
         ]
     }
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod export;
 pub(crate) mod forward;
+pub(crate) mod media;
 pub(crate) mod open;
 mod stored_events;
 

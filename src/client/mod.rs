@@ -11,6 +11,7 @@ mod feed;
 mod forward;
 mod health;
 mod link;
+mod media;
 mod posted_webhook;
 mod search;
 mod stored_events;
@@ -42,6 +43,7 @@ use address::{ServerAddress, is_valid_segment};
 use exchange::Exchange;
 pub use export::ExportStream;
 pub use health::Health;
+pub use media::RemoteMedium;
 pub use posted_webhook::{PostedWebhook, post_webhook};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -19,6 +19,7 @@ mod import;
 mod list;
 mod listen;
 mod man;
+mod media;
 mod migrate;
 mod openapi;
 mod outcome;
@@ -90,6 +91,7 @@ enum Command {
     Cancel(cancel::CancelArgs),
     Serve(serve::ServeArgs),
     Sync(sync::SyncArgs),
+    Media(media::MediaArgs),
     Forward(forward::ForwardArgs),
     Webhook(webhook::WebhookArgs),
     Migrate(migrate::MigrateArgs),
@@ -137,6 +139,7 @@ impl Command {
             Self::Cancel(args) => args.backend.flags(),
             Self::Serve(args) => args.flags(),
             Self::Sync(args) => args.backend.flags(),
+            Self::Media(args) => args.backend.flags(),
             Self::Forward(args) => args.backend.flags(),
             Self::Webhook(args) => args.flags(),
             Self::Migrate(args) => args.flags(),
@@ -169,6 +172,7 @@ impl Command {
             Self::Cancel(args) => args.run(&context()?),
             Self::Serve(args) => args.run(&context()?),
             Self::Sync(args) => args.run(&context()?),
+            Self::Media(args) => args.run(&context()?),
             Self::Forward(args) => args.run(&context()?),
             Self::Webhook(args) => args.run(&context()?),
             Self::Migrate(args) => args.run(&context()?),

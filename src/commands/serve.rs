@@ -22,10 +22,11 @@ use super::{sandbox, signals};
 use crate::backend::open::{connect_telnyx, sandbox_access};
 use crate::cli::value::{host_and_port, share};
 use crate::cli::{DatabaseArgs, Group, HelpText};
-use crate::config::Flags;
+use crate::config::{Flags, TelnyxAccess};
 use crate::error::{Code, Error};
 use crate::forwarding::Forwarder;
 use crate::logging;
+use crate::media::{ContentStore, Downloader, Fetcher, MediaPlace};
 use crate::net::is_loopback;
 use crate::runtime;
 use crate::sandbox::Sandbox;
@@ -79,7 +80,8 @@ per line and may contain comments, which begin with #. The log identifies a toke
 the beginning of its SHA-256.
 
 A running server also settles messages left without an outcome. At its start and every 10 minutes \
-(CONVO_SYNC) it fetches what no webhook has brought, as convo sync does; of several servers, one.
+(CONVO_SYNC) it fetches what no webhook has brought, as convo sync does; of several servers, one. It \
+fetches the media of inbound messages, whose links last 30 days, into the store that CONVO_MEDIA names.
 
 After SIGTERM or Ctrl-C it completes the requests in progress before it ends.",
     output: "",
@@ -122,7 +124,8 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
         None
     };
     let telnyx = connect_telnyx(&settings.telnyx, settings.policy.timeout)?;
-    let server = new_server(&settings)?;
+    let media = ContentStore::open(&settings.media.place)?;
+    let server = new_server(&settings, media.clone())?;
     let serving = tokio::spawn({
         let (server, shutdown) = (server.clone(), shutdown.clone());
         async move { server.run(Listeners::new(listeners), shutdown).await }
@@ -135,6 +138,7 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
         banner::print(&mut io::stdout(), address, &settings.database, sandbox);
     }
     warn_of_missing_settings(&settings);
+    let (downloader, keep_media) = (downloader(&settings)?, settings.media.keep);
     let ServerSettings { telnyx: access, policy, forwarding, .. } = settings;
     let conversations = Conversations::new(store, telnyx, access.numbers, policy);
     if let Err(error) = conversations.open_endpoint().await {
@@ -142,6 +146,8 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
     }
     let forwarder = Forwarder::new(conversations.clone(), forwarding);
     server.open(forwarder.clone());
+    let fetcher =
+        media.map(|media| Fetcher::new(conversations.clone(), media, downloader, keep_media));
     tracing::info!(target: "convo::server", %address, sandbox = settings.is_sandbox, "listening");
     systemd::ready(&format!("serving on {address}"));
     tokio::spawn(report_shutdown(server, shutdown.clone(), settings.stop));
@@ -165,6 +171,7 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
         let shutdown = shutdown.asked.clone();
         async move { forwarder.run(shutdown).await }
     });
+    let fetching = tokio::spawn(fetch_media(fetcher, shutdown.asked.clone()));
     let deadline = serving.await.map_err(|_| {
         tracing::error!("the server ended because of a bug in convo");
         Error::internal()
@@ -172,19 +179,33 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
     drop(trimming);
     drop(indexing);
     let background = async {
-        let _ = tokio::join!(settling, forwarding, syncing);
+        let _ = tokio::join!(settling, forwarding, syncing, fetching);
     };
     close(&conversations, background, deadline).await;
     Ok(())
 }
 
+/// Fetches media, if they are kept, until `shutdown`.
+async fn fetch_media(fetcher: Option<Fetcher>, shutdown: CancellationToken) {
+    if let Some(fetcher) = fetcher {
+        fetcher.run(shutdown).await;
+    }
+}
+
+/// What downloads media.
+fn downloader(settings: &ServerSettings) -> Result<Downloader, Error> {
+    let TelnyxAccess { base_url, api_key, .. } = &settings.telnyx;
+    Downloader::new(base_url, api_key.clone(), settings.media.max_size)
+}
+
 /// The server, which systemd's watchdog observes from now on.
-fn new_server(settings: &ServerSettings) -> Result<Server, Error> {
+fn new_server(settings: &ServerSettings, media: Option<ContentStore>) -> Result<Server, Error> {
     let server = Server::new(App {
         access: Access::new(&settings.api_tokens),
         verifier: Arc::new(Verifier::new(&settings.public_keys)?),
         limits: settings.limits.clone(),
         stop: settings.stop,
+        media,
     });
     let watched = server.clone();
     tokio::spawn(systemd::feed_watchdog(async move || watched.is_alive().await));
@@ -340,5 +361,11 @@ fn warn_of_missing_settings(settings: &ServerSettings) {
         if is_missing {
             tracing::warn!("{name} is not set: {consequence}");
         }
+    }
+    match &settings.media.place {
+        MediaPlace::Off => {
+            tracing::info!("media of inbound messages are not kept: see CONVO_MEDIA")
+        }
+        place => tracing::info!(%place, "media of inbound messages are kept"),
     }
 }

@@ -45,6 +45,7 @@ impl Config {
         self.public_keys()?;
         self.api_tokens()?;
         self.forwarding()?;
+        self.media()?;
         self.listen()?;
         self.log()?;
         self.policy()?;

@@ -9,6 +9,7 @@ mod explain;
 mod exposure;
 mod file;
 mod layers;
+mod media;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use crate::domain::PhoneNumber;
 use crate::error::{Code, Error};
 use crate::forwarding::{ForwardTarget, parse_targets};
+use crate::media::MediaSettings;
 use crate::output::TargetOptions;
 use crate::secret::Secret;
 use crate::server::access::{ApiToken, parse_tokens};
@@ -300,6 +302,14 @@ impl Config {
         let secrets = secrets.map(|found| found.value);
         let filters = self.text("CONVO_FORWARD_FILTER")?;
         parse_targets(&urls.value, secrets.as_deref(), filters.as_deref())
+    }
+
+    /// Where media are kept.
+    ///
+    /// # Errors
+    /// `not_configured` for an invalid value, or a bucket that a `.env` names.
+    pub fn media(&self) -> Result<MediaSettings, Error> {
+        media::settings(self)
     }
 
     /// Where `serve` listens, as `host:port`.

@@ -84,7 +84,11 @@ fn seconds(
 }
 
 /// How long something is kept; `None` for ever. A unit is required: a number of what?
-fn age(config: &Config, name: &str, usual: Option<Duration>) -> Result<Option<Duration>, Error> {
+pub(super) fn age(
+    config: &Config,
+    name: &str,
+    usual: Option<Duration>,
+) -> Result<Option<Duration>, Error> {
     let Some(value) = config.text(name)? else { return Ok(usual) };
     if value == "forever" {
         return Ok(None);
@@ -147,7 +151,7 @@ fn count(
 }
 
 /// A size with its unit, within a range in KiB.
-fn size(
+pub(super) fn size(
     config: &Config,
     name: &str,
     range: RangeInclusive<usize>,

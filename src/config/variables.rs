@@ -96,6 +96,15 @@ pub const VARIABLES: &[Variable] = &[
          NAME:FILTER is for one name.",
     ),
     setting(
+        "CONVO_MEDIA",
+        "Where convo serve keeps the media of inbound messages: a directory, s3://BUCKET/PREFIX, or off. By \
+         default a directory beside an SQLite file, its name with -media; with PostgreSQL off.",
+    ),
+    setting(
+        "CONVO_MEDIA_MAX",
+        "The size of the largest media file that is kept: up to 64MiB. By default 10MiB.",
+    ).or("10MiB"),
+    setting(
         "CONVO_LOG",
         "The log filter: error, warn, info, debug or trace. By default info for servers.",
     ),
@@ -141,6 +150,11 @@ pub const VARIABLES: &[Variable] = &[
         "How often convo serve fetches from Telnyx what no webhook has brought: a time from 1m to 1d with \
          its unit, or off. By default 10m, and once at its start.",
     ).or("10m"),
+    setting(
+        "CONVO_KEEP_MEDIA",
+        "How long convo serve keeps media files: an age with its unit, such as 12h, 90d or 2y, or forever. By \
+         default forever.",
+    ).or("forever"),
     setting(
         "CONVO_REQUEST_TIMEOUT",
         "The seconds a request may take to arrive, and a client to accept the next part of a response. \

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{PhoneNumber, Status, Timestamp};
+use super::{MediaState, PhoneNumber, Status, Timestamp};
 use crate::error::{Code, Error};
 
 /// The direction of a message.
@@ -47,7 +47,7 @@ impl fmt::Display for Direction {
 pub struct Media {
     /// Its URL.
     pub url: String,
-    /// Its media type, once Telnyx has fetched it.
+    /// Its media type: as found in its bytes once it is kept, before that as Telnyx has it.
     #[serde(default)]
     pub content_type: Option<String>,
     /// The SHA-256 of its bytes, in hexadecimal.
@@ -56,13 +56,16 @@ pub struct Media {
     /// Its size in bytes.
     #[serde(default)]
     pub size: Option<u64>,
+    /// Of a file in an inbound message: whether convo keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<MediaState>,
 }
 
 impl Media {
     /// A file of which only the URL is known.
     #[must_use]
     pub fn at(url: impl Into<String>) -> Self {
-        Self { url: url.into(), content_type: None, sha256: None, size: None }
+        Self { url: url.into(), content_type: None, sha256: None, size: None, state: None }
     }
 }
 

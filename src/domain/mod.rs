@@ -12,6 +12,7 @@ pub mod fold;
 pub mod forward;
 pub mod idempotency_key;
 pub mod listing;
+pub mod media;
 pub mod message;
 pub mod phone;
 pub mod search;
@@ -34,6 +35,7 @@ pub use feed::{FeedCursor, FeedEvent, FeedFilter, FeedKind, FeedPage, FeedStart}
 pub use forward::{Forward, ForwardReplay, ForwardState, ForwardTest, GivenUp};
 pub use idempotency_key::IdempotencyKey;
 pub use listing::{Listing, MessagePage, Page};
+pub use media::{ContentHash, MediaState};
 pub use message::{Cost, Direction, Facts, Media, Message, MessageError, StatusReport};
 pub use phone::PhoneNumber;
 pub use search::{MessageSearch, SearchHit, SearchPage, Snippet};

@@ -129,8 +129,15 @@ impl SendRequest {
         for url in &mut self.media_urls {
             // In the parser's normal form: it ignores white space that another parser may not.
             *url = fetchable(url).ok_or_else(|| {
-                Error::invalid(format!("'{url}' is not a URL that Telnyx can fetch"))
-                    .hint("give each media file as a public http:// or https:// URL")
+                let is_path = !url.contains("://");
+                let hint = match is_path {
+                    true => {
+                        "Telnyx fetches media files by itself: put the file on a web server, and give its \
+                         public https:// URL"
+                    }
+                    false => "give each media file as a public http:// or https:// URL",
+                };
+                Error::invalid(format!("'{url}' is not a URL that Telnyx can fetch")).hint(hint)
             })?;
         }
         match &self.subject {

@@ -47,6 +47,12 @@ codes! {
     MessageNotFound => "message_not_found",
     /// No such webhook event.
     EventNotFound => "event_not_found",
+    /// No such media file, or it is not kept.
+    MediaNotFound => "media_not_found",
+    /// The media file has not been fetched yet, or the store of media cannot be used now.
+    MediaUnavailable => "media_unavailable",
+    /// A range of bytes that begins beyond the end.
+    RangeNotSatisfiable => "range_not_satisfiable",
     /// No forwarding of this name.
     ForwardNotFound => "forward_not_found",
     /// A receiver did not accept an event.
@@ -139,9 +145,11 @@ impl Code {
             Self::ConversationNotFound
             | Self::MessageNotFound
             | Self::EventNotFound
+            | Self::MediaNotFound
             | Self::ForwardNotFound
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::CursorExpired => StatusCode::GONE,
+            Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotRetryable | Self::NotCancellable | Self::Cancelled | Self::CopyMismatch => {
                 StatusCode::CONFLICT
@@ -160,6 +168,7 @@ impl Code {
             | Self::DatabaseDamaged
             | Self::DatabaseUnavailable
             | Self::SearchIncomplete
+            | Self::MediaUnavailable
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerUnreachable | Self::ServerMismatch | Self::ForwardRefused => {
                 StatusCode::BAD_GATEWAY
@@ -181,12 +190,14 @@ impl Code {
             | Self::AmbiguousId
             | Self::IdempotencyKeyReused
             | Self::NotRetryable
+            | Self::RangeNotSatisfiable
             | Self::MethodNotAllowed
             | Self::PayloadTooLarge
             | Self::UnsupportedMediaType => 2,
             Self::ConversationNotFound
             | Self::MessageNotFound
             | Self::EventNotFound
+            | Self::MediaNotFound
             | Self::ForwardNotFound => 3,
             Self::Unauthorized
             | Self::Forbidden
@@ -204,6 +215,7 @@ impl Code {
             | Self::Overloaded
             | Self::SearchIncomplete
             | Self::DatabaseUnavailable
+            | Self::MediaUnavailable
             | Self::ServerUnreachable => 5,
             Self::TelnyxRefused
             | Self::InvalidSignature

@@ -10,7 +10,7 @@ use super::labels::{
     AuthFailure, DatabaseErrorClass, FetchOutcome, Label, LookupOutcome, OfferOutcome, Repeat,
     SendOutcome, SignatureFailure, WebhookFailure,
 };
-use crate::domain::{EventOutcome, FeedKind, Status, SyncSource};
+use crate::domain::{EventOutcome, FeedKind, MediaState, Status, SyncSource};
 
 /// Buckets for requests, in seconds.
 const REQUEST_SECONDS: &[f64] =
@@ -36,6 +36,7 @@ pub(super) struct Families {
     pub(super) database_errors: IntCounterVec,
     pub(super) forwarded: IntCounterVec,
     pub(super) sync: SyncMetrics,
+    pub(super) media: IntCounterVec,
 }
 
 pub(super) struct HttpMetrics {
@@ -99,6 +100,12 @@ impl Families {
                 &["name", "outcome"],
             )?,
             sync: SyncMetrics::new(&new)?,
+            media: new.words(
+                "convo_media_fetches_total",
+                "Attempts to fetch a media file, by its state afterwards; waiting means that it is repeated",
+                "state",
+                MediaState::ALL.map(MediaState::as_str),
+            )?,
             registry,
         })
     }

@@ -42,6 +42,7 @@ labels! {
         Send => "/conversations/{number}/send",
         Messages => "/messages",
         Message => "/messages/{id}",
+        Media => "/messages/{id}/media/{n}",
         Retry => "/messages/{id}/retry",
         Cancel => "/messages/{id}/cancel",
         Events => "/events",

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::clock;
-use crate::domain::{EventOutcome, FeedEvent, Status, SyncSource};
+use crate::domain::{EventOutcome, FeedEvent, MediaState, Status, SyncSource};
 use crate::error::Code;
 use families::{Families, TELNYX_FETCH, TELNYX_LOOK_UP, TELNYX_SEND};
 
@@ -152,6 +152,11 @@ fn telnyx(request: &'static str, outcome: impl Label, took: Duration) {
 /// An attempt to forward an event has ended. The name is one of the settings.
 pub(crate) fn forwarded(name: &str, outcome: DeliveryOutcome) {
     FAMILIES.forwarded.with_label_values(&[name, outcome.as_str()]).inc();
+}
+
+/// An attempt to fetch a medium has ended; with [`MediaState::Waiting`] it is repeated.
+pub(crate) fn medium_fetched(state: MediaState) {
+    FAMILIES.media.with_label_values(&[state.as_str()]).inc();
 }
 
 /// The writer committed a batch.

@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub forwards: Vec<ForwardStats>,
     /// When each source was last read completely; empty when the database did not answer in time.
     pub synced: Vec<SyncStats>,
+    /// How many media are waiting to be fetched; `None` when the database did not answer in time.
+    pub waiting_media: Option<i64>,
 }
 
 /// When a source was last read completely.
@@ -91,6 +93,13 @@ fn encode(snapshot: &Snapshot) -> Result<String> {
     }
     forwards(&registry, &snapshot.forwards)?;
     synced(&registry, &snapshot.synced)?;
+    if let Some(waiting) = snapshot.waiting_media {
+        let help =
+            "Media files that are waiting to be fetched; absent while the database is unavailable";
+        let gauge = IntGauge::new("convo_media_waiting", help)?;
+        gauge.set(waiting);
+        register(&registry, gauge)?;
+    }
     let mut families = FAMILIES.registry.gather();
     families.extend(registry.gather());
     families.retain(is_known);

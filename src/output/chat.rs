@@ -240,7 +240,8 @@ impl Chat {
     fn link(&self, media: &Media) -> Vec<String> {
         let url = format!("{}{}", " ".repeat(INDENT), escape::line(&media.url));
         let kind = media.content_type.as_deref().map(escape::line);
-        let facts: Vec<_> = kind.into_iter().chain(media.size.map(bytes)).collect();
+        let state = media.state.map(|state| state.as_str().replace('_', " "));
+        let facts: Vec<_> = kind.into_iter().chain(media.size.map(bytes)).chain(state).collect();
         if facts.is_empty() {
             return vec![url];
         }

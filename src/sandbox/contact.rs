@@ -8,6 +8,8 @@ pub const OWN_NUMBER: &str = "+12025550100";
 
 /// A text that begins with this makes the contact reply with the rest of it.
 const PLEASE_SAY: &str = "please say ";
+/// The text that makes the contact send a picture.
+const PLEASE_SEND_A_PICTURE: &str = "please send a picture";
 /// Characters of a text that are echoed: few enough for a short SMS in any alphabet.
 const ECHO_LENGTH: usize = 100;
 
@@ -230,10 +232,18 @@ pub(super) fn asks_for_start(text: &str) -> bool {
     requested_reply(text).and_then(Keyword::from_text) == Some(Keyword::Start)
 }
 
+/// Whether a text makes the contact send a picture.
+pub(super) fn asks_for_picture(text: &str) -> bool {
+    text.trim().trim_end_matches(['.', '!']).eq_ignore_ascii_case(PLEASE_SEND_A_PICTURE)
+}
+
 /// The contact's reply to a text with `files` attached files.
 pub(super) fn reply(text: &str, files: usize) -> String {
     if let Some(reply) = requested_reply(text) {
         return reply.to_owned();
+    }
+    if asks_for_picture(text) {
+        return "Here it is".to_owned();
     }
     if text.is_empty() {
         return format!("You sent {files} {}", if files == 1 { "file" } else { "files" });
@@ -270,6 +280,8 @@ mod tests {
         assert_eq!(reply("please say ", 0), "You said: please say ");
         assert_eq!(reply("", 1), "You sent 1 file");
         assert_eq!(reply("", 2), "You sent 2 files");
+        assert_eq!(reply("Please send a picture.", 0), "Here it is");
+        assert!(asks_for_picture(" please send a picture") && !asks_for_picture("send a picture"));
         assert!(asks_for_start("please say unstop") && !asks_for_start("start"));
     }
 

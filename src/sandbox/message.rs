@@ -290,7 +290,8 @@ impl SandboxMessage {
             from: self.to.first().map_or("", |to| &to.phone_number),
             to: &self.from.phone_number,
             text: contact::reply(&self.text, self.media.len()),
-            picture_url: (!self.media.is_empty()).then(|| picture_url.to_owned()),
+            picture_url: (!self.media.is_empty() || contact::asks_for_picture(&self.text))
+                .then(|| picture_url.to_owned()),
         };
         Self::inbound(reply, profile_url)
     }

@@ -20,6 +20,9 @@
 //! contact reply with exactly the rest of it. With `please say STOP` the contact opts out: from then
 //! on messages to it are refused with error 40300, except `please say START`, which lifts the block.
 //!
+//! To a message with media, or `please send a picture`, the contact replies with a picture, which the
+//! sandbox serves at `/sandbox/picture.png`.
+//!
 //! The numbers in [`MAGIC_NUMBERS`] have special behaviours.
 //!
 //! There are two further routes for tests and for trying things out:

@@ -69,7 +69,7 @@ pub(super) async fn cancel(
     response::json(StatusCode::OK, &message)
 }
 
-fn message_id(named: &Segment) -> Result<Uuid, Error> {
+pub(super) fn message_id(named: &Segment) -> Result<Uuid, Error> {
     Uuid::try_parse(&named.decode()?)
         .map_err(|_| Error::new(Code::MessageNotFound, "Message not found"))
 }

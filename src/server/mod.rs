@@ -15,6 +15,7 @@ mod forwards;
 mod health;
 mod limits;
 mod listeners;
+mod media;
 mod messages;
 mod metrics;
 pub mod openapi;
@@ -42,6 +43,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::forwarding::Forwarder;
+use crate::media::ContentStore;
 use crate::telnyx::signature::Verifier;
 use accept::Connections;
 pub use accept::RESERVE;
@@ -68,6 +70,8 @@ pub struct App {
     pub limits: Limits,
     /// How it shuts down.
     pub stop: Stop,
+    /// Where media are kept; `None` if they are not.
+    pub media: Option<ContentStore>,
 }
 
 /// A handle of a server; clones refer to the same one.

@@ -32,10 +32,10 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     ),
 ];
 
-/// Adds the security headers.
+/// Adds the security headers, unless the response has a stricter one.
 pub(super) fn harden(headers: &mut HeaderMap) {
     for (name, value) in SECURITY_HEADERS {
-        headers.insert(name, value);
+        headers.entry(name).or_insert(value);
     }
 }
 

@@ -19,8 +19,8 @@ use super::permits::Admission;
 use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
 use super::{
-    conversations, events, export, forwards, health, messages, metrics, openapi, search, send,
-    stored_events, sync, webhook,
+    conversations, events, export, forwards, health, media, messages, metrics, openapi, search,
+    send, stored_events, sync, webhook,
 };
 use crate::metrics::Route;
 
@@ -42,6 +42,8 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .or(search_messages(state))
         .unify()
         .or(message(state))
+        .unify()
+        .or(medium(state))
         .unify()
         .or(events(state))
         .unify()
@@ -176,6 +178,19 @@ fn search_messages(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .and(with(state))
         .and(raw_query())
         .then(search::list)
+        .map(respond)
+        .boxed()
+}
+
+fn medium(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("messages" / Segment / "media" / Segment)
+        .and(route(Route::Media))
+        .and(get())
+        .and(warp::method())
+        .and(allowed_headers(&[Scope::Read], state))
+        .and(client())
+        .and(with(state))
+        .then(media::show)
         .map(respond)
         .boxed()
 }

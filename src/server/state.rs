@@ -17,6 +17,7 @@ use super::health::LastChecks;
 use super::limits::Limits;
 use crate::error::{Code, Error};
 use crate::forwarding::Forwarder;
+use crate::media::ContentStore;
 use crate::telnyx::signature::Verifier;
 use crate::threading::Conversations;
 
@@ -40,6 +41,7 @@ pub(super) struct ServerState {
     pub(super) access: Access,
     pub(super) verifier: Arc<Verifier>,
     pub(super) limits: Limits,
+    pub(super) media: Option<ContentStore>,
     pub(super) bodies: BodyReader,
     webhooks: Semaphore,
     pub(super) readiness: LastChecks,
@@ -53,7 +55,7 @@ pub(super) struct ServerState {
 
 impl ServerState {
     pub(super) fn new(app: App) -> Self {
-        let App { access, verifier, limits, .. } = app;
+        let App { access, verifier, limits, media, .. } = app;
         Self {
             forwarder: SetOnce::new(),
             database_down: AtomicBool::new(false),
@@ -69,6 +71,7 @@ impl ServerState {
             streams: Budget::new(MAX_STREAMS),
             answers: Budget::new(ANSWER_MEMORY),
             limits,
+            media,
             sends: TaskTracker::new(),
         }
     }

@@ -33,6 +33,7 @@ mod leftover_wal;
 mod listing;
 mod liveness;
 mod location;
+pub(crate) mod media;
 mod messages;
 mod meta;
 mod mode;

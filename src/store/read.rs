@@ -12,6 +12,7 @@ use super::connect::Store;
 use super::db_error::OrTell;
 use super::entity::message::direction;
 use super::entity::{conversation, merged_message, message, micros};
+use super::model::StoredSend;
 use super::{reports, weight};
 use crate::domain::conversation::SHOWN_SUFFIX;
 use crate::domain::{
@@ -184,6 +185,7 @@ impl Store {
         if is_backwards {
             rows.reverse();
         }
+        self.add_media_states(&mut rows).await?;
         Ok(Some(MessagePage { rows, next }))
     }
 
@@ -197,7 +199,10 @@ impl Store {
             stored => stored,
         };
         match stored {
-            Some(stored) => Ok(self.with_history(vec![stored.message]).await?.pop()),
+            Some(StoredSend { mut message, .. }) => {
+                self.add_media_states([&mut message]).await.or_tell()?;
+                Ok(self.with_history(vec![message]).await?.pop())
+            }
             None => Ok(None),
         }
     }

@@ -121,6 +121,7 @@ fn file(item: &Value) -> Option<Media> {
         size: ["size", "file_size_bytes", "file_size"]
             .iter()
             .find_map(|field| scalar(item, field)?.parse().ok()),
+        state: None,
     })
 }
 

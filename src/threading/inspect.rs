@@ -14,6 +14,7 @@ struct Figures {
     unsettled: Vec<UnsettledStats>,
     forwards: Vec<ForwardStats>,
     synced: Vec<SyncStats>,
+    waiting_media: i64,
 }
 
 impl Conversations {
@@ -24,8 +25,9 @@ impl Conversations {
         let connections = self.store.connections();
         let figures = tokio::time::timeout(timeout, self.figures()).await;
         match figures.ok().flatten() {
-            Some(Figures { unsettled, forwards, synced }) => {
-                Snapshot { queue, connections, unsettled: Some(unsettled), forwards, synced }
+            Some(Figures { unsettled, forwards, synced, waiting_media }) => {
+                let (unsettled, waiting_media) = (Some(unsettled), Some(waiting_media));
+                Snapshot { queue, connections, unsettled, forwards, synced, waiting_media }
             }
             None => Snapshot { queue, connections, ..Snapshot::default() },
         }
@@ -43,7 +45,8 @@ impl Conversations {
             let unsettled = store.open_messages(now).await?;
             let forwards = store.forward_stats(now).await?;
             let synced = conversations.sync_stats(now).await?;
-            Ok::<_, Error>(Figures { unsettled, forwards, synced })
+            let waiting_media = store.count_waiting_media().await?;
+            Ok::<_, Error>(Figures { unsettled, forwards, synced, waiting_media })
         });
         query.await.ok()?.ok()
     }

@@ -10,7 +10,7 @@ use crate::support::{
     execute, inbound, query_one, wait_until,
 };
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 14] = [
     "conversations",
     "messages",
     "delivery_reports",
@@ -21,6 +21,9 @@ const TABLES: [&str; 11] = [
     "forwards",
     "forward_ranges",
     "sync_sources",
+    "media",
+    "media_progress",
+    "media_garbage",
     "feed",
 ];
 
@@ -46,6 +49,10 @@ async fn full() -> (World, String) {
         "INSERT INTO forward_ranges (id, name, state, attempts, after_position, after_nonce, \
          until_position, from_at, until_at) VALUES (randomblob(16), 'crm', 0, 0, 1, 2, 3, 4, 5)",
         "INSERT INTO sync_sources (name, until, pass, error) VALUES ('records', 7, '{}', 'busy')",
+        "INSERT INTO media (message_id, number, state, attempts, created_at, content_size, hash) \
+         VALUES (randomblob(16), 1, 1, 2, 3, 4, randomblob(32))",
+        "INSERT INTO media_progress (id, position, nonce, walked) VALUES (1, 2, -3, 0)",
+        "INSERT INTO media_garbage (hash) VALUES (randomblob(32))",
     ] {
         execute(&url, row).await;
     }

@@ -31,6 +31,7 @@ mod log;
 mod looks;
 mod main_job;
 mod manners;
+mod media;
 mod memory;
 mod metrics;
 mod moving;

@@ -236,7 +236,14 @@ async fn the_sandbox_ignores_real_settings() {
     assert_eq!(server.get_with("/conversations", &bearer("token")).await.status, 200);
     assert_eq!(
         home.files(),
-        [".env", "sandbox.db", "sandbox.db-shm", "sandbox.db-wal", "sandbox.key"]
+        [
+            ".env",
+            "sandbox.db",
+            "sandbox.db-media",
+            "sandbox.db-shm",
+            "sandbox.db-wal",
+            "sandbox.key"
+        ]
     );
     home.run(&["--sandbox", "list", "--server", &server.url()]).exits(2).reports("--sandbox");
     assert_eq!(telnyx.requests().len(), 0, "nothing went to the real one");

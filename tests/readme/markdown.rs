@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// Every page of prose.
-pub const PAGES: [&str; 15] = [
+pub const PAGES: [&str; 16] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
     "docs/doctor.md",
     "docs/forwarding.md",
+    "docs/media.md",
     "docs/sync.md",
     "docs/kubernetes.md",
     "docs/observing.md",

@@ -63,7 +63,13 @@ pub fn parse(bytes: &[u8], ended: bool) -> Option<(String, String)> {
         None if head.starts_with("http/") => ended.then(|| rest.to_vec())?,
         None => Vec::new(),
     };
-    Some((head, String::from_utf8(body).expect("UTF-8")))
+    Some((head, text(body)))
+}
+
+/// A body as text. In one that is no text, such as a picture, each byte becomes a character.
+fn text(body: Vec<u8>) -> String {
+    let each = |bytes: Vec<u8>| bytes.into_iter().map(char::from).collect();
+    String::from_utf8(body).unwrap_or_else(|error| each(error.into_bytes()))
 }
 
 fn dechunked(mut rest: &[u8]) -> Option<Vec<u8>> {

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "the tests have variables of their own")]
 
+mod bucket_server;
 mod cluster;
 mod conversations;
 mod database;
@@ -11,6 +12,7 @@ mod event_stream;
 pub mod exposition;
 mod fake_server;
 mod http;
+mod media_host;
 mod network;
 mod nginx;
 mod poll;
@@ -25,6 +27,7 @@ mod terminal;
 mod tmux;
 mod world;
 
+pub use bucket_server::BucketServer;
 pub use cluster::{Cluster, Owner};
 pub use conversations::{assert_counted, open, open_sending, open_to_read, receive};
 pub use database::{TestDatabase, connect, execute, insert_numbered, query_one};
@@ -34,6 +37,7 @@ pub use fake_server::{FakeServer, REFUSED, Reply, Request, base_url};
 pub use http::{
     Answer, Connection, LINES, bearer, exchange, header, raw, request, response, try_exchange,
 };
+pub use media_host::{MediaAnswer, MediaHost};
 pub use network::{Unresponsive, closed_address, free_port};
 pub use nginx::Nginx;
 pub use poll::{DEADLINE, eventually, eventually_some, wait_for, wait_until};

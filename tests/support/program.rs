@@ -108,6 +108,8 @@ impl Home {
             .env("CONVO_DRAIN", "0")
             // A simulated Telnyx counts what it is asked.
             .env("CONVO_SYNC", "off")
+            // No test follows a link out of this machine.
+            .env("CONVO_MEDIA", "off")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.path())
             .stdin(Stdio::null());

@@ -8,6 +8,7 @@ use crate::commands::webhook::sandbox_key_file;
 use crate::config::{Config, TelnyxAccess};
 use crate::error::Error;
 use crate::forwarding::ForwardTarget;
+use crate::media::MediaSettings;
 use crate::server::access::ApiToken;
 use crate::server::{Limits, Stop};
 use crate::store::{Location, Mode};
@@ -27,6 +28,7 @@ pub(super) struct ServerSettings {
     pub api_tokens: Vec<ApiToken>,
     pub public_keys: Vec<String>,
     pub forwarding: Arc<[ForwardTarget]>,
+    pub media: MediaSettings,
     pub telnyx: TelnyxAccess,
     pub policy: Policy,
     pub limits: Limits,
@@ -50,6 +52,7 @@ impl ServerSettings {
             api_tokens: config.api_tokens()?,
             public_keys: config.public_keys()?,
             forwarding: config.forwarding()?.into(),
+            media: config.media()?,
             telnyx: config.telnyx()?,
             policy: config.policy()?,
             limits: config.limits()?,

@@ -138,6 +138,10 @@ fn headers() -> Value {
             "description": "Seconds to wait before trying again.",
             "schema": { "type": "integer", "minimum": 0 },
         },
+        "Accept-Ranges": { "description": "`bytes`: a part can be requested.", "schema": text },
+        "Content-Disposition": { "description": "The name under which the file is offered for saving.", "schema": text },
+        "Content-Range": { "description": "Which bytes of how many.", "schema": text },
+        "ETag": { "description": "The SHA-256 of the whole file, in quotes.", "schema": text },
         "WWW-Authenticate": { "description": "The required authentication: a bearer token.", "schema": text },
     })
 }

@@ -50,6 +50,7 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/conversations/{number}/send", "post", send(schemas));
     add("/messages", "get", search(schemas));
     add("/messages/{id}", "get", message(schemas));
+    add("/messages/{id}/media/{n}", "get", medium());
     add("/messages/{id}/retry", "post", retry(schemas));
     add("/messages/{id}/cancel", "post", cancel(schemas));
     add("/events", "get", events(schemas));
@@ -343,6 +344,54 @@ fn retry(schemas: &mut Schemas) -> Operation {
         message,
         &json!(examples::unknown()),
     )
+}
+
+fn medium() -> Operation {
+    let content = json!({ "type": "string", "description": "The content, byte for byte." });
+    let operation = Operation::with_scope(
+        Scope::Read,
+        CONVERSATIONS,
+        "getMedia",
+        "Get a media file of an inbound message",
+    )
+    .description(
+        "The server fetches the media of inbound messages and keeps them; `state` of the message's media \
+         tells what became of each. The type is found in the content: one of a short list, else \
+         `application/octet-stream`. The file is offered for saving under a name made of the message's id. \
+         `ETag` is its SHA-256. One range of bytes can be requested with `Range`, also with `If-Range`.",
+    )
+    .path("id", "The message's id.", id())
+    .path("n", "The place of the file among the message's media, from 1.", json!({ "type": "integer", "minimum": 1 }))
+    .header("Range", "A part of the file, such as `bytes=0-1023`.", text())
+    .header("If-Range", "An `ETag`: the part is served only of that content.", text())
+    .errors(&[
+        Code::InvalidRequest,
+        Code::MessageNotFound,
+        Code::MediaNotFound,
+        Code::MediaUnavailable,
+        Code::RangeNotSatisfiable,
+        Code::Overloaded,
+    ])
+    .errors(&STORE);
+    let operation = [StatusCode::OK, StatusCode::PARTIAL_CONTENT].into_iter().fold(
+        operation,
+        |operation, status| {
+            let described = ["Accept-Ranges", "Content-Disposition", "ETag"].into_iter();
+            let operation = operation
+                .response_as(
+                    "application/octet-stream",
+                    status,
+                    "The file, or a part of it",
+                    content.clone(),
+                    &json!("BLOB"),
+                )
+                .also_as("image/png", status, &content, &json!("PNG"));
+            described.fold(operation, |operation, header| operation.response_header(status, header))
+        },
+    );
+    operation
+        .response_header(StatusCode::PARTIAL_CONTENT, "Content-Range")
+        .response_header(StatusCode::RANGE_NOT_SATISFIABLE, "Content-Range")
 }
 
 fn events(schemas: &mut Schemas) -> Operation {

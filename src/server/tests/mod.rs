@@ -69,7 +69,7 @@ fn app(limits: Limits, stop: Stop, tokens: Option<&str>) -> super::Server {
     let tokens: Vec<_> = tokens.map(Secret::new).map(ApiToken::plain).collect();
     let public_key = STANDARD.encode(signing_key().verifying_key().as_bytes());
     let verifier = Arc::new(Verifier::new(&[public_key]).expect("a key"));
-    super::Server::new(App { access: Access::new(&tokens), verifier, limits, stop })
+    super::Server::new(App { access: Access::new(&tokens), verifier, limits, stop, media: None })
 }
 
 /// A running server on a database of its own.

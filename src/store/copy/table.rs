@@ -13,12 +13,12 @@ use tokio::sync::mpsc;
 use super::driver::Cell;
 use super::page::RowPage;
 use crate::store::entity::{
-    conversation, delivery_report, event, feed, forward, forward_range, idempotency_key,
-    merged_message, message, opt_out, sync_source,
+    conversation, delivery_report, event, feed, forward, forward_range, idempotency_key, media,
+    media_garbage, media_progress, merged_message, message, opt_out, sync_source,
 };
 
 /// What is copied, each table after those that its rows refer to.
-pub(in crate::store) const TABLES: [&str; 11] = [
+pub(in crate::store) const TABLES: [&str; 14] = [
     "conversations",
     "messages",
     "delivery_reports",
@@ -29,6 +29,9 @@ pub(in crate::store) const TABLES: [&str; 11] = [
     "forwards",
     "forward_ranges",
     "sync_sources",
+    "media",
+    "media_progress",
+    "media_garbage",
     FEED,
 ];
 /// The only table that has a row in every new database.
@@ -70,7 +73,7 @@ pub(super) enum CellType {
 pub(super) type CopyKey = Vec<Value>;
 
 /// The tables to copy, in the order of [`TABLES`].
-pub(super) fn tables() -> Result<[CopyTable; 11], DbErr> {
+pub(super) fn tables() -> Result<[CopyTable; 14], DbErr> {
     Ok([
         CopyTable::from_entity::<conversation::Entity>(TABLES[0])?,
         CopyTable::from_entity::<message::Entity>(TABLES[1])?,
@@ -82,7 +85,10 @@ pub(super) fn tables() -> Result<[CopyTable; 11], DbErr> {
         CopyTable::from_entity::<forward::Entity>(TABLES[7])?,
         CopyTable::from_entity::<forward_range::Entity>(TABLES[8])?,
         CopyTable::from_entity::<sync_source::Entity>(TABLES[9])?,
-        CopyTable::from_entity::<feed::Entity>(TABLES[10])?,
+        CopyTable::from_entity::<media::Entity>(TABLES[10])?,
+        CopyTable::from_entity::<media_progress::Entity>(TABLES[11])?,
+        CopyTable::from_entity::<media_garbage::Entity>(TABLES[12])?,
+        CopyTable::from_entity::<feed::Entity>(TABLES[13])?,
     ])
 }
 

@@ -241,6 +241,7 @@ pub(in crate::store) async fn messages(
         let contact = PhoneNumber::from_stored(contact);
         messages.insert(row.id, (row.into_domain(owner)?, contact));
     }
+    store.add_media_states(messages.values_mut().map(|(message, _)| message)).await?;
     Ok(Some(messages))
 }
 

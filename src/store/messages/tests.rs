@@ -68,7 +68,7 @@ async fn every_value_goes_into_its_own_column() {
     let dir = tempfile::tempdir().expect("a directory");
     let location = Location::parse("sqlite:c.db", dir.path()).expect("a location");
     let store = Store::open(&location, Mode::Real, Purpose::Serve).await.expect("a store");
-    let media = [Media { url: "media".to_owned(), content_type: None, sha256: None, size: None }];
+    let media = [Media::at("media")];
     store_all(&location, &[&message(&media)]).await;
     let row = message::Entity::find().one(&store.reader).await.expect("read");
     let conversation = conversation::Entity::find().one(&store.reader).await.expect("read");

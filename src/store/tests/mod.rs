@@ -4,6 +4,7 @@ pub(super) mod recorder;
 
 mod activity;
 mod feed;
+mod media;
 mod plans;
 mod search;
 

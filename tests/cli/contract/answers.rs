@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 
 use super::Contract;
 use crate::support::{
-    Answer, CONTACT, FakeServer, Home, Reply, Server, Signer, TestDatabase, World, example,
-    execute, inbound, opt, request, wait_until,
+    Answer, CONTACT, Event, FakeServer, Home, Reply, Server, Signer, TestDatabase, World,
+    eventually, example, execute, inbound, opt, request, wait_until,
 };
 
 const HI: &str = r#"{"message":"Hi"}"#;
@@ -19,6 +19,7 @@ const THREAD: &str = "GET /conversations/{id}";
 const SEND: &str = "POST /conversations/{number}/send";
 const MESSAGES: &str = "GET /messages";
 const MESSAGE: &str = "GET /messages/{id}";
+const MEDIA: &str = "GET /messages/{id}/media/{n}";
 const RETRY: &str = "POST /messages/{id}/retry";
 const CANCEL: &str = "POST /messages/{id}/cancel";
 const WEBHOOK: &str = "POST /webhooks/sms";
@@ -36,12 +37,13 @@ const ENABLE_FORWARD: &str = "POST /forwards/{name}/enable";
 const REPLAY_FORWARD: &str = "POST /forwards/{name}/replay";
 const SYNC: &str = "POST /sync";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 18] = [
+const GUARDED: [(&str, &str); 19] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
     (MESSAGES, "/messages"),
     (MESSAGE, "/messages/1"),
+    (MEDIA, "/messages/1/media/1"),
     (RETRY, "/messages/1/retry"),
     (CANCEL, "/messages/1/cancel"),
     (OPENAPI, "/openapi.json"),
@@ -117,6 +119,7 @@ async fn every_answer_matches_the_document() {
         home.set("CONVO_API_TOKEN", TOKENS)
             .set("CONVO_SEND_TIMEOUT", "2")
             .set("CONVO_REPLY_LIMIT", "1")
+            .set("CONVO_MEDIA", "media")
             .set("CONVO_FORWARD_URL", "http://127.0.0.1:9/")
             .set("CONVO_FORWARD_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     });
@@ -129,6 +132,7 @@ async fn every_answer_matches_the_document() {
     answering(&asker, &world).await;
     reading(&asker).await;
     stored_events(&asker).await;
+    media(&asker, &world).await;
     following(&asker).await;
     exporting(&asker).await;
     forwarding(&asker, &world).await;
@@ -308,6 +312,32 @@ async fn reading(asker: &Asker<'_>) {
     assert_eq!(asker.ask(READY, "/health/ready", "", "").await.status, 200);
     assert_eq!(asker.ask(METRICS, "/metrics", "", "").await.status, 200);
     assert_eq!(asker.ask(OPENAPI, "/openapi.json", "", "").await.status, 200);
+}
+
+async fn media(asker: &Asker<'_>, world: &World) {
+    let host = world.telnyx.base_url().replace("/v2", "");
+    let files =
+        ["picture.png", "none"].map(|name| json!({"url": format!("{host}/sandbox/{name}")}));
+    let event =
+        Event::inbound("e-media", "m-media", "+13125550177", "").with("media", json!(files));
+    let event = event.received_at(convo::clock::now()).to_string();
+    assert_eq!(signed(asker.contract, world, event.as_bytes()).await.status, 200);
+    let thread = asker.ask(THREAD, "/conversations/+13125550177", "", "").await.json();
+    let path = format!("/messages/{}/media", thread["messages"][0]["id"].as_str().expect("an id"));
+    let first = format!("{path}/1");
+    eventually("a picture", async || asker.ask(MEDIA, &first, "", "").await.status == 200).await;
+    let part = asker.ask(MEDIA, &first, "range: bytes=1-3\r\n", "").await;
+    assert_eq!((part.status, part.body.as_str()), (206, "PNG"));
+    let beyond = asker.ask(MEDIA, &first, "range: bytes=1000000-\r\n", "").await;
+    assert_eq!(beyond.status_and_code(), (416, "range_not_satisfiable".to_owned()));
+    for (path, expected) in [
+        (format!("{path}/2"), (503, "media_unavailable")),
+        (format!("{path}/3"), (404, "media_not_found")),
+        ("/messages/%00/media/1".to_owned(), (400, "invalid_request")),
+        ("/messages/1/media/1".to_owned(), (404, "message_not_found")),
+    ] {
+        asker.refuses(MEDIA, &path, "", "", expected).await;
+    }
 }
 
 async fn following(asker: &Asker<'_>) {
@@ -510,6 +540,7 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     asker.refuses(THREAD, &format!("/conversations/{CONTACT}"), "", "", away).await;
     asker.refuses(MESSAGES, "/messages", "", "", away).await;
     asker.refuses(MESSAGE, &format!("/messages/{id}"), "", "", away).await;
+    asker.refuses(MEDIA, &format!("/messages/{id}/media/1"), "", "", away).await;
     asker.refuses(RETRY, &format!("/messages/{id}/retry"), "", "{}", away).await;
     asker.refuses(CANCEL, &format!("/messages/{id}/cancel"), "", "{}", away).await;
     asker.refuses(EVENTS, "/events", "", "", away).await;
