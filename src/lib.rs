@@ -108,7 +108,7 @@
 //!
 //! commands/              the list of commands, and which one runs
 //!   list.rs wait.rs retry.rs cancel.rs forward.rs sync.rs migrate.rs copy.rs export.rs config.rs
-//!   health.rs
+//!   health.rs prune.rs forget.rs backup.rs restore.rs
 //!   openapi.rs sandbox.rs help.rs
 //!                        the command of that name: its arguments, help, examples, and `run`
 //!   doctor/              `convo doctor`: printing what it found; the exit code by the worst
@@ -174,6 +174,7 @@
 //!   open.rs              opens the database and the Telnyx client from the configuration
 //!   export.rs            an export, of the database or by a server
 //!   forward.rs media.rs  the operations of forwarding; media files
+//!   forget.rs            forgetting contacts
 //!   stored_events.rs     the raw events
 //! config/                the settings, each resolved when a command asks for it
 //!   source.rs layers.rs  looking one up; the environment and the settings files
@@ -212,6 +213,7 @@
 //!   events.rs            `GET /events`: pages, long polls, server-sent events
 //!   stored_events.rs     `GET /webhooks/events`, `GET /webhooks/events/{id}`
 //!   export.rs            `GET /export`: everything, as JSON lines
+//!   forget.rs            forgetting a contact; the marks of those that were
 //!   forwards.rs          `/forwards`: where forwarding stands; test, enable, replay
 //!   sync.rs              `POST /sync`: its progress, one line at a time
 //!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry` and `…/cancel`
@@ -232,7 +234,7 @@
 //!   health.rs            the response about a server's health
 //!   feed.rs              reading the feed by long polling
 //!   export.rs            reading an export as it comes
-//!   forward.rs           the operations of forwarding
+//!   forward.rs forget.rs  the operations of forwarding; forgetting a contact
 //!   media.rs             reading a media file
 //!   stored_events.rs     the raw events
 //!   posted_webhook.rs    posting a webhook as Telnyx does
@@ -269,6 +271,7 @@
 //!   stored_events.rs     listing the raw events, and reading one
 //!   export.rs            reading an export, part by part
 //!   retention.rs         removing what is no longer kept
+//!   forget.rs            forgetting a contact, and refusing what is older
 //!   endpoint.rs          whether a webhook URL leads to a server on this database; which public key
 //!                        verifies webhooks
 //!   settle.rs            finding and settling what is left open, in rounds
@@ -317,6 +320,12 @@
 //!   checkpoint.rs        SQLite checkpoints while the writer is idle
 //!   liveness.rs          whether the writer thread is responsive
 //!   lease.rs             what only one process may do at a time
+//!   forget/              forgetting a contact
+//!     mark.rs marks.rs   the keyed hash that stays; setting, listing and importing them
+//!     marked.rs          the contacts whose marks a database has
+//!     feed.rs webhooks.rs  blanking its entries of the feed; removing webhooks about it
+//!   prune/               removing what is too old, in small steps
+//!     webhooks.rs messages.rs keys.rs compact.rs  of each kind; giving space back
 //!   forwards/            where forwarding stands: reading it
 //!     write.rs           steps of the process that forwards, under its lease
 //!     request.rs         enabling and replaying
@@ -361,6 +370,8 @@
 //!   open_error.rs        why a database could not be opened, for the operator
 //!   hold.rs              the triggers that make a copied database read-only; the record of a copy
 //!   copy/                copying a whole database and releasing the source
+//!     backup.rs restore.rs  an SQLite file of one moment; an empty database filled from it
+//!     partial_file.rs    a file that gets its name when it is complete
 //!     prepare.rs transfer.rs  whether both databases are fit for it; copying and comparing
 //!     load.rs            loading the target without its indices, which are created afterwards
 //!     table.rs page.rs   pages of rows as plain values, limited in bytes; the cells of one
@@ -369,8 +380,7 @@
 //!   entity/              SeaORM entities, one file per table
 //!     conversation.rs message.rs delivery_report.rs event.rs idempotency_key.rs meta.rs
 //!     opt_out.rs feed.rs merged_message.rs forward.rs forward_range.rs search_place.rs sync_source.rs
-//!     opt_out.rs feed.rs merged_message.rs forward.rs forward_range.rs
-//!     media.rs media_progress.rs media_garbage.rs
+//!     media.rs media_progress.rs media_garbage.rs forgotten.rs
 //!                        the columns of the table of that name
 //!     telnyx_id.rs       Telnyx's ids as bytes
 //!
@@ -386,6 +396,7 @@
 //!   lenient_json.rs      reading fields that may be missing or of another shape
 //!   signature.rs         verifying a webhook: the public keys, headers, age, Ed25519
 //!   batch_verify.rs      batch verification
+//!   mention.rs           whether a webhook is about a contact
 //!
 //! metrics/               one function for each thing that is recorded
 //!   families.rs          the metrics: names, help texts, labels, buckets
@@ -426,6 +437,7 @@
 //!   send.rs              a send request: validation, media, schedule, hash, plan
 //!   segments.rs          GSM-7 or UCS-2, and how many segments
 //!   feed.rs              the feed: events, cursors, filters
+//!   forget.rs            the receipt of forgetting a contact, and the mark that stays
 //!   forward.rs           where forwarding stands; the pauses between attempts
 //!   stored_event.rs      stored webhook events: the list, a position in it
 //!   export/              the lines of an export

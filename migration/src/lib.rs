@@ -15,6 +15,7 @@ mod m20261130_000003_feed_function;
 mod m20261201_000001_sync;
 mod m20261201_000005_search;
 mod m20261201_000006_media;
+mod m20261201_000007_lifecycle;
 
 /// Migrations of development versions, before the first release. A database that has them was made
 /// with another schema and cannot be brought up to date.
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261201_000001_sync::Migration),
             Box::new(m20261201_000005_search::Migration),
             Box::new(m20261201_000006_media::Migration),
+            Box::new(m20261201_000007_lifecycle::Migration),
         ]
     }
 }

@@ -4,6 +4,7 @@
 //! what both do.
 
 pub(crate) mod export;
+mod forget;
 pub(crate) mod forward;
 pub(crate) mod media;
 pub(crate) mod open;

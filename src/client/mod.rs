@@ -8,6 +8,7 @@ mod connect_error;
 mod exchange;
 mod export;
 mod feed;
+mod forget;
 mod forward;
 mod health;
 mod link;

@@ -68,7 +68,9 @@ with from, to, rows, seconds and tables. On a terminal, standard error shows the
 
 impl CopyArgs {
     pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
-        self.refuse_password(&context.directory)?;
+        for (name, url) in [("FROM", Some(&self.from)), ("TO", self.to.as_ref())] {
+            refuse_password(name, url, &context.directory)?;
+        }
         context.config.require_database()?;
         context.block_on(async {
             let from = Location::parse(&self.from, &context.directory)?;
@@ -79,21 +81,6 @@ impl CopyArgs {
             }
             self.copy(&from, &self.destination(&context.config, &context.directory)?).await
         })
-    }
-
-    /// Refuses a password among the arguments: every user of the machine can see them.
-    fn refuse_password(&self, directory: &Path) -> Result<(), Error> {
-        for (name, url) in [("FROM", Some(&self.from)), ("TO", self.to.as_ref())] {
-            let Some(url) = url else { continue };
-            if Location::parse(url, directory).is_ok_and(|location| location.has_password()) {
-                let what = format!("{name} contains a password, which ps shows to every user");
-                return Err(Error::invalid(what).hint(
-                    "leave it out of the URL: put it into ~/.pgpass or PGPASSWORD, or give TO \
-                     through DATABASE_URL_FILE",
-                ));
-            }
-        }
-        Ok(())
     }
 
     fn destination(&self, config: &Config, directory: &Path) -> Result<Location, Error> {
@@ -131,6 +118,24 @@ impl CopyArgs {
     }
 }
 
+/// Refuses a password among the arguments: every user of the machine can see them.
+pub(super) fn refuse_password(
+    name: &str,
+    url: Option<&String>,
+    directory: &Path,
+) -> Result<(), Error> {
+    let Some(url) = url else { return Ok(()) };
+    if !Location::parse(url, directory).is_ok_and(|location| location.has_password()) {
+        return Ok(());
+    }
+    let what = format!("{name} contains a password, which ps shows to every user");
+    Err(Error::invalid(what).hint(format!(
+        "leave it out of the URL: put it into ~/.pgpass or PGPASSWORD, or give {} through \
+         DATABASE_URL_FILE",
+        if name == "FROM" { "TO" } else { "it" },
+    )))
+}
+
 #[derive(Serialize)]
 struct Summary<'a> {
     #[serde(serialize_with = "without_password")]
@@ -143,15 +148,18 @@ struct Summary<'a> {
     tables: &'a [CopiedTable],
 }
 
-fn without_password<S: serde::Serializer>(location: &&Location, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn without_password<S: serde::Serializer>(
+    location: &&Location,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     to.collect_str(location)
 }
 
-fn seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64((time.as_secs_f64() * 1_000.0).round() / 1_000.0)
 }
 
-fn write_tables(out: &mut impl Write, tables: &[CopiedTable]) -> io::Result<()> {
+pub(super) fn write_tables(out: &mut impl Write, tables: &[CopiedTable]) -> io::Result<()> {
     tables
         .iter()
         .try_for_each(|table| writeln!(out, "{}\t{}\t{}", table.table, table.rows, table.sha256))
@@ -170,14 +178,14 @@ fn describe(location: &Location, released: &Released) -> String {
 }
 
 /// A progress bar, hidden unless standard error is a terminal.
-struct Bar(ProgressBar);
+pub(super) struct Bar(ProgressBar);
 
 impl Bar {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(progress::bar("{msg} {wide_bar} {human_pos}/{human_len} rows, {rate}/s, {eta} left"))
     }
 
-    fn show(&self, progress: Progress) {
+    pub(super) fn show(&self, progress: Progress) {
         match progress {
             Progress::Begin(stage, rows) => {
                 self.0.reset();
@@ -191,7 +199,7 @@ impl Bar {
         }
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.0.finish_and_clear();
     }
 }

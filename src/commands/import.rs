@@ -19,8 +19,10 @@ use crate::config::Flags;
 use crate::error::Error;
 use crate::output::{escape, json};
 use crate::stdio;
+use crate::store::forget::AllMarks;
 use crate::store::import::{ImportBatch, ImportCount, ImportCounts};
 use crate::store::{Location, Mode, Store};
+use crate::telnyx::mention;
 use source::ImportSource;
 
 /// Import an export, or the database of the example program
@@ -185,6 +187,8 @@ async fn pump(
 struct ImportTarget {
     /// `None` for a dry run into a database that does not exist.
     store: Option<Store>,
+    /// Of contacts that were forgotten: what is older is left out.
+    marks: Option<AllMarks>,
     is_dry_run: bool,
     counts: ImportCounts,
     /// The file that was created.
@@ -200,10 +204,18 @@ impl ImportTarget {
         };
         let created = store.as_ref().and_then(Store::created_file);
         let created = created.map(|path| path.display().to_string());
-        Ok(Self { store, is_dry_run, counts: ImportCounts::default(), created })
+        let marks = match &store {
+            Some(store) => store.all_marks().await?,
+            None => None,
+        };
+        Ok(Self { store, marks, is_dry_run, counts: ImportCounts::default(), created })
     }
 
-    async fn put(&self, batch: ImportBatch) -> Result<ImportCounts, Error> {
+    async fn put(&self, mut batch: ImportBatch) -> Result<ImportCounts, Error> {
+        if let Some(marks) = &self.marks {
+            let is_gone = |contact: &str, time| marks.time_of(contact).is_some_and(|at| time <= at);
+            batch.leave_out(is_gone, mention::parties);
+        }
         match &self.store {
             None => Ok(batch.counts()),
             Some(store) if self.is_dry_run => store.rehearse(batch).await,

@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments, its help and examples, and its `run`.
 
 mod ask;
+mod backup;
 mod cancel;
 mod chat;
 mod complete;
@@ -11,6 +12,7 @@ mod copy;
 mod doctor;
 mod export;
 mod follow;
+mod forget;
 mod forward;
 pub mod generate;
 mod health;
@@ -26,6 +28,8 @@ mod outcome;
 mod poll;
 mod print;
 mod progress;
+mod prune;
+mod restore;
 mod retry;
 mod sandbox;
 mod search;
@@ -95,6 +99,10 @@ enum Command {
     Forward(forward::ForwardArgs),
     Webhook(webhook::WebhookArgs),
     Migrate(migrate::MigrateArgs),
+    Forget(forget::ForgetArgs),
+    Prune(prune::PruneArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
     Copy(copy::CopyArgs),
     Export(export::ExportArgs),
     Import(import::ImportArgs),
@@ -143,6 +151,10 @@ impl Command {
             Self::Forward(args) => args.backend.flags(),
             Self::Webhook(args) => args.flags(),
             Self::Migrate(args) => args.flags(),
+            Self::Forget(args) => args.backend.flags(),
+            Self::Prune(args) => args.flags(),
+            Self::Backup(args) => args.flags(),
+            Self::Restore(args) => args.flags(),
             Self::Copy(args) => args.local.flags(),
             Self::Doctor(args) => args.backend.flags(),
             Self::Export(args) => args.backend.flags(),
@@ -176,6 +188,10 @@ impl Command {
             Self::Forward(args) => args.run(&context()?),
             Self::Webhook(args) => args.run(&context()?),
             Self::Migrate(args) => args.run(&context()?),
+            Self::Forget(args) => args.run(&context()?),
+            Self::Prune(args) => args.run(&context()?),
+            Self::Backup(args) => args.run(&context()?),
+            Self::Restore(args) => args.run(&context()?),
             Self::Copy(args) => args.run(&context()?),
             Self::Export(args) => args.run(&context()?),
             Self::Import(args) => args.run(&context()?),

@@ -232,7 +232,9 @@ fn nonsense_names_its_variable() {
         ("CONVO_API_TOKEN_FILE", "/dev/zero"),
     ] {
         let error = check(&[(name, value)]).expect_err(value);
-        assert_eq!(error.code(), Code::NotConfigured, "{value}");
+        let is_age = name.starts_with("CONVO_KEEP_") && name != "CONVO_KEEP_ALIVE";
+        let code = if is_age { Code::InvalidRequest } else { Code::NotConfigured };
+        assert_eq!(error.code(), code, "{value}");
         assert!(error.to_string().contains(name) || name == "DATABASE_URL", "{error}");
         assert!(!error.to_string().contains("secret"));
     }

@@ -30,6 +30,8 @@ pub(super) fn policy(config: &Config) -> Result<Policy, Error> {
         settle_window: seconds(config, "CONVO_SETTLE_WINDOW", 0.0..=DAY, usual.settle_window)?,
         reply_limit: count(config, "CONVO_REPLY_LIMIT", 0..=1_000, usual.reply_limit)?,
         keep_feed: age(config, "CONVO_KEEP_FEED", usual.keep_feed)?,
+        keep_webhooks: age(config, "CONVO_KEEP_WEBHOOKS", usual.keep_webhooks)?,
+        keep_messages: age(config, "CONVO_KEEP_MESSAGES", usual.keep_messages)?,
         sync: interval(config, "CONVO_SYNC", usual.sync)?,
     })
 }
@@ -94,7 +96,7 @@ pub(super) fn age(
         return Ok(None);
     }
     with_unit(&value).map(Some).ok_or_else(|| {
-        Error::new(Code::NotConfigured, format!("{name} is not a valid age"))
+        Error::invalid(format!("{name} is not a valid age"))
             .hint("write it with its unit, for example 12h, 90d or 2y, or forever")
     })
 }

@@ -151,6 +151,15 @@ pub const VARIABLES: &[Variable] = &[
          its unit, or off. By default 10m, and once at its start.",
     ).or("10m"),
     setting(
+        "CONVO_KEEP_WEBHOOKS",
+        "How long webhooks are kept as they came: an age with its unit, such as 90d or 2y, or forever. \
+         By default 90d.",
+    ).or("90d"),
+    setting(
+        "CONVO_KEEP_MESSAGES",
+        "How long messages are kept: an age with its unit, such as 90d or 2y, or forever, the default.",
+    ).or("forever"),
+    setting(
         "CONVO_KEEP_MEDIA",
         "How long convo serve keeps media files: an age with its unit, such as 12h, 90d or 2y, or forever. By \
          default forever.",

@@ -105,6 +105,8 @@ codes! {
     NotRetryable => "not_retryable",
     /// The message is not scheduled, or no longer is, so it cannot be cancelled.
     NotCancellable => "not_cancellable",
+    /// A message to the contact is pending, unknown or scheduled, so the contact cannot be forgotten.
+    ContactBusy => "contact_busy",
     /// The message was cancelled before it was sent.
     Cancelled => "cancelled",
     /// The database cannot be reached or is overloaded.
@@ -151,9 +153,11 @@ impl Code {
             Self::CursorExpired => StatusCode::GONE,
             Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotRetryable | Self::NotCancellable | Self::Cancelled | Self::CopyMismatch => {
-                StatusCode::CONFLICT
-            }
+            Self::NotRetryable
+            | Self::NotCancellable
+            | Self::ContactBusy
+            | Self::Cancelled
+            | Self::CopyMismatch => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -220,6 +224,7 @@ impl Code {
             Self::TelnyxRefused
             | Self::InvalidSignature
             | Self::NotCancellable
+            | Self::ContactBusy
             | Self::Cancelled
             | Self::CopyMismatch
             | Self::DatabaseDamaged

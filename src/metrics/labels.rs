@@ -49,6 +49,7 @@ labels! {
         StoredEvents => "/webhooks/events",
         StoredEvent => "/webhooks/events/{id}",
         Export => "/export",
+        Forgotten => "/forgotten",
         Forwards => "/forwards",
         ForwardTest => "/forwards/{name}/test",
         ForwardEnable => "/forwards/{name}/enable",

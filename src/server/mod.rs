@@ -11,6 +11,7 @@ mod context;
 mod conversations;
 mod events;
 mod export;
+mod forget;
 mod forwards;
 mod health;
 mod limits;

@@ -19,8 +19,8 @@ use super::permits::Admission;
 use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
 use super::{
-    conversations, events, export, forwards, health, media, messages, metrics, openapi, search,
-    send, stored_events, sync, webhook,
+    conversations, events, export, forget, forwards, health, media, messages, metrics, openapi,
+    search, send, stored_events, sync, webhook,
 };
 use crate::metrics::Route;
 
@@ -34,6 +34,8 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .or(conversations(state))
         .unify()
         .or(conversation(state))
+        .unify()
+        .or(forgetting(state))
         .unify()
         .or(retry(state))
         .unify()
@@ -147,13 +149,37 @@ fn conversations(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
 fn conversation(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     path!("conversations" / Segment)
         .and(route(Route::Conversation))
-        .and(get())
+        .and(get_beside_delete())
         .and(allowed(&[Scope::Read], state))
         .and(client())
         .and(with(state))
         .and(raw_query())
         .then(conversations::show)
         .map(respond)
+        .boxed()
+}
+
+/// Forgetting a contact, which is for administrators.
+fn forgetting(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    let list = path!("forgotten")
+        .and(route(Route::Forgotten))
+        .and(get())
+        .and(allowed(&[Scope::Admin], state))
+        .and(with(state))
+        .and(raw_query())
+        .then(forget::list)
+        .map(respond)
+        .boxed();
+    path!("conversations" / Segment)
+        .and(route(Route::Conversation))
+        .and(delete())
+        .and(allowed(&[Scope::Admin], state))
+        .and(with(state))
+        .and(raw_query())
+        .then(forget::forget)
+        .map(respond)
+        .or(list)
+        .unify()
         .boxed()
 }
 
@@ -467,6 +493,16 @@ fn get() -> impl Filter<Extract = (), Error = Rejection> + Copy {
 
 fn post() -> impl Filter<Extract = (), Error = Rejection> + Copy {
     only(|method| *method == Method::POST, "POST")
+}
+
+const GET_AND_DELETE: &str = "GET, HEAD, DELETE";
+
+fn get_beside_delete() -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    only(|method| matches!(*method, Method::GET | Method::HEAD), GET_AND_DELETE)
+}
+
+fn delete() -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    only(|method| *method == Method::DELETE, GET_AND_DELETE)
 }
 
 fn only(

@@ -6,12 +6,15 @@
 //! compared with what was read from the source, which cannot have changed; after a crash, the source is
 //! read again, too.
 
+pub(crate) mod backup;
 mod batch;
 mod digest;
 mod driver;
 mod load;
 mod page;
+pub(crate) mod partial_file;
 mod prepare;
+pub(crate) mod restore;
 pub(super) mod table;
 mod transfer;
 

@@ -27,6 +27,8 @@ pub(super) enum FeedChange {
     },
     /// A contact has opted out, or in again.
     OptOut { contact: String, opted_out: bool },
+    /// A conversation was removed.
+    Removed { conversation: Uuid },
 }
 
 impl FeedChange {
@@ -34,7 +36,7 @@ impl FeedChange {
     fn message(&self) -> Option<Uuid> {
         match self {
             Self::Message(message) | Self::Status { message, .. } => Some(*message),
-            Self::OptOut { .. } => None,
+            Self::OptOut { .. } | Self::Removed { .. } => None,
         }
     }
 
@@ -45,6 +47,7 @@ impl FeedChange {
             Self::Status { .. } => kind::STATUS,
             Self::OptOut { opted_out: true, .. } => kind::OPTED_OUT,
             Self::OptOut { opted_out: false, .. } => kind::OPTED_IN,
+            Self::Removed { .. } => kind::REMOVED,
         }
     }
 }

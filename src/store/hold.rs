@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::copy::table::TABLES;
 use super::entity::meta;
-use super::meta::{self as keys, COPY, HELD};
+use super::meta::{self as keys, BACKUP, COPY, HELD};
 use super::sqlstate::HELD_STATE;
+use crate::clock;
 use crate::domain::Timestamp;
 use crate::error::{Code, Error};
 
@@ -33,6 +34,29 @@ pub(super) struct CopyRecord {
     pub(super) since: Timestamp,
     /// When it was complete and verified.
     pub(super) done: Option<Timestamp>,
+    /// What made it.
+    #[serde(default)]
+    pub(super) kind: CopyKind,
+}
+
+impl CopyRecord {
+    /// The record of a copy that begins now.
+    pub(super) fn new(id: Uuid, other: String, kind: CopyKind) -> Self {
+        Self { id, other, since: clock::now(), done: None, kind }
+    }
+}
+
+/// What makes a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum CopyKind {
+    /// `convo copy`.
+    #[default]
+    Copy,
+    /// `convo backup`.
+    Backup,
+    /// `convo restore`.
+    Restore,
 }
 
 /// The record in the source of a copy.
@@ -49,9 +73,15 @@ fn read(meta: &HashMap<String, String>, key: &str) -> Option<CopyRecord> {
     serde_json::from_str(meta.get(key)?).ok()
 }
 
-/// Whether the database is held, even if this program cannot read the record.
+/// Whether the database is held, even if this program cannot read the record, or is a backup.
 pub(super) fn is_held(meta: &HashMap<String, String>) -> bool {
-    meta.contains_key(HELD)
+    meta.contains_key(HELD) || is_backup(meta)
+}
+
+/// Whether the database is a backup, which is only read: what is written to it would be lost with the
+/// next one, and its feed would not be a new one.
+pub(super) fn is_backup(meta: &HashMap<String, String>) -> bool {
+    meta.contains_key(BACKUP)
 }
 
 /// Refuses to write to a database that is held.
@@ -59,6 +89,13 @@ pub(super) fn is_held(meta: &HashMap<String, String>) -> bool {
 /// # Errors
 /// `database_not_ready`, naming the copy.
 pub(super) fn refuse_held(meta: &HashMap<String, String>) -> Result<(), Error> {
+    if is_backup(meta) {
+        return Err(Error::new(
+            Code::DatabaseNotReady,
+            "this database is a backup, which is only read",
+        )
+        .hint("`convo restore FILE --to URL` makes a database of it"));
+    }
     let Some(record) = source_record(meta) else { return Ok(()) };
     let CopyRecord { other, since, done, .. } = record;
     let (what, hint) = match done {
@@ -82,10 +119,14 @@ pub(super) fn refuse_held(meta: &HashMap<String, String>) -> Result<(), Error> {
 /// `database_not_ready`.
 pub(super) fn refuse_unfinished(meta: &HashMap<String, String>) -> Result<(), Error> {
     match target_record(meta) {
-        Some(CopyRecord { done: None, other, .. }) => {
-            let what = format!("this database is an unfinished copy of {other}");
-            Err(Error::new(Code::DatabaseNotReady, what)
-                .hint("run the same `convo copy` again: it continues where it stopped"))
+        Some(CopyRecord { done: None, other, kind, .. }) => {
+            let (what, command) = match kind {
+                CopyKind::Copy => ("an unfinished copy of", "convo copy"),
+                CopyKind::Backup => ("an unfinished backup of", "convo backup"),
+                CopyKind::Restore => ("not completely restored from", "convo restore"),
+            };
+            Err(Error::new(Code::DatabaseNotReady, format!("this database is {what} {other}"))
+                .hint(format!("run the same `{command}` again: it continues where it stopped")))
         }
         _ => Ok(()),
     }

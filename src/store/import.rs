@@ -4,7 +4,7 @@
 mod plan;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -123,6 +123,26 @@ impl ImportBatch {
             ExportLine::Event(row) => self.events.push(PackedEvent::new(row)),
             ExportLine::ConvoExport(_) | ExportLine::End(_) => {}
         }
+    }
+
+    /// Leaves out what is about contacts that were forgotten, from before that, as `is_gone` tells; `parties`
+    /// names those whom an event may be about.
+    pub(crate) fn leave_out(
+        &mut self,
+        is_gone: impl Fn(&str, Timestamp) -> bool,
+        parties: impl Fn(&[u8]) -> BTreeSet<String>,
+    ) {
+        self.messages.retain(|row| !is_gone(&row.contact_number, row.created_at));
+        self.conversations.retain(|row| !is_gone(&row.contact_number, row.created_at));
+        self.reports.retain(|row| !is_gone(&row.recipient, row.occurred_at));
+        self.opt_outs.retain(|row| {
+            let at = row.decided_at.or(row.opted_out_at);
+            !at.is_some_and(|at| is_gone(&row.contact_number, at))
+        });
+        self.events.retain(|event| {
+            let Some(body) = event.body.clone().restore() else { return true };
+            !parties(&body).iter().any(|party| is_gone(party, event.received_at))
+        });
     }
 
     /// Whether it should be stored now.

@@ -18,12 +18,19 @@ pub(super) const SANDBOX_KEY: &str = "sandbox_public_key";
 pub(super) const ENDPOINT_KEY: &str = "endpoint_key";
 /// Followed by a type of event: which public key verified the last webhooks of it, and when.
 pub(super) const VERIFIED: &str = "verified:";
+/// In a backup: its [`BackupRecord`](super::copy::backup::BackupRecord).
+pub(super) const BACKUP: &str = "backup";
 /// In a source: its [`CopyRecord`](super::hold::CopyRecord). As long as it exists, the database is held.
 pub(super) const HELD: &str = "held";
 /// In a target: its [`CopyRecord`](super::hold::CopyRecord).
 pub(super) const COPY: &str = "copy";
 /// In an unfinished target: the indices that are created at its end, as JSON.
 pub(super) const INDICES: &str = "copy_indices";
+
+/// The key of the marks of contacts that were forgotten, in hex.
+pub(super) const FORGET_KEY: &str = "forget_key";
+/// What a copy, a backup and a restored database have from their source.
+pub(super) const CARRIED: [&str; 2] = [SANDBOX, FORGET_KEY];
 
 /// What a [`probe`] writes, for a moment.
 const PROBE: &str = "probe";

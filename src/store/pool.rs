@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
-    DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection,
+    DatabaseTransaction, DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
 
 use super::Location;
@@ -96,6 +97,27 @@ impl Pool {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
+        };
+        let txn = self.db.begin_with_options(options).await?;
+        if let Some(prologue) = &self.prologue {
+            txn.execute_unprepared(prologue).await?;
+        }
+        Ok(txn)
+    }
+
+    /// Begins a transaction that sees the whole database as it is at its first query, and that changes
+    /// nothing.
+    pub(super) async fn begin_snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = match self.is_sqlite() {
+            true => TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
+                ..Default::default()
+            },
+            false => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..Default::default()
+            },
         };
         let txn = self.db.begin_with_options(options).await?;
         if let Some(prologue) = &self.prologue {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::connect::Store;
 use super::db_error::OrTell;
 use super::entity::message::direction;
-use super::entity::{conversation, merged_message, message, micros};
+use super::entity::{TelnyxId, conversation, merged_message, message, micros};
 use super::model::StoredSend;
 use super::{reports, weight};
 use crate::domain::conversation::SHOWN_SUFFIX;
@@ -187,6 +187,31 @@ impl Store {
         }
         self.add_media_states(&mut rows).await?;
         Ok(Some(MessagePage { rows, next }))
+    }
+
+    /// Whether a message of ours, or with this id of Telnyx, is stored.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub(crate) async fn has_message(
+        &self,
+        telnyx_id: &str,
+        own: Option<Uuid>,
+    ) -> Result<bool, Error> {
+        use message::Column as C;
+        let found = message::Entity::find()
+            .select_only()
+            .column(C::Id)
+            .filter(
+                Condition::any()
+                    .add(C::TelnyxMessageId.eq(TelnyxId::new(telnyx_id)))
+                    .add_option(own.map(|id| C::Id.eq(id))),
+            )
+            .limit(1)
+            .into_tuple::<Uuid>()
+            .one(&self.reader)
+            .await;
+        Ok(found.or_tell()?.is_some())
     }
 
     /// A message with its history.

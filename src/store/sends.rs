@@ -8,11 +8,11 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::db_error::OrTell;
-use super::entity::{conversation, from_json, idempotency_key, message, micros, to_json};
+use super::entity::{conversation, from_json, idempotency_key, message, micros, opt_out, to_json};
 use super::feed::FeedChange;
 use super::model::{Closing, NewSend, Opened, OptOutChange, Outcome, StoredSend};
 use super::transaction::WriteTransaction;
-use super::{Facts, Store, messages, opt_outs, reports};
+use super::{Facts, Store, forget, messages, opt_outs, reports};
 use crate::domain::{IdempotencyKey, MessageError, PhoneNumber, Status, Timestamp, verdict};
 use crate::error::{Error, ErrorBody};
 
@@ -119,12 +119,15 @@ async fn opted_out(db: &impl ConnectionTrait, send: &NewSend) -> Result<Option<O
     if send.despite_opt_out {
         return Ok(None);
     }
-    let found = opt_outs::find(db, send.message.contact().as_str()).await?;
-    Ok(found.and_then(|opt_out| {
-        Some(Opened::OptedOut {
-            since: Timestamp::from_micros(opt_out.opted_out_at?),
-            number: opt_out.opted_out_number.map(PhoneNumber::from_stored),
-        })
+    let contact = send.message.contact().as_str();
+    // What was decided since a contact was forgotten counts, and else what was known before.
+    let (at, number) = match opt_out::Entity::find_by_id(contact).one(db).await? {
+        Some(decided) => (decided.opted_out_at, decided.opted_out_number),
+        None => (forget::find(db, contact).await?.and_then(|mark| mark.opted_out_at), None),
+    };
+    Ok(at.map(|at| Opened::OptedOut {
+        since: Timestamp::from_micros(at),
+        number: number.map(PhoneNumber::from_stored),
     }))
 }
 

@@ -11,6 +11,7 @@ pub mod event;
 pub(crate) mod fetch;
 mod lenient_json;
 pub(crate) mod lists;
+pub(crate) mod mention;
 pub mod signature;
 
 pub use base_url::BaseUrl;

@@ -5,6 +5,7 @@ mod cancel;
 mod endpoint;
 mod export;
 mod feed;
+mod forget;
 mod inspect;
 mod offer;
 mod outcome;
@@ -44,6 +45,7 @@ use crate::telnyx::client::TelnyxClient;
 pub use endpoint::{EndpointAnswer, EndpointKey, EndpointQuestion, VerifiedBy};
 pub use export::ExportReader;
 pub use feed::FeedReader;
+pub use retention::Pruned;
 pub(crate) use send::no_api_key;
 pub use settle::Settled;
 
@@ -64,6 +66,7 @@ pub struct Conversations {
     endpoint: Arc<endpoint::EndpointState>,
     /// Held while messages are added to the search index, so that this is done once.
     indexing: Arc<Mutex<()>>,
+    marks: Arc<forget::MarkMemory>,
 }
 
 /// Settings of sends.
@@ -81,6 +84,10 @@ pub struct Policy {
     pub keep_feed: Option<Duration>,
     /// How often a server fetches what no webhook has brought; `None` for never.
     pub sync: Option<Duration>,
+    /// How long webhooks are kept as they came; `None` for ever.
+    pub keep_webhooks: Option<Duration>,
+    /// How long messages are kept; `None` for ever.
+    pub keep_messages: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -92,6 +99,8 @@ impl Default for Policy {
             reply_limit: 20,
             keep_feed: Some(Duration::from_secs(30 * 24 * 3_600)),
             sync: Some(Duration::from_secs(600)),
+            keep_webhooks: Some(Duration::from_secs(90 * 24 * 3_600)),
+            keep_messages: None,
         }
     }
 }
@@ -139,6 +148,7 @@ impl Conversations {
             last_slice: Arc::default(),
             endpoint: Arc::default(),
             indexing: Arc::default(),
+            marks: Arc::default(),
         }
     }
 

@@ -40,7 +40,7 @@ impl Conversations {
     }
 
     async fn receive_event(&self, event: Event, raw: &Bytes) -> Result<EventOutcome, Error> {
-        self.store.writer()?.event(new_event(event, raw, clock::now(), EventOrigin::Webhook)).await
+        self.store_event(new_event(event, raw, clock::now(), EventOrigin::Webhook)).await
     }
 
     /// Stores an event that a sync has fetched, as if it had come as a webhook, but marks what it brings.
@@ -48,7 +48,25 @@ impl Conversations {
     /// # Errors
     /// As [`receive`](Self::receive).
     pub(super) async fn recover(&self, event: Event, raw: &[u8]) -> Result<EventOutcome, Error> {
-        self.store.writer()?.event(new_event(event, raw, clock::now(), EventOrigin::Sync)).await
+        self.store_event(new_event(event, raw, clock::now(), EventOrigin::Sync)).await
+    }
+
+    async fn store_event(&self, mut event: NewEvent) -> Result<EventOutcome, Error> {
+        if self.is_forgotten(&event).await? {
+            // Nor is it kept as it came: it has the text.
+            return Ok(EventOutcome::Ignored);
+        }
+        self.leave_out_old(&mut event);
+        self.store.writer()?.event(event).await
+    }
+
+    /// Leaves out a message that would be removed again, unless it says that its sender opts out or in.
+    fn leave_out_old(&self, event: &mut NewEvent) {
+        let Some(oldest) = self.oldest_message() else { return };
+        let is_old = |message: &NewMessage| message.created_at < oldest;
+        if matches!(&event.change, Change::Message(message, None) if is_old(message)) {
+            event.change = Change::Nothing;
+        }
     }
 }
 

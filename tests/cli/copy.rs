@@ -10,7 +10,7 @@ use crate::support::{
     execute, inbound, query_one, wait_until,
 };
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "conversations",
     "messages",
     "delivery_reports",
@@ -24,6 +24,7 @@ const TABLES: [&str; 14] = [
     "media",
     "media_progress",
     "media_garbage",
+    "forgotten",
     "feed",
 ];
 
@@ -43,6 +44,7 @@ async fn full() -> (World, String) {
     let url = world.db.url.clone();
     let merged = "INSERT INTO merged_messages VALUES (randomblob(16), randomblob(16))";
     execute(&url, merged).await;
+    execute(&url, "INSERT INTO forgotten VALUES (randomblob(32), 7, NULL, NULL)").await;
     for row in [
         "INSERT INTO forwards (name, position, nonce, paused, attempts, created_at, last_error) \
          VALUES ('crm', 7, -1, 1, 2, 3, 'answered 410')",

@@ -16,7 +16,7 @@ pub const PAGES: [&str; 16] = [
     "docs/observing.md",
     "docs/reference.md",
     "docs/releasing.md",
-    "docs/backup.md",
+    "docs/keeping.md",
     "docs/scaling.md",
     "docs/systemd.md",
     "docs/webhooks.md",

@@ -93,7 +93,7 @@ fn routes() {
         assert_ne!(status, 0, "{route} is not answered");
         assert_ne!(body["code"], "not_found", "{route}");
         assert_ne!(body["code"], "method_not_allowed", "{route}");
-        assert_eq!(word("DELETE", &path), "method_not_allowed", "{route}");
+        assert_eq!(word("PATCH", &path), "method_not_allowed", "{route}");
     }
     assert_eq!(word("GET", "/nowhere"), "not_found");
 }
@@ -125,7 +125,11 @@ fn routes_in_source() -> BTreeSet<String> {
         });
         let template = template.expect("the template of the route");
         assert_eq!(pattern(template), segments, "the template that logs and metrics name");
-        let method = if rest.trim_start().starts_with(".and(post())") { "POST" } else { "GET" };
+        let method = match rest.trim_start() {
+            rest if rest.starts_with(".and(post())") => "POST",
+            rest if rest.starts_with(".and(delete())") => "DELETE",
+            _ => "GET",
+        };
         format!("{method} {segments}")
     });
     leaves.collect()

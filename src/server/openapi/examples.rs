@@ -6,9 +6,10 @@ use uuid::Uuid;
 use crate::domain::export::{EXPORT_VERSION, ExportEnd, ExportHeader};
 use crate::domain::{
     Conversation, Cost, Direction, Encoding, ExportLine, FeedCursor, FeedEvent, FeedKind, FeedPage,
-    Forward, ForwardReplay, ForwardState, ForwardTest, LastMessage, Message, PhoneNumber,
-    SearchHit, SendPlan, SendRequest, SettledMessage, SourceReport, Status, StatusReport,
-    StoredEvent, SyncNews, SyncReport, SyncSource, SyncState, Thread, Timestamp,
+    ForgetReceipt, ForgottenMark, ForgottenMarks, Forward, ForwardReplay, ForwardState,
+    ForwardTest, LastMessage, Message, PhoneNumber, SearchHit, SendPlan, SendRequest,
+    SettledMessage, SourceReport, Status, StatusReport, StoredEvent, SyncNews, SyncReport,
+    SyncSource, SyncState, Thread, Timestamp,
 };
 use crate::error::{Code, Error, ErrorBody};
 use crate::server::health::Readiness;
@@ -272,6 +273,28 @@ pub(super) fn forward_test() -> ForwardTest {
 
 pub(super) fn forward_replay() -> ForwardReplay {
     ForwardReplay { name: "default".to_owned(), events: 12 }
+}
+
+pub(super) fn forget_receipt() -> ForgetReceipt {
+    ForgetReceipt {
+        contact_number: message().contact().clone(),
+        conversation_id: Some(message().conversation_id),
+        dry_run: false,
+        forgotten_at: at(0),
+        messages: 12,
+        webhooks: 31,
+        feed_entries: 40,
+        opted_out: true,
+    }
+}
+
+pub(super) fn forgotten() -> ForgottenMarks {
+    let mark = ForgottenMark {
+        mark: "8f14e45fceea167a5a36dedd4bea25438f14e45fceea167a5a36dedd4bea2543".to_owned(),
+        forgotten_at: at(0),
+        opted_out_at: Some(at(-86_400)),
+    };
+    ForgottenMarks { key: Some("00112233445566778899aabbccddeeff".repeat(2)), marks: vec![mark] }
 }
 
 /// The last line of a sync.

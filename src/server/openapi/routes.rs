@@ -14,8 +14,9 @@ use super::schemas::{
 };
 use crate::domain::idempotency_key::IDEMPOTENCY_KEY_PATTERN;
 use crate::domain::{
-    Conversation, Direction, EventOutcome, FeedKind, FeedPage, Forward, ForwardReplay, ForwardTest,
-    Message, SearchHit, SendPlan, SendRequest, Status, StoredEvent, Thread,
+    Conversation, Direction, EventOutcome, FeedKind, FeedPage, ForgetReceipt, ForgottenMarks,
+    Forward, ForwardReplay, ForwardTest, Message, SearchHit, SendPlan, SendRequest, Status,
+    StoredEvent, Thread,
 };
 use crate::error::Code;
 use crate::server::access::Scope;
@@ -47,6 +48,7 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     };
     add("/conversations", "get", conversations(schemas));
     add("/conversations/{id}", "get", conversation(schemas));
+    add("/conversations/{id}", "delete", forget(schemas));
     add("/conversations/{number}/send", "post", send(schemas));
     add("/messages", "get", search(schemas));
     add("/messages/{id}", "get", message(schemas));
@@ -55,6 +57,7 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/messages/{id}/cancel", "post", cancel(schemas));
     add("/events", "get", events(schemas));
     add("/export", "get", export());
+    add("/forgotten", "get", forgotten(schemas));
     add("/forwards", "get", forwards(schemas));
     add("/forwards/{name}/test", "post", test_forward(schemas));
     add("/forwards/{name}/enable", "post", enable_forward(schemas));
@@ -562,6 +565,46 @@ fn stored_event() -> Operation {
     .errors(&[Code::InvalidRequest, Code::EventNotFound, Code::Overloaded])
     .errors(&STORE)
     .response(StatusCode::OK, "The event", event, &examples::event())
+}
+
+fn forget(schemas: &mut Schemas) -> Operation {
+    let receipt = schemas.serialized::<ForgetReceipt>();
+    Operation::with_scope(
+        Scope::Admin,
+        CONVERSATIONS,
+        "forgetContact",
+        "Remove everything that is stored about a contact",
+    )
+    .description(
+        "Its messages with their delivery reports, the webhooks about it as they came, its entries in the \
+         feed, idempotency keys and opt-out. It cannot be undone. A keyed hash of the number stays with \
+         the time: an opt-out still refuses, and older messages are not stored again. Followers of the \
+         feed get an event of the kind `removed`. It goes on if the client hangs up.",
+    )
+    .path("id", "The contact's number, or the conversation's whole id.", name())
+    .query("dry_run", "Only count what would be removed.", flag())
+    .errors(&QUERY)
+    .errors(&[Code::InvalidNumber, Code::ConversationNotFound, Code::ContactBusy])
+    .errors(&[Code::Overloaded])
+    .errors(&STORE)
+    .response(StatusCode::OK, "The receipt", receipt, &json!(examples::forget_receipt()))
+}
+
+fn forgotten(schemas: &mut Schemas) -> Operation {
+    let marks = schemas.serialized::<ForgottenMarks>();
+    Operation::with_scope(
+        Scope::Admin,
+        CONVERSATIONS,
+        "listForgotten",
+        "List the marks of contacts that were forgotten",
+    )
+    .description(
+        "For `convo restore --forgotten`, which applies them to a backup from before. Whoever has the key \
+         can find out whether a number is among them.",
+    )
+    .errors(&[Code::UnknownParameter, Code::Overloaded])
+    .errors(&STORE)
+    .response(StatusCode::OK, "The marks, and their key", marks, &json!(examples::forgotten()))
 }
 
 fn sync() -> Operation {

@@ -8,15 +8,14 @@ use uuid::Uuid;
 
 use super::table::{FEED, tables};
 use super::{in_transaction, open};
-use crate::clock;
 use crate::error::{Code, Error};
 use crate::store::db_error::{Failure, OrTell, classify};
 use crate::store::entity::feed;
-use crate::store::hold::{self, CopyRecord};
+use crate::store::hold::{self, CopyKind, CopyRecord};
 use crate::store::open_error::cannot_open;
 use crate::store::reader::Reader;
 use crate::store::schema::{self, SchemaState};
-use crate::store::{Location, Purpose};
+use crate::store::{Location, Mode, Purpose};
 
 /// How often holding the source is retried after a deadlock with its writers.
 const RETRIES: u32 = 10;
@@ -64,7 +63,28 @@ async fn begin_or_resume(
     state: &SchemaState,
     target: &Reader,
 ) -> Result<CopyRecord, Error> {
-    let mode = state.mode();
+    let there = fit_target(to, target, state.mode()).await?;
+    let copy_id = hold::target_record(&there.meta).map(|record| record.id);
+    let held = hold::source_record(&state.meta);
+    if let Some(held) = held.filter(|held| Some(held.id) == copy_id) {
+        return Ok(held);
+    }
+    refuse_filled(to, target, "convo copy").await?;
+    // Held for another target: with two copies, both would be taken for the database.
+    hold::refuse_held(&state.meta)?;
+    let record = CopyRecord::new(Uuid::now_v7(), from.to_string(), CopyKind::Copy);
+    begin(target, &record).await?;
+    let record = CopyRecord { other: to.to_string(), ..record };
+    hold_source(source, &record).await?;
+    Ok(record)
+}
+
+/// Creates the schema in a target, and checks whether it fits a source of this mode.
+pub(super) async fn fit_target(
+    to: &Location,
+    target: &Reader,
+    mode: Mode,
+) -> Result<SchemaState, Error> {
     let migrated = async { schema::migrate(&target.pool()?, mode).await };
     migrated.await.map_err(|error: DbErr| cannot_open(to, &error))?;
     let there = SchemaState::read(target).await.or_tell()?;
@@ -73,31 +93,35 @@ async fn begin_or_resume(
         let what = "has a different mode or schema version, or is read-only";
         return Err(unfit(to, what, "use an empty database"));
     }
-    let copy_id = hold::target_record(&there.meta).map(|record| record.id);
-    let held = hold::source_record(&state.meta);
-    if let Some(held) = held.filter(|held| Some(held.id) == copy_id) {
-        return Ok(held);
-    }
-    if !is_empty(target).await.or_tell()? {
-        let hint = "use an empty database: convo copy overwrites nothing";
-        return Err(unfit(to, "already contains other data", hint));
-    }
-    // Held for another target: with two copies, both would be taken for the database.
-    hold::refuse_held(&state.meta)?;
-    let record =
-        CopyRecord { id: Uuid::now_v7(), other: from.to_string(), since: clock::now(), done: None };
-    let begun = in_transaction(target, async |txn| {
-        // The feed of the source takes the place of the new one.
-        feed::Entity::delete_many().exec(txn).await?;
-        hold::record_in_target(txn, &record).await
-    });
-    begun.await.or_tell()?;
-    let record = CopyRecord { other: to.to_string(), ..record };
-    hold_source(source, &record).await?;
-    Ok(record)
+    Ok(there)
 }
 
-fn unfit(location: &Location, what: &str, hint: &str) -> Error {
+/// Refuses a target that contains anything.
+pub(super) async fn refuse_filled(
+    to: &Location,
+    target: &Reader,
+    command: &str,
+) -> Result<(), Error> {
+    if is_empty(target).await.or_tell()? {
+        return Ok(());
+    }
+    let hint = format!("use an empty database: {command} overwrites nothing");
+    Err(unfit(to, "already contains other data", &hint))
+}
+
+/// Records in an empty target what it becomes. Only a restored database has a feed of its own.
+pub(super) async fn begin(target: &Reader, record: &CopyRecord) -> Result<(), Error> {
+    let begun = in_transaction(target, async |txn| {
+        if record.kind != CopyKind::Restore {
+            // The feed of the source takes the place of the new one.
+            feed::Entity::delete_many().exec(txn).await?;
+        }
+        hold::record_in_target(txn, record).await
+    });
+    begun.await.or_tell()
+}
+
+pub(super) fn unfit(location: &Location, what: &str, hint: &str) -> Error {
     Error::new(Code::DatabaseNotReady, format!("{location} {what}")).hint(hint)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures_util::future::{try_join, try_join3};
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use tokio::sync::mpsc;
 
 use super::batch::TableWriter;
@@ -47,12 +47,12 @@ pub(super) async fn transfer(
 pub(super) const AHEAD: usize = 1;
 
 /// The digests of tables in the source by their names.
-type SourceDigests = HashMap<&'static str, TableDigest>;
+pub(super) type SourceDigests = HashMap<&'static str, TableDigest>;
 
 /// Copies the rows that the target lacks, and its indices. Returns the digests of the tables that were
 /// read from their first row on.
-async fn copy_rows(
-    source: &Reader,
+pub(super) async fn copy_rows(
+    source: &impl ConnectionTrait,
     target: &Reader,
     tables: &[CopyTable],
     watch: &mut impl FnMut(Progress),
@@ -69,9 +69,9 @@ async fn copy_rows(
     Ok(digests)
 }
 
-/// Copies the rows that the target lacks, and the address of the simulated Telnyx.
+/// Copies the rows that the target lacks, and the facts that belong to them.
 async fn copy_tables(
-    source: &Reader,
+    source: &impl ConnectionTrait,
     target: &Reader,
     tables: &[CopyTable],
     watch: &mut impl FnMut(Progress),
@@ -83,15 +83,17 @@ async fn copy_tables(
         in_transaction(target, async |txn| table.renumber(txn).await).await?;
     }
     let state = SchemaState::read(source).await?;
-    if let Some(url) = state.meta.get(meta::SANDBOX) {
-        in_transaction(target, async |txn| meta::set(txn, meta::SANDBOX, url).await).await?;
+    for key in meta::CARRIED {
+        if let Some(value) = state.meta.get(key) {
+            in_transaction(target, async |txn| meta::set(txn, key, value).await).await?;
+        }
     }
     Ok(digests)
 }
 
 /// Copies the rows of a table that the target lacks. If it lacks all of them, returns their digest.
 async fn copy_table(
-    source: &Reader,
+    source: &impl ConnectionTrait,
     target: &Reader,
     table: &CopyTable,
     watch: &mut impl FnMut(Progress),
@@ -135,8 +137,8 @@ fn released() -> Error {
 
 /// Compares the two databases, table by table. The target is read again, and so is the source where the
 /// copy has not read all of it: both at once.
-async fn compare(
-    source: &Reader,
+pub(super) async fn compare(
+    source: &impl ConnectionTrait,
     target: &Reader,
     tables: &[CopyTable],
     mut known: SourceDigests,

@@ -28,6 +28,7 @@ pub struct Model {
 /// The values of the column `kind`. An entry of any other kind, such as the first one with 0, is not
 /// shown.
 pub mod kind {
+    pub const NOTHING: i16 = 0;
     pub const MESSAGE: i16 = 1;
     pub const STATUS: i16 = 2;
     pub const OPTED_OUT: i16 = 3;

@@ -4,6 +4,7 @@ pub mod conversation;
 pub mod delivery_report;
 pub mod event;
 pub mod feed;
+pub(super) mod forgotten;
 pub mod forward;
 pub mod forward_range;
 pub mod idempotency_key;

@@ -12,7 +12,7 @@ use crate::store::sql;
 /// The statement for SQLite, whose write lock is held already. Counts on from the newest entry, which is
 /// always kept.
 pub(in crate::store) fn append(changes: &[RecordedChange], now: Timestamp) -> Statement {
-    const WIDTH: usize = 8;
+    const WIDTH: usize = 9;
     let count = sql::padded(changes.len());
     let mut values = Vec::with_capacity(count * WIDTH);
     for (change, (step, nonce)) in changes.iter().zip((1_i64..).zip(nonces())) {
@@ -26,21 +26,22 @@ pub(in crate::store) fn append(changes: &[RecordedChange], now: Timestamp) -> St
             change.change.message().into(),
             replaces.into(),
             contact(&change.change).into(),
+            conversation(&change.change).into(),
         ];
         values.extend(row);
     }
     let values = sql::pad(values, count * WIDTH, WIDTH);
     let mut text = "INSERT INTO feed \
-         (position, at, nonce, kind, status_rank, message_id, replaces, contact) \
+         (position, at, nonce, kind, status_rank, message_id, replaces, contact, conversation_id) \
          SELECT h.position + column1, max(h.at, column2), column3, column4, column5, column6, \
-         column7, column8 \
+         column7, column8, column9 \
          FROM (SELECT position, at FROM feed ORDER BY position DESC LIMIT 1) AS h, (VALUES "
         .to_owned();
     for row in 0..count {
         text.push_str(if row == 0 {
-            "(?, ?, ?, ?, ?, ?, ?, ?)"
+            "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
         } else {
-            ", (?, ?, ?, ?, ?, ?, ?, ?)"
+            ", (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         });
     }
     text.push_str(") AS v WHERE column1 IS NOT NULL");
@@ -54,8 +55,13 @@ pub(in crate::store) fn append_under_lock(changes: &[RecordedChange], now: Times
     let bare = || changes.iter().map(|one| &one.change);
     let statuses = || bare().map(status);
     let number = |number: i16| number.to_string();
+    // Few transactions remove a conversation.
+    let removed = match array(bare().map(|change| conversation(change).map(|id| id.to_string()))) {
+        none if none == "NULL" => String::new(),
+        ids => format!(", {ids}"),
+    };
     format!(
-        "SELECT append_to_feed({}, {}, {}, {}, {}, {}, {})",
+        "SELECT append_to_feed({}, {}, {}, {}, {}, {}, {}{removed})",
         micros(now),
         array(changes.iter().zip(nonces()).map(|(_, nonce)| Some(nonce.to_string()))),
         array(changes.iter().map(|change| Some(number(change.kind())))),
@@ -91,6 +97,14 @@ fn status(change: &FeedChange) -> (Option<i16>, Option<Uuid>) {
 fn contact(change: &FeedChange) -> Option<String> {
     match change {
         FeedChange::OptOut { contact, .. } => Some(contact.clone()),
+        _ => None,
+    }
+}
+
+/// The conversation that was removed: there is nothing left to find it by.
+fn conversation(change: &FeedChange) -> Option<Uuid> {
+    match change {
+        FeedChange::Removed { conversation } => Some(*conversation),
         _ => None,
     }
 }

@@ -1,11 +1,14 @@
 //! Removing old entries.
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use crate::domain::Timestamp;
 use crate::error::Error;
+use crate::store::Store;
+use crate::store::db_error::OrTell;
 use crate::store::entity::{feed, micros};
 use crate::store::job::Settlement;
 use crate::store::transaction::WriteTransaction;
@@ -14,13 +17,32 @@ use crate::store::writer::Writer;
 /// How many entries are removed at once: few, since webhooks wait meanwhile.
 const STEP: u64 = 500;
 
-impl Writer {
-    /// Removes some of the entries from before a time, oldest first, except for the last of them.
-    /// Returns whether there may be more.
+/// What one step has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trimmed {
+    pub(crate) removed: u64,
+    /// Whether there may be more.
+    pub(crate) has_more: bool,
+}
+
+impl Store {
+    /// How many entries [`trim_feed`](Writer::trim_feed) would remove in all.
     ///
     /// # Errors
     /// `database_unavailable`.
-    pub(crate) async fn trim_feed(&self, before: Timestamp) -> Result<bool, Error> {
+    pub(crate) async fn count_old_feed(&self, before: Timestamp) -> Result<u64, Error> {
+        let kept = self.feed_before(before).await?.position;
+        let old = feed::Entity::find().filter(feed::Column::Position.lt(kept));
+        old.count(&self.reader).await.or_tell()
+    }
+}
+
+impl Writer {
+    /// Removes some of the entries from before a time, oldest first, except for the last of them.
+    ///
+    /// # Errors
+    /// `database_unavailable`.
+    pub(crate) async fn trim_feed(&self, before: Timestamp) -> Result<Trimmed, Error> {
         self.settle(TrimFeed { before }).await
     }
 }
@@ -31,15 +53,18 @@ struct TrimFeed {
 }
 
 impl Settlement for TrimFeed {
-    type Output = bool;
+    type Output = Trimmed;
 
-    async fn write(&self, db: &WriteTransaction) -> Result<bool, DbErr> {
+    async fn write(&self, db: &WriteTransaction) -> Result<Trimmed, DbErr> {
         let oldest = oldest(db).await?;
         let old = oldest.iter().take_while(|(_, at)| *at < micros(self.before)).count();
         // The last of them stays: a reader that has seen it misses nothing.
-        let Some((kept, _)) = oldest.get(old.saturating_sub(1)) else { return Ok(false) };
-        feed::Entity::delete_many().filter(feed::Column::Position.lt(*kept)).exec(db).await?;
-        Ok(old as u64 > STEP)
+        let Some((kept, _)) = oldest.get(old.saturating_sub(1)) else {
+            return Ok(Trimmed::default());
+        };
+        let before = feed::Column::Position.lt(*kept);
+        let removed = feed::Entity::delete_many().filter(before).exec(db).await?.rows_affected;
+        Ok(Trimmed { removed, has_more: old as u64 > STEP })
     }
 }
 

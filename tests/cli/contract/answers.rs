@@ -31,13 +31,15 @@ const EVENTS: &str = "GET /events";
 const STORED_EVENTS: &str = "GET /webhooks/events";
 const STORED_EVENT: &str = "GET /webhooks/events/{id}";
 const EXPORT: &str = "GET /export";
+const FORGET: &str = "DELETE /conversations/{id}";
+const FORGOTTEN: &str = "GET /forgotten";
 const FORWARDS: &str = "GET /forwards";
 const TEST_FORWARD: &str = "POST /forwards/{name}/test";
 const ENABLE_FORWARD: &str = "POST /forwards/{name}/enable";
 const REPLAY_FORWARD: &str = "POST /forwards/{name}/replay";
 const SYNC: &str = "POST /sync";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 19] = [
+const GUARDED: [(&str, &str); 21] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
@@ -52,6 +54,8 @@ const GUARDED: [(&str, &str); 19] = [
     (STORED_EVENTS, "/webhooks/events"),
     (STORED_EVENT, "/webhooks/events/x"),
     (EXPORT, "/export"),
+    (FORGET, "/conversations/1"),
+    (FORGOTTEN, "/forgotten"),
     (FORWARDS, "/forwards"),
     (TEST_FORWARD, "/forwards/x/test"),
     (ENABLE_FORWARD, "/forwards/x/enable"),
@@ -136,6 +140,7 @@ async fn every_answer_matches_the_document() {
     following(&asker).await;
     exporting(&asker).await;
     forwarding(&asker, &world).await;
+    forgetting(&asker, &world).await;
     syncing(&asker).await;
     other_settings(&contract).await;
     bounds(&contract).await;
@@ -395,6 +400,27 @@ async fn exporting(asker: &Asker<'_>) {
     }
 }
 
+/// Nothing is sent to this contact later.
+async fn forgetting(asker: &Asker<'_>, world: &World) {
+    let contact = "+12125550177";
+    let path = format!("/conversations/{contact}");
+    asker.refuses(FORGET, &path, "", "", (404, "conversation_not_found")).await;
+    asker.refuses(FORGET, "/conversations/2125550177", "", "", (400, "invalid_number")).await;
+    let unknown = (400, "unknown_parameter");
+    asker.refuses(FORGET, &format!("{path}?no_such_parameter=1"), "", "", unknown).await;
+    asker.refuses(FORGOTTEN, "/forgotten?no_such_parameter=1", "", "", unknown).await;
+    let flag = (400, "invalid_request");
+    asker.refuses(FORGET, &format!("{path}?dry_run=yes"), "", "", flag).await;
+    let scheduled = world.home.run(&["send", contact, "later", "--at", "2h"]).exits(0);
+    asker.refuses(FORGET, &path, "", "", (409, "contact_busy")).await;
+    world.home.run(&["cancel", scheduled.id()]).exits(0);
+    for query in ["?dry_run=true", ""] {
+        let answer = asker.ask(FORGET, &format!("{path}{query}"), "", "").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    assert_eq!(asker.ask(FORGOTTEN, "/forgotten", "", "").await.status, 200);
+}
+
 async fn forwarding(asker: &Asker<'_>, world: &World) {
     wait_until("forwarding to begin", || world.server.log().contains("\"forwarding\""));
     let list = asker.ask(FORWARDS, "/forwards", "", "").await;
@@ -531,7 +557,9 @@ async fn guards(contract: &Contract, server: &Server) {
 
 /// What a database answers in which something is missing.
 async fn without_its_tables(asker: &Asker<'_>, world: &World) {
-    for table in ["messages", "conversations", "events", "feed", "forwards", "sync_sources"] {
+    for table in
+        ["messages", "conversations", "events", "feed", "forgotten", "forwards", "sync_sources"]
+    {
         execute(&world.db.url, &format!("ALTER TABLE {table} RENAME TO {table}_away")).await;
     }
     let away = (503, "database_unavailable");
@@ -547,6 +575,8 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     asker.refuses(STORED_EVENTS, "/webhooks/events", "", "", away).await;
     asker.refuses(STORED_EVENT, "/webhooks/events/x", "", "", away).await;
     asker.refuses(EXPORT, &format!("/export?contact={CONTACT}"), "", "", away).await;
+    asker.refuses(FORGET, &format!("/conversations/{CONTACT}"), "", "", away).await;
+    asker.refuses(FORGOTTEN, "/forgotten", "", "", away).await;
     asker.refuses(FORWARDS, "/forwards", "", "", away).await;
     asker.refuses(SYNC, "/sync", "", "{}", away).await;
     asker.refuses(ENABLE_FORWARD, "/forwards/x/enable", "", "{}", away).await;

@@ -170,8 +170,11 @@ fn the_document_has_every_route() {
         let template = labels.lines().find_map(|line| {
             line.trim().strip_prefix(name)?.strip_prefix(" => \"")?.strip_suffix("\",")
         });
-        let posts = rest.trim_start().starts_with(".and(post())");
-        let method = if posts { "POST" } else { "GET" };
+        let method = match rest.trim_start() {
+            rest if rest.starts_with(".and(post())") => "POST",
+            rest if rest.starts_with(".and(delete())") => "DELETE",
+            _ => "GET",
+        };
         shape(&format!("{method} {}", template.expect("the template of the route")))
     });
     let leaves: BTreeSet<_> = leaves.collect();
@@ -191,8 +194,14 @@ async fn a_running_server_matches_the_document() {
     for (name, operation) in contract.operations() {
         let (method, template) = name.split_once(' ').expect("a method");
         let path = filled(template, NOBODY);
-        let allowed = if method == "GET" { "get, head" } else { "post" };
-        for other in ["DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"] {
+        let is_deletable = contract.operations().contains_key(&format!("DELETE {template}"));
+        let allowed = match method {
+            _ if is_deletable => "get, head, delete",
+            "GET" => "get, head",
+            _ => "post",
+        };
+        let others = ["DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"].into_iter();
+        for other in others.filter(|other| *other != "DELETE" || !is_deletable) {
             let answer = server.ask(other, &path, "", "").await;
             assert_eq!(
                 answer.status_and_code(),
