@@ -11,6 +11,7 @@ use crate::columns::clustered;
 pub struct Migration;
 
 #[derive(DeriveIden)]
+#[expect(clippy::enum_variant_names, reason = "they are the names of columns")]
 enum Forgotten {
     Table,
     Mark,

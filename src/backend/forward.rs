@@ -11,7 +11,7 @@ use crate::store::Purpose;
 /// Forwarding, local or remote.
 pub(crate) enum ForwardBackend {
     /// Of the database that this process opens.
-    Local(Forwarder),
+    Local(Box<Forwarder>),
     /// Of a server.
     Remote(Client),
 }
@@ -26,7 +26,7 @@ impl ForwardBackend {
         let targets = if is_remote { Vec::new() } else { config.forwarding()? };
         match Backend::open(config, purpose).await? {
             Backend::Local(conversations) => {
-                Ok(Self::Local(Forwarder::new(conversations, targets.into())))
+                Ok(Self::Local(Box::new(Forwarder::new(conversations, targets.into()))))
             }
             Backend::Remote(client) => Ok(Self::Remote(client)),
         }

@@ -66,7 +66,7 @@ impl Conversations {
         let (conversation, opted_out) = match begun {
             Begun::Unknown => return Err(conversation::not_found()),
             Begun::Undecided(count) => return Err(busy(count)),
-            Begun::Begun { conversation, opted_out } => (conversation, opted_out),
+            Begun::Known { conversation, opted_out } => (conversation, opted_out),
         };
         let key = conversation.map(|(key, _)| key);
         let webhooks = self.forget_webhooks(is_dry, |body, received_at| {

@@ -34,7 +34,7 @@ pub(crate) enum Begun {
     /// So many of its messages are pending, unknown or scheduled.
     Undecided(u64),
     /// What is to be removed.
-    Begun { conversation: Option<(i64, Uuid)>, opted_out: bool },
+    Known { conversation: Option<(i64, Uuid)>, opted_out: bool },
 }
 
 impl Store {
@@ -76,7 +76,7 @@ impl Settlement for BeginForget {
         sql::lock_rows(&mut lock, db);
         db.query_one(&lock).await?;
         let (begun, opt_out) = look(db, &self.contact).await?;
-        let (Begun::Begun { .. }, Some(at)) = (&begun, self.at) else { return Ok(begun) };
+        let (Begun::Known { .. }, Some(at)) = (&begun, self.at) else { return Ok(begun) };
         let key = match key(db).await? {
             Some(key) => key,
             None => {
@@ -133,7 +133,7 @@ async fn look(
     let Some((key, _)) = conversation else {
         let opted_out = opt_out.as_ref().map(|row| row.opted_out_at.is_some());
         let begun = opted_out
-            .map_or(Begun::Unknown, |opted_out| Begun::Begun { conversation: None, opted_out });
+            .map_or(Begun::Unknown, |opted_out| Begun::Known { conversation: None, opted_out });
         return Ok((begun, opt_out));
     };
     let undecided = [Status::Pending, Status::Unknown, Status::Scheduled].map(Status::rank);
@@ -146,7 +146,7 @@ async fn look(
         return Ok((Begun::Undecided(undecided), opt_out));
     }
     let opted_out = opt_out.as_ref().is_some_and(|row| row.opted_out_at.is_some());
-    Ok((Begun::Begun { conversation, opted_out }, opt_out))
+    Ok((Begun::Known { conversation, opted_out }, opt_out))
 }
 
 /// Stores marks that another database exported. Their key must be that of this one, if it has one.

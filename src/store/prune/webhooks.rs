@@ -52,7 +52,7 @@ impl Store {
         let count = rows.iter().filter(|(.., received_at)| *received_at < before).count() as u64;
         let mut keys = rows.into_iter().map(|(occurred_at, id, _)| (occurred_at, id));
         let Some(first) = keys.next() else { return Ok(None) };
-        let last = keys.last().unwrap_or_else(|| first.clone());
+        let last = keys.next_back().unwrap_or_else(|| first.clone());
         Ok(Some(OldWebhooks { first, last, before, count }))
     }
 
