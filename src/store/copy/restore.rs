@@ -34,8 +34,9 @@ use crate::store::reader::Reader;
 use crate::store::schema::{self, SchemaState};
 use crate::store::{Location, Mode, Purpose};
 
-/// What belongs to a feed that has ended: its entries, and ranges of them.
-const LEFT_OUT: [&str; 2] = [FEED, "forward_ranges"];
+/// What belongs to a feed that has ended: its entries, ranges of them, and the place up to which media were
+/// fetched.
+const LEFT_OUT: [&str; 3] = [FEED, "forward_ranges", "media_progress"];
 
 /// A database that was restored.
 #[derive(Debug)]

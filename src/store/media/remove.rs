@@ -17,7 +17,6 @@ use crate::store::writer::Writer;
 const STEP: u64 = 200;
 
 /// Removes what is known of the media of some messages, within the transaction that removes those.
-#[cfg_attr(not(test), expect(dead_code, reason = "for what removes messages"))]
 pub(in crate::store) async fn remove_media(
     db: &WriteTransaction,
     messages: &[Uuid],

@@ -21,7 +21,7 @@ use crate::store::entity::{
 use crate::store::feed::FeedChange;
 use crate::store::job::Settlement;
 use crate::store::transaction::WriteTransaction;
-use crate::store::{search, sql};
+use crate::store::{media, search, sql};
 
 /// How many conversations are looked at together.
 const LOOK: u64 = 1_000;
@@ -170,6 +170,7 @@ async fn remove(db: &WriteTransaction, messages: sea_orm::Select<Messages>) -> R
     let removed = Messages::delete_many().filter(C::Id.is_in(ids())).exec(db).await?;
     let dated: Vec<_> = found.iter().map(|(id, .., created_at)| (*id, *created_at)).collect();
     search::remove(db, &dated).await?;
+    media::remove_media(db, &ids().collect::<Vec<_>>()).await?;
     Ok(removed.rows_affected)
 }
 
