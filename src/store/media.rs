@@ -19,7 +19,6 @@ use super::entity::{from_json, media_garbage, media_progress, message};
 use crate::clock;
 use crate::domain::{ContentHash, Direction, FeedCursor, MediaState, Message, Timestamp};
 use crate::error::Error;
-#[cfg_attr(not(test), expect(unused_imports, reason = "for what removes messages"))]
 pub(in crate::store) use remove::remove_media;
 pub(crate) use write::{MediaStep, MediumEnd};
 
