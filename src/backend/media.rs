@@ -15,7 +15,7 @@ use crate::store::Purpose;
 /// Media files, local or remote.
 pub(crate) enum MediaBackend {
     /// In the store that the settings name.
-    Local(MediaLibrary),
+    Local(Box<MediaLibrary>),
     /// Of a server.
     Remote(Client),
 }
@@ -44,7 +44,9 @@ impl MediaBackend {
             false => ContentStore::open_existing(&config.media()?.place)?,
         };
         Ok(match Backend::open(config, Purpose::Read).await? {
-            Backend::Local(conversations) => Self::Local(MediaLibrary::new(conversations, content)),
+            Backend::Local(conversations) => {
+                Self::Local(Box::new(MediaLibrary::new(conversations, content)))
+            }
             Backend::Remote(client) => Self::Remote(client),
         })
     }

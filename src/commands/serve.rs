@@ -364,7 +364,7 @@ fn warn_of_missing_settings(settings: &ServerSettings) {
     }
     match &settings.media.place {
         MediaPlace::Off => {
-            tracing::info!("media of inbound messages are not kept: see CONVO_MEDIA")
+            tracing::info!("media of inbound messages are not kept: see CONVO_MEDIA");
         }
         place => tracing::info!(%place, "media of inbound messages are kept"),
     }

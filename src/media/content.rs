@@ -1,6 +1,7 @@
 //! The store for the content of media: a directory or a part of an S3 bucket.
 
 use std::fs::{DirBuilder, Permissions};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path as FilePath, PathBuf};
@@ -176,8 +177,15 @@ fn allows_http(place: &BucketPlace) -> bool {
 
 /// Makes a directory that only its owner may read.
 fn make_directory(path: &FilePath) -> Result<(), Error> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| unusable(&path.display().to_string(), &error.to_string()))
+    let failed = |why: &str| unusable(&path.display().to_string(), why);
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        // It is not made: a database there would be missing, too.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(failed("the directory that it would be in does not exist"))
+        }
+        made => made.map_err(|error| failed(&error.to_string())),
+    }
 }
 
 fn unusable(place: &str, why: &str) -> Error {
