@@ -93,7 +93,7 @@ const SCREEN_WIDTH: usize = 78;
 /// Gives the program its first screen. clap can neither group commands nor print an option on one
 /// line, and the screen must fit into a terminal of 24 rows.
 fn with_first_screen(program: Command) -> Command {
-    let mut screen = "{name} - {about}\n{usage-heading} {usage}\n\n".to_owned();
+    let mut screen = "{name} - {about}\n{usage-heading} {usage}\n".to_owned();
     for group in [Group::Read, Group::Send, Group::Run] {
         heading(&mut screen, &format!("{group:?}"));
         for command in group.commands(&program) {

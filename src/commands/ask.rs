@@ -33,7 +33,7 @@ const PATTERN_LIMIT: usize = 1024 * 1024;
 
 /// Send a question and print the answer
 #[derive(Args, Clone, Debug)]
-#[command(add = Group::Send, add = HELP, after_help = HELP.examples)]
+#[command(add = Group::More, add = HELP, after_help = HELP.examples)]
 pub(super) struct AskArgs {
     /// The contact: a number with its country code, or the full id of a conversation
     #[arg(value_parser = NonEmptyStringValueParser::new())]
