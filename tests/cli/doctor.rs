@@ -459,7 +459,7 @@ async fn a_clock_that_is_off_is_told() {
     for (ahead, verdict) in
         [(-100, "warning"), (100, "warning"), (-600, "failure"), (600, "failure")]
     {
-        let date = chrono::Utc::now() - chrono::TimeDelta::seconds(ahead);
+        let date = convo::clock::now().to_utc() - chrono::TimeDelta::seconds(ahead);
         let date = date.format("%a, %d %b %Y %H:%M:%S GMT");
         let body = r#"{"data":[]}"#;
         let answer = format!(

@@ -190,9 +190,9 @@ async fn an_export_is_the_same_here_and_there(db: TestDatabase) {
     assert!(!text.contains('\u{202e}'), "{text}");
     let csv = world.home.run(&["export", "--format", "csv"]).silent().out;
     let mut csv = csv::Reader::from_reader(csv.as_bytes());
-    let rows = csv.records().map(|row| row.expect("a row")).count();
+    let rows = csv.records().filter(Result::is_ok).count();
     let messages = "SELECT CAST(count(*) AS bigint) FROM messages";
-    assert_eq!(rows as i64, number(&world.db.url, messages).await);
+    assert_eq!(i64::try_from(rows).expect("few"), number(&world.db.url, messages).await);
     let of_contact = world.home.run(&["export", "--contact", CONTACT, "--raw"]).silent().out;
     let lines: Vec<Value> =
         of_contact.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

@@ -140,8 +140,11 @@ fn fields_in_a_pipe() {
     let play = Play::start("convo serve --sandbox");
     let server = play.pasted("In another terminal, through this server:").join("\n");
     let rows = table(&read("docs/reference.md"), &["command", "fields in a pipe"]);
-    assert_eq!(rows.iter().map(|row| code(&row[0])).collect::<Vec<_>>(), ["list", "show", "watch"]);
-    let commands = ["list", "show +12125551234", "watch --since 1h --count 1"];
+    assert_eq!(
+        rows.iter().map(|row| code(&row[0])).collect::<Vec<_>>(),
+        ["list", "show", "search", "watch"]
+    );
+    let commands = ["list", "show +12125551234", "search", "watch --since 1h --count 1"];
     for (row, command) in rows.iter().zip(commands) {
         let csv = play.terminal(&format!("{server}\nconvo {command} --format csv")).out;
         let header = csv.lines().find(|line| line.contains(",direction,")).expect("a header");

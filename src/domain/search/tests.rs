@@ -98,7 +98,7 @@ fn a_snippet_shows_the_first_hit() {
     let marked: String = snippet.text.chars().skip(start).take(end - start).collect();
     assert_eq!(marked, "needle");
     assert!(snippet.text.starts_with("…hay ") && snippet.text.ends_with('…'), "{snippet:?}");
-    let short = Snippet::new("a needle", &[2..8]);
+    let short = Snippet::new("a needle", std::slice::from_ref(&(2..8)));
     assert_eq!(short, Snippet { text: "a needle".to_owned(), marks: vec![[2, 8]] });
 }
 

@@ -249,6 +249,7 @@ async fn cancelling(asker: &Asker<'_>) {
     let sent = asker.send(CONTACT, HI).await.json();
     let sent = format!("/messages/{}/cancel", sent["id"].as_str().expect("an id"));
     asker.refuses(CANCEL, &sent, "", "{}", (409, "not_cancellable")).await;
+    asker.refuses(CANCEL, "/messages/%00/cancel", "", "{}", (400, "invalid_request")).await;
     let nobody = "/messages/01a20685-7f6b-7790-99a8-f178d4040dda/cancel";
     asker.refuses(CANCEL, nobody, "", "{}", (404, "message_not_found")).await;
 }
@@ -460,6 +461,35 @@ fn sending_to(base_url: &str) -> Home {
     Home::new().sending_to(base_url).set("CONVO_SEND_TIMEOUT", "2")
 }
 
+/// What a server answers whose Telnyx does not cancel.
+async fn cancelling_elsewhere(contract: &Contract) {
+    let id = "40319f00-0000-4000-8000-000000000001";
+    let to = json!([{ "phone_number": CONTACT, "status": "scheduled" }]);
+    let body = json!({ "data": { "id": id, "direction": "outbound", "to": to } }).to_string();
+    let length = body.len();
+    let scheduled =
+        Reply::Raw(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"));
+    let key = r#"{"errors":[{"code":"10009","title":"Authentication failed"}]}"#;
+    for (reply, expected) in [
+        (Some(Reply::RateLimit(7)), (429, "rate_limited")),
+        (Some(Reply::Status(401, key)), (401, "invalid_api_key")),
+        (None, (503, "telnyx_unreachable")),
+    ] {
+        let script: Vec<_> = std::iter::once(scheduled.clone()).chain(reply).collect();
+        let telnyx = match script.len() {
+            1 => FakeServer::replying_then_gone(&script).await,
+            _ => FakeServer::replying(&script).await,
+        };
+        telnyx.knows(id, "scheduled");
+        let server = Server::start(&sending_to(&telnyx.base_url()));
+        let asker = Asker { contract, server: &server, lines: "" };
+        let at = convo::clock::now().plus_seconds(3_600);
+        let sent = asker.send(CONTACT, &json!({"message": "Hi", "send_at": at}).to_string()).await;
+        let path = format!("/messages/{}/cancel", sent.json()["id"].as_str().expect("an id"));
+        asker.refuses(CANCEL, &path, "", "{}", expected).await;
+    }
+}
+
 /// What only servers with other settings answer.
 async fn other_settings(contract: &Contract) {
     let poor = r#"{"errors":[{"code":"20012","title":"Account inactive"}]}"#;
@@ -475,6 +505,7 @@ async fn other_settings(contract: &Contract) {
         let asker = Asker { contract, server: &server, lines: "" };
         asker.refuses_a_send(CONTACT, HI, expected).await;
     }
+    cancelling_elsewhere(contract).await;
     let telnyx = FakeServer::replying(&[Reply::Status(500, "{}"), Reply::Accept]).await;
     let home = sending_to(&telnyx.base_url());
     let server = Server::start(&home);
