@@ -250,7 +250,8 @@ async fn what_must_not_be_answered_is_passed_over(db: TestDatabase) {
     assert_eq!(world.signer.post(&world.server, old).await, "stored");
     wait_until("all to be passed over", || {
         let err = running.err_so_far();
-        err.matches("within the last hour").count() == 2
+        // The contact answers what it got, which is withheld, too.
+        err.matches("within the last hour").count() >= 2
             && err.contains("has opted out")
             && err.matches("was answered by Telnyx").count() == 2
             && err.contains("is too old to be answered")

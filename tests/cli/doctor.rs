@@ -312,7 +312,7 @@ async fn the_sandbox_is_all_green() {
 fn without_anything_it_says_what_to_do() {
     let home = Home::new();
     let findings = Findings::of(&home, &[]).exits(4);
-    findings.has("settings", "ok", "environment: CONVO_DRAIN").has(
+    findings.has("settings", "ok", "CONVO_DRAIN").has(
         "database",
         "failure",
         "there is no database",
@@ -502,7 +502,8 @@ async fn forwarding_that_fails_or_is_paused_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_that_failed_or_is_long_ago_is_told() {
-    let world = world(TestDatabase::sqlite()).await;
+    let mut world = world(TestDatabase::sqlite()).await;
+    world.home = with(&world.home, "CONVO_SYNC", "10m");
     world.home.run(&["sync"]).exits(0);
     Findings::of(&world.home, &[]).has("last_sync", "ok", "just now");
     world.server.signal(Signal::KILL);

@@ -481,7 +481,8 @@ async fn cancelling_elsewhere(contract: &Contract) {
             _ => FakeServer::replying(&script).await,
         };
         telnyx.knows(id, "scheduled");
-        let server = Server::start(&sending_to(&telnyx.base_url()));
+        let home = sending_to(&telnyx.base_url());
+        let server = Server::start(&home);
         let asker = Asker { contract, server: &server, lines: "" };
         let at = convo::clock::now().plus_seconds(3_600);
         let sent = asker.send(CONTACT, &json!({"message": "Hi", "send_at": at}).to_string()).await;
