@@ -55,7 +55,7 @@ impl SandboxProfile {
             "webhook_failover_url": self.failover_url,
             "webhook_api_version": self.webhook_version,
             "health_webhook_url": null,
-            "whitelisted_destinations": ["*"],
+            "whitelisted_destinations": ["US", "CA"],
             "created_at": self.created_at,
             "updated_at": self.updated_at,
             "number_pool_settings": null,

@@ -139,12 +139,13 @@ async fn no_error_reveals_internals() {
     let server = Server::start(&home);
     let place = home.path().display().to_string();
     for (what, answer) in answers(&server).await {
-        if what == "GET /openapi.json (caller)" {
+        // Callers with a token may know the version.
+        if ["GET /openapi.json (caller)", "GET /health/ready (caller)"].contains(&what.as_str()) {
             continue;
         }
         let text = format!("{}\n{}", answer.head, answer.body.to_lowercase());
         for word in INSIDE.iter().copied().chain([place.as_str(), TOKEN]) {
-            // The status line has the version of HTTP, and nothing has convo's.
+            // The status line has the version of HTTP, and nothing else has convo's.
             assert!(!text.contains(word), "{what} tells '{word}': {text}");
         }
     }
