@@ -44,7 +44,7 @@ fn every_shell_and_every_command_has_its_file() {
         "-send",
         "-retry",
         "-serve",
-        "-settle",
+        "-sync",
         "-migrate",
         "-sandbox",
         "-openapi",

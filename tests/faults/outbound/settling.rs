@@ -1,4 +1,4 @@
-//! Sends that were left open are settled: by a server, by `convo settle`, or by `convo retry`.
+//! Sends that were left open are settled: by a server, by `convo sync`, or by `convo retry`.
 
 use convo::domain::Status;
 use convo::error::Code;
