@@ -84,9 +84,10 @@ fn no_block_is_overlooked() {
 /// A placeholder stands for any value.
 fn filled(word: &str) -> &str {
     match word {
-        "ID" | "ID..." => "b2c3d4e5-6f70-4819-a2b3-c4d5e6f70819",
+        "ID" | "ID..." | "MESSAGE" => "b2c3d4e5-6f70-4819-a2b3-c4d5e6f70819",
         "[URL]" => "http://127.0.0.1:5000",
         "SHELL" => "bash",
+        "[N]" => "1",
         "ACTION" => "list",
         "[NAME]" => "default",
         "COMMAND" | "[COMMAND]" => "list",
