@@ -413,6 +413,7 @@
 //!   doctor.rs            what `convo doctor` found
 //!   export.rs            an export as CSV, and as a transcript
 //!   send.rs              the line after a send; the plan of a dry run
+//!   pages.rs             long lists, page by page, in every format
 //!   rows.rs              a small table of plain texts
 //!   record.rs json.rs    TAB-separated, CSV and ids; JSON that is safe on a terminal
 //!   escape.rs            escaping untrusted text

@@ -48,7 +48,7 @@ are on a messaging profile; the profile's webhook URL and API version; the publi
 clock against Telnyx's; the last event and the last sync; forwarding; the server; and the systemd unit.
 
 Whether the webhook URL leads to a server on this database is asked through that URL itself, so that \
-tunnel, proxy and path are tested as Telnyx uses them. Only who can read the database can ask this, and \
+tunnel, proxy and path are tested as Telnyx uses them. Only someone who can read the database can ask this, and \
 only a server on the same database can answer it.
 
 Nothing is changed, and nothing is sent to a phone. With a server given by --server or CONVO_SERVER, \

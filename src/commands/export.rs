@@ -122,7 +122,7 @@ impl ExportArgs {
         zone: Zone,
         directory: &Path,
     ) -> Result<(), Error> {
-        // First of all, so that no file is made for a contact that there is not.
+        // First, so that no file is created for an unknown contact.
         let source = backend.export(filter).await?;
         let Some(path) = &self.out else {
             return finish(print(source, format, zone, stdout()).await);

@@ -54,8 +54,8 @@ What stays is a keyed hash of the number with the time: an opt-out still refuses
 this contact are not stored again, whoever brings them. Whoever has the key, which is in the database, can \
 find out whether a number was forgotten. If the contact writes again, a new conversation begins.
 
-Space that is free holds remains until it is used again, or until convo prune --compact. What backups and \
-receivers of forwarding still have is said in docs/keeping.md.",
+Space that is free holds remains until it is used again, or until convo prune --compact. docs/keeping.md \
+explains what backups and forwarding receivers still hold.",
     output: "\
 One line for each kind: its name and how many were removed, separated by TAB. With --json the receipt, an \
 object with contact_number, conversation_id, dry_run, forgotten_at, messages, webhooks, feed_entries and \

@@ -14,7 +14,7 @@ use crate::output::json;
 use crate::store::{Purpose, Store};
 use crate::threading::{Conversations, Pruned};
 
-/// Remove what is older than it is to be kept
+/// Remove what has outlived its retention period
 #[derive(Args, Clone, Debug)]
 #[command(add = Group::More, add = HELP, after_help = HELP.examples)]
 pub(super) struct PruneArgs {
@@ -39,7 +39,8 @@ Examples:
   CONVO_KEEP_MESSAGES=2y convo prune
   convo prune --compact",
     description: "\
-convo serve does the same by and by, with CONVO_KEEP_WEBHOOKS, CONVO_KEEP_FEED and CONVO_KEEP_MESSAGES. \
+convo serve does the same gradually in the background, with CONVO_KEEP_WEBHOOKS, CONVO_KEEP_FEED and \
+CONVO_KEEP_MESSAGES. \
 Messages whose outcome is not decided stay. A conversation without messages goes, too; followers of the \
 feed are told (removed). An opt-out is kept.
 

@@ -245,7 +245,7 @@ impl Config {
     /// `not_configured` if neither `XDG_CONFIG_HOME` nor `HOME` is set.
     pub fn user_file(&self) -> Result<PathBuf, Error> {
         self.source.user_file().ok_or_else(|| {
-            Error::new(Code::NotConfigured, "there is no place for a settings file")
+            Error::new(Code::NotConfigured, "cannot tell where the settings file belongs")
                 .hint("set HOME or XDG_CONFIG_HOME to an absolute path")
         })
     }

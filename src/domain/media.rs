@@ -52,7 +52,7 @@ impl MediaState {
         if has_expired(created_at, now) { Self::Gone } else { Self::Waiting }
     }
 
-    /// What it means for who wants the file, as a sentence without its subject.
+    /// What it means to someone who wants the file, as a sentence without its subject.
     fn meaning(self) -> &'static str {
         match self {
             Self::Waiting => "has not been fetched yet",

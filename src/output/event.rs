@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use chrono::NaiveDate;
-use uuid::Uuid;
 
 use super::record::{self, Record};
 use super::tone::Tone;
@@ -201,8 +200,9 @@ impl Record for FeedEvent {
     ];
     const NUMBERS: &'static [&'static str] = &["contact_number", "from", "to"];
 
-    fn id(&self) -> Option<Uuid> {
-        self.message.as_ref().map(|message| message.id).or(self.conversation_id)
+    fn id(&self) -> Option<Cow<'_, str>> {
+        let id = self.message.as_ref().map(|message| message.id).or(self.conversation_id)?;
+        Some(id.to_string().into())
     }
 
     fn values(&self) -> Vec<Cow<'_, str>> {
@@ -237,6 +237,8 @@ impl Record for FeedEvent {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use proptest::prelude::*;
 
     use super::super::escape::drives;

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use chrono::NaiveDate;
-use uuid::Uuid;
 
 use super::{Format, Zone, escape, record};
 use crate::domain::export::{ExportedConversation, ExportedMessage};
@@ -66,8 +65,8 @@ impl record::Record for ExportedMessage {
     ];
     const NUMBERS: &'static [&'static str] = &["contact_number", "from", "to", "segments"];
 
-    fn id(&self) -> Option<Uuid> {
-        Some(self.id)
+    fn id(&self) -> Option<Cow<'_, str>> {
+        Some(self.id.to_string().into())
     }
 
     fn values(&self) -> Vec<Cow<'_, str>> {

@@ -1,106 +1,56 @@
-//! The list of conversations, written page by page.
+//! The list of conversations.
 
 use std::io::{self, Write};
 
+use super::Style;
+use super::pages::{ClosingTexts, PageTable, Pages};
 use super::table::Layout;
-use super::tone::Tone;
-use super::width::wrap;
-use super::{Format, Style, json, record};
 use crate::domain::{Conversation, Listing};
 
-/// Prints conversations. Nothing is written before the first page has been read, so that a failure to
-/// read leaves standard output empty.
-#[derive(Debug)]
-pub struct List<'a, W: Write> {
-    out: &'a mut W,
-    style: Style,
-    array: json::Array,
-    begun: bool,
-    layout: Option<Layout>,
-    /// The texts for an empty list, and for one that ends early.
-    empty: &'static str,
-    first: &'static str,
-}
+const TEXTS: ClosingTexts = ClosingTexts {
+    empty: "No conversations yet.",
+    more: "Only the most recently active are shown; --all shows every conversation.",
+};
+
+/// Prints conversations.
+pub type List<'a, W> = Pages<'a, W, ConversationTable>;
+
+/// The columns, which the first page decides.
+#[derive(Debug, Default)]
+pub struct ConversationTable(Option<Layout>);
 
 impl<'a, W: Write> List<'a, W> {
     /// A printer for a listing: its filters and order decide the closing texts.
     pub fn for_listing(listing: &Listing, out: &'a mut W, style: &Style) -> Self {
-        let mut list = Self::new(out, style);
+        let mut texts = TEXTS;
         if !listing.is_whole() {
-            list.empty = "No conversation matches.";
+            texts.empty = "No conversation matches.";
         }
         if listing.reverse {
-            list.first =
+            texts.more =
                 "Only the least recently active are shown; --all shows every conversation.";
         }
-        list
+        Self::with_texts(texts, out, style)
     }
 
     /// A printer for all conversations.
     pub fn new(out: &'a mut W, style: &Style) -> Self {
-        let (array, begun, layout) = (json::Array::default(), false, None);
-        let empty = "No conversations yet.";
-        let first = "Only the most recently active are shown; --all shows every conversation.";
-        Self { out, style: style.clone(), array, begun, layout, empty, first }
+        Self::with_texts(TEXTS, out, style)
     }
+}
 
-    /// Prints the next page.
-    ///
-    /// # Errors
-    /// Writing failed.
-    pub fn page(&mut self, page: &[Conversation]) -> io::Result<()> {
-        self.begin()?;
-        match self.style.format {
-            Format::Table => self.rows(page)?,
-            Format::Json => {
-                for thread in page {
-                    self.array.element(self.out, thread)?;
-                }
-            }
-            format => record::write(self.out, format, page)?,
-        }
-        self.out.flush()
-    }
+impl PageTable for ConversationTable {
+    type Row = Conversation;
 
-    /// Ends the list. `more` says that conversations were left out which nobody asked to leave out.
-    ///
-    /// # Errors
-    /// Writing failed.
-    pub fn finish(&mut self, more: bool) -> io::Result<()> {
-        self.begin()?;
-        match self.style.format {
-            Format::Table if self.layout.is_none() => writeln!(self.out, "{}", self.empty)?,
-            Format::Table if more => {
-                for line in wrap(self.first, self.style.width) {
-                    writeln!(self.out, "{}", Tone::Quiet.paint(&line, self.style.color))?;
-                }
-            }
-            Format::Json => {
-                self.array.finish(self.out)?;
-                self.out.write_all(b"\n")?;
-            }
-            _ => {}
-        }
-        self.out.flush()
-    }
-
-    fn begin(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.begun, true) {
-            return Ok(());
-        }
-        record::header::<Conversation>(self.out, self.style.format)
-    }
-
-    fn rows(&mut self, page: &[Conversation]) -> io::Result<()> {
-        if page.is_empty() {
-            return Ok(());
-        }
-        let headed = self.layout.is_none();
-        let layout = self.layout.get_or_insert_with(|| Layout::for_page(page, &self.style));
-        for line in layout.lines(page, &self.style, headed) {
-            writeln!(self.out, "{line}")?;
-        }
-        Ok(())
+    fn rows(
+        &mut self,
+        out: &mut impl Write,
+        page: &[Conversation],
+        style: &Style,
+    ) -> io::Result<()> {
+        let headed = self.0.is_none();
+        let layout = self.0.get_or_insert_with(|| Layout::for_page(page, style));
+        layout.lines(page, style, headed).iter().try_for_each(|line| writeln!(out, "{line}"))
     }
 }
 

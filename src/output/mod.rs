@@ -16,6 +16,7 @@ mod joiners;
 pub mod json;
 pub mod list;
 pub mod pager;
+pub mod pages;
 pub mod record;
 pub mod rows;
 pub mod search;

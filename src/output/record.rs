@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::{Format, escape, json};
 use crate::domain::{Conversation, Message, SearchHit};
@@ -17,7 +16,7 @@ pub trait Record: Serialize {
     const NUMBERS: &'static [&'static str];
 
     /// What `ids` prints.
-    fn id(&self) -> Option<Uuid>;
+    fn id(&self) -> Option<Cow<'_, str>>;
 
     /// Its values in the order of the columns; a missing value is empty.
     fn values(&self) -> Vec<Cow<'_, str>>;
@@ -38,8 +37,8 @@ impl Record for Conversation {
     ];
     const NUMBERS: &'static [&'static str] = &["contact_number", "message_count"];
 
-    fn id(&self) -> Option<Uuid> {
-        Some(self.id)
+    fn id(&self) -> Option<Cow<'_, str>> {
+        Some(self.id.to_string().into())
     }
 
     fn values(&self) -> Vec<Cow<'_, str>> {
@@ -76,8 +75,8 @@ impl Record for Message {
     ];
     const NUMBERS: &'static [&'static str] = &["from", "to"];
 
-    fn id(&self) -> Option<Uuid> {
-        Some(self.id)
+    fn id(&self) -> Option<Cow<'_, str>> {
+        Some(self.id.to_string().into())
     }
 
     fn values(&self) -> Vec<Cow<'_, str>> {
@@ -118,8 +117,8 @@ impl Record for SearchHit {
     ];
     const NUMBERS: &'static [&'static str] = &["from", "to", "contact_number"];
 
-    fn id(&self) -> Option<Uuid> {
-        Some(self.message.id)
+    fn id(&self) -> Option<Cow<'_, str>> {
+        Some(self.message.id.to_string().into())
     }
 
     fn values(&self) -> Vec<Cow<'_, str>> {
@@ -146,7 +145,10 @@ impl Record for SearchHit {
 /// Writing to `out` failed.
 pub fn write<R: Record>(out: &mut impl Write, format: Format, page: &[R]) -> io::Result<()> {
     match format {
-        Format::Ids => page.iter().filter_map(R::id).try_for_each(|id| writeln!(out, "{id}")),
+        // Not all of Telnyx's ids are UUIDs.
+        Format::Ids => {
+            page.iter().filter_map(R::id).try_for_each(|id| writeln!(out, "{}", escape::field(&id)))
+        }
         Format::Jsonl => page.iter().try_for_each(|record| json::write_line(out, record)),
         Format::Csv => page.iter().try_for_each(|record| csv(out, record)),
         Format::Lines | Format::Table | Format::Json => {

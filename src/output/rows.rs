@@ -24,7 +24,8 @@ pub fn lines<const N: usize>(
     })
 }
 
-/// Writes rows for a person. A cell that has no room is broken into several lines: nothing is cut.
+/// Writes rows for a person below their headings. A cell that has no room is broken into several lines:
+/// nothing is cut.
 ///
 /// # Errors
 /// Writing to `out` failed.
@@ -34,10 +35,34 @@ pub fn table<const N: usize>(
     rows: &[[String; N]],
     style: &Style,
 ) -> io::Result<()> {
+    write(out, Some(headings), rows, style)
+}
+
+/// Writes further rows of a table, without headings.
+///
+/// # Errors
+/// Writing to `out` failed.
+pub fn continued<const N: usize>(
+    out: &mut impl Write,
+    rows: &[[String; N]],
+    style: &Style,
+) -> io::Result<()> {
+    write(out, None, rows, style)
+}
+
+fn write<const N: usize>(
+    out: &mut impl Write,
+    headings: Option<[&str; N]>,
+    rows: &[[String; N]],
+    style: &Style,
+) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(style.width).unwrap_or(u16::MAX));
-    table.add_row(headings);
+    let is_headed = headings.is_some();
+    if let Some(headings) = headings {
+        table.add_row(headings);
+    }
     for row in rows {
         table.add_row(row.each_ref().map(|cell| escape::line(cell)));
     }
@@ -45,7 +70,7 @@ pub fn table<const N: usize>(
         column.set_padding((0, if at + 1 == N { 0 } else { GAP }));
     }
     for (at, line) in table.lines().enumerate() {
-        let tone = if at == 0 { Tone::Strong } else { Tone::Plain };
+        let tone = if at == 0 && is_headed { Tone::Strong } else { Tone::Plain };
         writeln!(out, "{}", tone.paint(line.trim_end(), style.color))?;
     }
     Ok(())

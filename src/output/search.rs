@@ -1,12 +1,13 @@
-//! Messages that were found, written page by page.
+//! The list of messages that were found.
 
 use std::io::{self, Write};
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::pages::{ClosingTexts, PageTable, Pages};
 use super::tone::Tone;
-use super::width::{columns, cut, wrap};
-use super::{Format, Style, escape, json, record, status};
+use super::width::{columns, cut};
+use super::{Style, escape, status};
 use crate::domain::{SearchHit, Snippet};
 
 /// The widths of the columns before the text, of which the status goes first if there is no room.
@@ -20,123 +21,76 @@ const ENOUGH_TEXT: usize = 30;
 /// The least room for the text at all.
 const LEAST_TEXT: usize = 8;
 
-/// Prints messages that were found. Nothing is written before the first page has been read, so that a
-/// failure to read leaves standard output empty.
-#[derive(Debug)]
-pub struct SearchResults<'a, W: Write> {
-    out: &'a mut W,
-    style: Style,
-    array: json::Array,
-    begun: bool,
-    /// Whether the table has its headings.
+const TEXTS: ClosingTexts = ClosingTexts {
+    empty: "No message matches.",
+    more: "Only the newest are shown; --all shows every message.",
+};
+
+/// Prints messages that were found.
+pub type SearchResults<'a, W> = Pages<'a, W, HitTable>;
+
+/// A table of messages that were found.
+#[derive(Debug, Default)]
+pub struct HitTable {
     headed: bool,
 }
 
 impl<'a, W: Write> SearchResults<'a, W> {
     /// A printer for the results of one search.
     pub fn new(out: &'a mut W, style: &Style) -> Self {
-        let array = json::Array::default();
-        Self { out, style: style.clone(), array, begun: false, headed: false }
+        Self::with_texts(TEXTS, out, style)
     }
+}
 
-    /// Prints the next page.
-    ///
-    /// # Errors
-    /// Writing failed.
-    pub fn page(&mut self, page: &[SearchHit]) -> io::Result<()> {
-        self.begin()?;
-        match self.style.format {
-            Format::Table => self.rows(page)?,
-            Format::Json => {
-                for hit in page {
-                    self.array.element(self.out, hit)?;
-                }
-            }
-            format => record::write(self.out, format, page)?,
-        }
-        self.out.flush()
-    }
+impl PageTable for HitTable {
+    type Row = SearchHit;
 
-    /// Ends the results. `more` says that messages were left out which nobody asked to leave out.
-    ///
-    /// # Errors
-    /// Writing failed.
-    pub fn finish(&mut self, more: bool) -> io::Result<()> {
-        self.begin()?;
-        match self.style.format {
-            Format::Table if !self.headed => writeln!(self.out, "No message matches.")?,
-            Format::Table if more => {
-                let text = "Only the newest are shown; --all shows every message.";
-                for line in wrap(text, self.style.width) {
-                    writeln!(self.out, "{}", Tone::Quiet.paint(&line, self.style.color))?;
-                }
-            }
-            Format::Json => {
-                self.array.finish(self.out)?;
-                self.out.write_all(b"\n")?;
-            }
-            _ => {}
-        }
-        self.out.flush()
-    }
-
-    fn begin(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.begun, true) {
-            return Ok(());
-        }
-        record::header::<SearchHit>(self.out, self.style.format)
-    }
-
-    fn rows(&mut self, page: &[SearchHit]) -> io::Result<()> {
-        let (before, room) = self.layout();
-        if !page.is_empty() && !std::mem::replace(&mut self.headed, true) {
+    fn rows(&mut self, out: &mut impl Write, page: &[SearchHit], style: &Style) -> io::Result<()> {
+        let (before, room) = layout(style);
+        if !std::mem::replace(&mut self.headed, true) {
             let headings = ["WHEN", "CONTACT", "STATUS"].into_iter().zip(&before);
             let mut line: String = headings.map(|(text, width)| padded(text, *width)).collect();
             line.push_str("MESSAGE");
-            let line = cut(&line, self.style.width, self.style.glyphs.cut);
-            writeln!(self.out, "{}", Tone::Strong.paint(&line, self.style.color))?;
+            let line = cut(&line, style.width, style.glyphs.cut);
+            writeln!(out, "{}", Tone::Strong.paint(&line, style.color))?;
         }
-        for hit in page {
-            let line = self.line(hit, &before, room);
-            writeln!(self.out, "{line}")?;
-        }
-        Ok(())
+        page.iter().try_for_each(|hit| writeln!(out, "{}", row(hit, &before, room, style)))
     }
+}
 
-    /// The widths of the columns before the text, and the room for the text.
-    fn layout(&self) -> (Vec<usize>, usize) {
-        let mut before = vec![WHEN, CONTACT, STATUS];
-        let room = |before: &[usize]| {
-            let used: usize = before.iter().map(|width| width + GAP).sum();
-            self.style.width.saturating_sub(used)
-        };
-        if room(&before) < ENOUGH_TEXT {
-            before.pop();
-        }
-        let room = room(&before).max(LEAST_TEXT);
-        (before, room)
+/// The widths of the columns before the text, and the room for the text.
+fn layout(style: &Style) -> (Vec<usize>, usize) {
+    let mut before = vec![WHEN, CONTACT, STATUS];
+    let room = |before: &[usize]| {
+        let used: usize = before.iter().map(|width| width + GAP).sum();
+        style.width.saturating_sub(used)
+    };
+    if room(&before) < ENOUGH_TEXT {
+        before.pop();
     }
+    let room = room(&before).max(LEAST_TEXT);
+    (before, room)
+}
 
-    fn line(&self, hit: &SearchHit, before: &[usize], room: usize) -> String {
-        let (message, style) = (&hit.message, &self.style);
-        let cells = [
-            (style.zone.ago(message.created_at, style.now), Tone::Quiet),
-            (escape::line(hit.contact_number.as_str()), Tone::Strong),
-            (status::word(message.status).to_owned(), status::tone(message.status)),
-        ];
-        let mut line = String::new();
-        for ((text, tone), width) in cells.iter().zip(before) {
-            let shown = cut(text, *width, style.glyphs.cut);
-            let blanks = width.saturating_sub(columns(&shown)) + GAP;
-            line.push_str(&tone.paint(&shown, style.color));
-            line.extend(std::iter::repeat_n(' ', blanks));
-        }
-        let arrow = style.glyphs.arrow(message.direction);
-        let room = room.saturating_sub(columns(arrow) + 1);
-        let text = marked(&hit.snippet, room, style);
-        let text = if text.is_empty() { "(no text)".to_owned() } else { text };
-        format!("{line}{arrow} {text}").trim_end().to_owned()
+fn row(hit: &SearchHit, before: &[usize], room: usize, style: &Style) -> String {
+    let message = &hit.message;
+    let cells = [
+        (style.zone.ago(message.created_at, style.now), Tone::Quiet),
+        (escape::line(hit.contact_number.as_str()), Tone::Strong),
+        (status::word(message.status).to_owned(), status::tone(message.status)),
+    ];
+    let mut line = String::new();
+    for ((text, tone), width) in cells.iter().zip(before) {
+        let shown = cut(text, *width, style.glyphs.cut);
+        let blanks = width.saturating_sub(columns(&shown)) + GAP;
+        line.push_str(&tone.paint(&shown, style.color));
+        line.extend(std::iter::repeat_n(' ', blanks));
     }
+    let arrow = style.glyphs.arrow(message.direction);
+    let room = room.saturating_sub(columns(arrow) + 1);
+    let text = marked(&hit.snippet, room, style);
+    let text = if text.is_empty() { "(no text)".to_owned() } else { text };
+    format!("{line}{arrow} {text}").trim_end().to_owned()
 }
 
 fn padded(text: &str, width: usize) -> String {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use tracing::Instrument;
 use warp::reply::Response;
 
 use super::path::Segment;
@@ -23,7 +24,9 @@ pub(super) async fn forget(
     query.finish()?;
     let contact = Selector::new(&contact.decode()?);
     let conversations = state.conversations().await?.clone();
-    let forgotten = tokio::spawn(async move { conversations.forget(&contact, is_dry).await });
+    let task = async move { conversations.forget(&contact, is_dry).await };
+    // A shutdown waits for it.
+    let forgotten = state.sends.spawn(task.in_current_span());
     let receipt = forgotten.await.map_err(|_| Error::internal())??;
     response::json(StatusCode::OK, &receipt)
 }

@@ -47,7 +47,7 @@ pub(super) async fn sync(
     query.finish()?;
     let conversations = state.conversations().await?.clone();
     conversations.check_sync(request)?;
-    // Whoever cannot be told more than that the database is away is told so by the status.
+    // If the database is unavailable, say so with the status code, before the stream begins.
     conversations.last_sync().await?;
     let permit = state.sync_permit()?;
     admission.follow()?;

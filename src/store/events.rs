@@ -107,12 +107,10 @@ async fn insert(
     }
     // In key order, too.
     incoming.sort_by_key(|(message, _)| (message.telnyx_message_id.as_deref(), message.id));
-    for (message, _) in &incoming {
-        db.set_recovering(message.recovered);
-        db.record(FeedChange::Message(message.id));
+    let new: Vec<_> = incoming.iter().map(|(message, _)| *message).collect();
+    for message in &new {
+        db.record_as(FeedChange::Message(message.id), message.recovered);
     }
-    db.set_recovering(false);
-    let recovered: Vec<_> = incoming.iter().map(|(message, _)| *message).collect();
     let mut inserts = vec![BulkInsert::new("events", &COLUMNS, rows)];
     inserts.extend(messages::inserts(incoming));
     if duplicates == Duplicates::AreSkipped {
@@ -120,7 +118,7 @@ async fn insert(
     }
     let expected: usize = inserts.iter().map(BulkInsert::rows).sum();
     let inserted = sql::run_all(db, inserts).await?;
-    messages::mark_recovered(db, &recovered).await?;
+    messages::mark_recovered(db, &new).await?;
     let unknown = reports::write(db, &reported, clock::now()).await?;
     let recipients: usize = reported.iter().map(|report| report.recipients.len()).sum();
     match inserted < expected as u64 || unknown < recipients as u64 {

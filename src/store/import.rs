@@ -13,6 +13,7 @@ use super::Store;
 use super::connect::Purpose;
 use super::db_error::OrTell;
 use super::job::Settlement;
+use super::media;
 use super::mode::Mode;
 use super::raw_event::RawEvent;
 use super::search;
@@ -208,6 +209,9 @@ impl Settlement for ImportBatch {
         let plan = plan::Plan::new(db, self).await?;
         let counts = write::write(db, self, &plan).await?;
         search::add_later(db, plan.new_messages()).await?;
+        if self.messages.iter().any(|message| !message.media.is_empty()) {
+            media::walk_again(db).await?;
+        }
         Ok(counts)
     }
 }

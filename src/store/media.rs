@@ -20,6 +20,7 @@ use crate::clock;
 use crate::domain::{ContentHash, Direction, FeedCursor, MediaState, Message, Timestamp};
 use crate::error::Error;
 pub(in crate::store) use remove::remove_media;
+pub(in crate::store) use write::walk_again;
 pub(crate) use write::{MediaStep, MediumEnd};
 
 /// How many waiting media are counted at most.

@@ -28,7 +28,9 @@ pub(super) async fn insert(db: &WriteTransaction, messages: &[&NewMessage]) -> R
     let Some(first) = messages.first() else { return Ok(()) };
     let existing = existing(db, first.direction, telnyx_ids(messages)).await?;
     let new = without_existing(messages, &existing);
-    new.iter().for_each(|message| db.record(FeedChange::Message(message.id)));
+    for message in &new {
+        db.record_as(FeedChange::Message(message.id), message.recovered);
+    }
     let rows = new.iter().map(|message| (*message, Box::new(values(message)))).collect();
     sql::run_all(db, inserts(rows)).await?;
     mark_recovered(db, &new).await

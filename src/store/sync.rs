@@ -16,7 +16,7 @@ use super::lease::Lease;
 use super::model::OptOutChange;
 use super::transaction::WriteTransaction;
 use super::writer::Writer;
-use super::{messages, opt_outs, sql};
+use super::{forget, messages, opt_outs, sql};
 use crate::domain::{Direction, PhoneNumber, SyncSource, Timestamp};
 use crate::error::Error;
 
@@ -186,15 +186,18 @@ impl Settlement for RecoverOptOuts {
     type Output = ();
 
     async fn write(&self, db: &WriteTransaction) -> Result<(), DbErr> {
+        // An error ends the transaction, and this with it.
         db.set_recovering(true);
-        let mut written = Ok(());
         for (contact, change) in &self.0 {
-            written = opt_outs::decide(db, contact.as_str(), change).await;
-            if written.is_err() {
-                break;
+            let contact = contact.as_str();
+            // The mark of a contact that was forgotten has the opt-out; its number is not stored again.
+            let forgotten_at = forget::find(db, contact).await?.map(|mark| mark.forgotten_at);
+            let decided_at = change.decided_at.map(micros);
+            if forgotten_at.is_none_or(|at| decided_at.is_none_or(|decided_at| decided_at > at)) {
+                opt_outs::decide(db, contact, change).await?;
             }
         }
         db.set_recovering(false);
-        written
+        Ok(())
     }
 }

@@ -30,7 +30,11 @@ impl WriteTransaction {
 
     /// Adds a change to the feed when the transaction commits.
     pub(super) fn record(&self, change: FeedChange) {
-        let recovered = self.recovering.load(Ordering::Relaxed);
+        self.record_as(change, self.recovering.load(Ordering::Relaxed));
+    }
+
+    /// Adds a change of which it is known whether a sync has brought it.
+    pub(super) fn record_as(&self, change: FeedChange, recovered: bool) {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         changes.push(RecordedChange { change, recovered });
     }

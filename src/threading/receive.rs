@@ -63,9 +63,17 @@ impl Conversations {
     /// Leaves out a message that would be removed again, unless it says that its sender opts out or in.
     fn leave_out_old(&self, event: &mut NewEvent) {
         let Some(oldest) = self.oldest_message() else { return };
-        let is_old = |message: &NewMessage| message.created_at < oldest;
-        if matches!(&event.change, Change::Message(message, None) if is_old(message)) {
-            event.change = Change::Nothing;
+        match &mut event.change {
+            Change::Message(message, None) if message.created_at < oldest => {
+                event.change = Change::Nothing;
+            }
+            Change::Report(report) => {
+                let sent_at = report.facts.sent_at;
+                let is_recent =
+                    |message: &NewMessage| sent_at.unwrap_or(message.created_at) >= oldest;
+                report.foreign = report.foreign.take().filter(is_recent);
+            }
+            _ => {}
         }
     }
 }

@@ -420,7 +420,7 @@ async fn what_telnyx_says_of_key_and_numbers_is_told() {
                 r#"{"data":[{"phone_number":"+15551234567","messaging_profile_id":null}]}"#,
             ),
             "numbers",
-            "on no messaging profile",
+            "not assigned to a messaging profile",
             4,
         ),
         (

@@ -127,7 +127,7 @@ async fn a_key_that_telnyx_refuses_is_asked_for_again() {
     tmux.wait_for_row("the verdict", |row| row.contains("does not accept the API key"));
     answer(&tmux, "   API key:", KEY);
     answer(&tmux, "   Public key:", &Signer::new(7).public_key());
-    tmux.wait_for_row("the number", |row| row.contains("(on no messaging profile)"));
+    tmux.wait_for_row("the number", |row| row.contains("(not on a messaging profile)"));
     answer(&tmux, "   Number:", "+1 (202) 555-0100");
     end(&tmux);
     assert!(settings(&home).contains(KEY));

@@ -81,7 +81,7 @@ fn numbers(configured: &[PhoneNumber], account: &AccountNumbers) -> Finding {
                 faults.push(format!("{number} cannot send or receive texts"));
             }
             Some(found) if found.profile_id.is_none() => {
-                faults.push(format!("{number} is on no messaging profile"));
+                faults.push(format!("{number} is not assigned to a messaging profile"));
             }
             Some(_) => {}
         }
@@ -139,7 +139,7 @@ fn judge(profiles: &[MessagingProfile]) -> Finding {
         return Finding::failure(PROFILE, Code::NotConfigured, seen, mend);
     }
     match profiles.is_empty() {
-        true => Finding::skipped(PROFILE, "no number is on one"),
+        true => Finding::skipped(PROFILE, "no number is assigned to a messaging profile"),
         false => Finding::ok(PROFILE, names(&profiles.iter().collect::<Vec<_>>())),
     }
 }

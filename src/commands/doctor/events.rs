@@ -12,7 +12,7 @@ const LAST_SYNC: &str = "last_sync";
 const FORWARDING: &str = "forwarding";
 /// How far forwarding may be behind before it is told, and before it counts as out of reach.
 const ODD_LAG: u64 = 60;
-/// So many intervals without a sync are told.
+/// After this many intervals without a sync, a warning is given.
 const MISSED_SYNCS: u32 = 3;
 const LONG_LAG: u64 = 900;
 
@@ -36,7 +36,7 @@ pub(super) async fn public_key(installation: &Installation<'_>) -> Finding {
     let (event, verified) = match conversations.last_event().await {
         Ok(Some(found)) => found,
         Ok(None) => {
-            return Finding::ok(PUBLIC_KEY, "well-formed; no webhook has come yet to verify");
+            return Finding::ok(PUBLIC_KEY, "well-formed; no webhook has arrived to verify it yet");
         }
         Err(error) => return Finding::from_error(PUBLIC_KEY, &error),
     };

@@ -39,7 +39,7 @@ fn sources(settings: &[Setting]) -> String {
         by_source.entry(&setting.source).or_default().push(setting.name);
     }
     if by_source.is_empty() {
-        return "none is set: defaults are used".to_owned();
+        return "nothing is set, so the defaults apply".to_owned();
     }
     let parts = by_source.iter().map(|(source, names)| format!("{}: {}", source, names.join(", ")));
     parts.collect::<Vec<_>>().join("; ")

@@ -94,20 +94,20 @@ impl LineSource {
         let Some(begun) = self.begun else {
             let header = ExportLine::parse_header(text).map_err(|error| self.fault(error))?;
             self.check_mode(&header)?;
-            self.begun = Some(self.line);
+            self.begun = Some(1);
             return Ok(());
         };
+        self.begun = Some(begun + 1);
         match ExportLine::parse(text).map_err(|error| self.fault(error))? {
             ExportLine::ConvoExport(_) => {
                 Err(self.fault("another export begins before this one ends"))
             }
             ExportLine::End(ExportEnd { lines }) => {
                 self.begun = None;
-                let found = self.line - begun;
-                if found == lines {
+                if begun == lines {
                     return Ok(());
                 }
-                Err(self.fault(format!("the export had {lines} lines, and here it has {found}")))
+                Err(self.fault(format!("the export had {lines} lines, and here it has {begun}")))
             }
             line => {
                 batch.push(line, text.len());

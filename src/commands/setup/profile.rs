@@ -14,7 +14,9 @@ use crate::telnyx::account::MessagingProfile;
 /// Offers to set the webhook URL and the API version. A failure ends nothing: convo doctor tells the rest.
 pub(super) async fn offer(answers: &SetupAnswers, prompt: &mut Prompt) -> Result<(), Error> {
     let Some(id) = &answers.number.profile_id else {
-        say("\nThe number is on no messaging profile: assign it to one in the Telnyx portal.");
+        say(
+            "\nThe number is not assigned to a messaging profile: assign it to one in the Telnyx portal.",
+        );
         return Ok(());
     };
     let profile = match answers.telnyx.profile(id).await {

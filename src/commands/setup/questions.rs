@@ -156,7 +156,7 @@ fn chosen<'a>(typed: &str, numbers: &'a [AccountNumber]) -> Option<&'a AccountNu
 fn remark(number: &AccountNumber) -> &'static str {
     match (number.is_enabled, &number.profile_id) {
         (Some(false), _) => "  (cannot send or receive texts)",
-        (_, None) => "  (on no messaging profile)",
+        (_, None) => "  (not on a messaging profile)",
         _ => "",
     }
 }

@@ -12,7 +12,7 @@ use rustyline::{Config, Editor, Helper};
 
 use crate::error::{Code, Error};
 
-/// Asks questions, one line each. SetupAnswers are not kept.
+/// Asks questions, one line each. Answers are not kept in a history.
 pub(super) struct Prompt {
     editor: Editor<Mask, MemHistory>,
 }

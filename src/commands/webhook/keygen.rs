@@ -58,7 +58,7 @@ impl WebhookKeygenArgs {
                 })?
             }
             None => SigningKey::generate().map_err(|error| {
-                Error::new(Code::Internal, format!("there is no randomness: {error}"))
+                Error::new(Code::Internal, format!("the system provided no random bytes: {error}"))
             })?,
         };
         let (public, private) = (key.public_key(), key.private_key());

@@ -93,7 +93,7 @@ impl PostArgs {
             host => host,
         };
         local_url(&format!("http://{host}:{port}/webhooks/sms")).map_err(|_| {
-            let what = format!("the server listens on {listen}, which is no loopback address");
+            let what = format!("the server listens on {listen}, which is not a loopback address");
             Error::new(Code::NotConfigured, what).hint("name the URL with --to")
         })
     }

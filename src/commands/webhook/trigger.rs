@@ -74,8 +74,13 @@ impl WebhookTriggerArgs {
     pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
         if self.event == TriggerEvent::Received {
             self.check_received()?;
-        } else if self.from.is_some() || self.text.is_some() || !self.media_urls.is_empty() {
-            return Err(Error::invalid("--from, --text and --media are for trigger received")
+        } else if self.from.is_some()
+            || self.number.is_some()
+            || self.text.is_some()
+            || !self.media_urls.is_empty()
+        {
+            let what = "--from, --number, --text and --media are for trigger received";
+            return Err(Error::invalid(what)
                 .hint("name the message after the word: convo webhook trigger sent MESSAGE"));
         }
         context.block_on(async {

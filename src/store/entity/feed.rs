@@ -36,6 +36,11 @@ pub mod kind {
     pub const REMOVED: i16 = 5;
     /// Added to the kind of what a sync has brought.
     pub const RECOVERED: i16 = 16;
+
+    /// The kind without what marks it as recovered.
+    pub const fn bare(kind: i16) -> i16 {
+        if kind > RECOVERED { kind - RECOVERED } else { kind }
+    }
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

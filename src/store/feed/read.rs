@@ -126,13 +126,8 @@ async fn last_before(db: &impl ConnectionTrait, time: i64) -> Result<Model, DbEr
     Ok(low)
 }
 
-/// The kind without what marks it as recovered.
-fn bare(stored: i16) -> i16 {
-    if stored > kind::RECOVERED { stored - kind::RECOVERED } else { stored }
-}
-
 fn kind_of(stored: i16) -> Option<FeedKind> {
-    match bare(stored) {
+    match kind::bare(stored) {
         kind::MESSAGE => Some(FeedKind::Message),
         kind::STATUS => Some(FeedKind::Status),
         kind::OPTED_OUT | kind::OPTED_IN => Some(FeedKind::OptOut),
@@ -200,7 +195,7 @@ impl Subjects {
                 let contact = entry.contact.as_ref()?;
                 event.conversation_id = self.conversations.get(contact).copied();
                 event.contact_number = Some(PhoneNumber::from_stored(contact.clone()));
-                event.opted_out = Some(bare(entry.kind) == kind::OPTED_OUT);
+                event.opted_out = Some(kind::bare(entry.kind) == kind::OPTED_OUT);
             }
             FeedKind::Removed => event.conversation_id = Some(entry.conversation_id?),
         }

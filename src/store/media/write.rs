@@ -47,6 +47,16 @@ pub(crate) enum MediumEnd {
     Failed { next: Timestamp, error: String },
 }
 
+/// Looks at all messages from before the feed once more: some have come that are not in it.
+pub(in crate::store) async fn walk_again(db: &WriteTransaction) -> Result<(), DbErr> {
+    Progress::update_many()
+        .col_expr(P::Walked, Expr::value(0_i16))
+        .col_expr(P::WalkedTo, Expr::value(None::<Uuid>))
+        .exec(db)
+        .await
+        .map(drop)
+}
+
 impl Writer {
     /// Writes a step. Returns whether the lease is still held; if not, nothing is written.
     ///

@@ -69,8 +69,9 @@ impl Store {
         }
         let is_last = entries.len() as u64 <= BATCH;
         entries.remove(0);
-        let new =
-            |entry: &feed::Model| entry.message_id.filter(|_| entry.kind == feed::kind::MESSAGE);
+        // What a sync has brought is as new as any other message.
+        let is_message = |kind| feed::kind::bare(kind) == feed::kind::MESSAGE;
+        let new = |entry: &feed::Model| entry.message_id.filter(|_| is_message(entry.kind));
         let ids: Vec<Uuid> = entries.iter().filter_map(new).collect();
         let fitting = self.fitting(ids).await.or_tell()?;
         let last = match fitting.left_out {

@@ -115,13 +115,13 @@ fn explain(failure: FetchFailure) -> Error {
         FetchFailure::Unauthorized => Error::new(Code::InvalidApiKey, "Telnyx refused the API key")
             .hint("check TELNYX_API_KEY"),
         FetchFailure::RateLimited { wait } => {
-            Error::new(Code::RateLimited, "Telnyx's rate limit does not allow to go on")
+            Error::new(Code::RateLimited, "Telnyx's rate limit is used up")
                 .hint("the next sync goes on from here")
                 .with(|extra| extra.retry_after = wait.map(|wait| wait.as_secs()))
         }
         FetchFailure::Refused { status, error } => {
             let error = error.map_or_else(|| format!("HTTP {status}"), |error| error.to_string());
-            Error::new(Code::TelnyxRefused, format!("Telnyx does not allow to read it: {error}"))
+            Error::new(Code::TelnyxRefused, format!("Telnyx does not allow reading it: {error}"))
                 .hint("check the account and the rights of TELNYX_API_KEY")
                 .with(|extra| extra.status_code = Some(status))
         }

@@ -141,7 +141,12 @@ async fn records(run: &mut SyncRun<'_>, (from, to): Slice, page: u64) -> Result<
     let mut read = read(&fetched, &listed, page, PAGE);
     let now = fetched.at.unwrap_or_else(clock::now);
     let recent_from = before(now, run.grace_seconds());
-    for record in unknown(run, listed.items).await? {
+    // What would be removed again is not fetched.
+    let oldest = run.conversations.oldest_message();
+    let is_kept =
+        |record: &DetailRecord| record.created_at >= oldest || record.created_at.is_none();
+    let listed = listed.items.into_iter().filter(is_kept).collect();
+    for record in unknown(run, listed).await? {
         if record.created_at.is_some_and(|at| at > recent_from) {
             read.counts.recent += 1;
         } else if run.request.dry_run {
