@@ -22,7 +22,7 @@ use crate::output::doctor::{FindingRow, table};
 use crate::output::{Format, Style, json, rows};
 use finding::{Finding, FindingVerdict};
 
-pub(super) use endpoint::{is_public, webhook_path};
+pub(super) use endpoint::{is_public, shown, webhook_path};
 
 /// Check settings, database, Telnyx and server, and say how to mend what is wrong
 #[derive(Args, Clone, Debug)]

@@ -17,8 +17,8 @@ use crate::backend::export::ExportSource;
 use crate::cli::{BackendArgs, Group, HelpText, Moment, moment};
 use crate::domain::{ExportFilter, ExportLine, Selector};
 use crate::error::{Code, Error};
-use crate::output::Zone;
 use crate::output::export::{CsvExport, Transcript};
+use crate::output::{Zone, escape};
 use crate::store::Purpose;
 
 /// Export conversations as JSON lines, CSV or a transcript
@@ -108,7 +108,9 @@ impl ExportArgs {
         };
         context.block_on(async {
             let backend = context.backend(Purpose::Read).await?;
-            let ended = self.export(&backend, filter, format, style.zone, &context.directory).await;
+            let is_terminal = context.terminal.stdout_is_terminal;
+            let layout = ExportLayout { format, zone: style.zone, is_terminal };
+            let ended = self.export(&backend, filter, layout, &context.directory).await;
             backend.close().await;
             ended
         })
@@ -118,17 +120,17 @@ impl ExportArgs {
         &self,
         backend: &Backend,
         filter: ExportFilter,
-        format: ExportForm,
-        zone: Zone,
+        layout: ExportLayout,
         directory: &Path,
     ) -> Result<(), Error> {
         // First, so that no file is created for an unknown contact.
         let source = backend.export(filter).await?;
         let Some(path) = &self.out else {
-            return finish(print(source, format, zone, stdout()).await);
+            return finish(print(source, layout, stdout()).await);
         };
         let path = directory.join(path);
-        let written = print(source, format, zone, BufWriter::new(create(&path)?)).await;
+        let layout = ExportLayout { is_terminal: false, ..layout };
+        let written = print(source, layout, BufWriter::new(create(&path)?)).await;
         written.map_err(|error| {
             // Half an export must not be taken for a whole one.
             let _ = std::fs::remove_file(&path);
@@ -157,24 +159,34 @@ fn cannot_write(path: &Path, error: &io::Error) -> Error {
         .hint("the file was removed, because it was incomplete")
 }
 
-/// How the lines of an export are printed.
+/// How an export is printed.
+#[derive(Clone, Copy, Debug)]
+struct ExportLayout {
+    format: ExportForm,
+    zone: Zone,
+    is_terminal: bool,
+}
+
+/// What prints the lines of an export.
 enum Printer<W: Write> {
     /// As they come.
     Bytes(W),
+    /// The same for a terminal, which nothing that a server sends may control.
+    Escaped(W),
     Csv(CsvExport<W>),
     Text(Transcript<W>),
 }
 
 async fn print<W: Write>(
     mut source: ExportSource,
-    format: ExportForm,
-    zone: Zone,
+    layout: ExportLayout,
     mut out: W,
 ) -> Result<(), PrintError> {
-    let mut printer = match format {
+    let mut printer = match layout.format {
+        ExportForm::Jsonl if layout.is_terminal => Printer::Escaped(&mut out),
         ExportForm::Jsonl => Printer::Bytes(&mut out),
         ExportForm::Csv => Printer::Csv(CsvExport::begin(&mut out)?),
-        ExportForm::Text => Printer::Text(Transcript::new(&mut out, zone)),
+        ExportForm::Text => Printer::Text(Transcript::new(&mut out, layout.zone)),
     };
     let mut rest: Vec<u8> = Vec::new();
     let mut is_whole = false;
@@ -189,6 +201,9 @@ async fn print<W: Write>(
             is_whole = line.starts_with(END);
             match &mut printer {
                 Printer::Bytes(_) => {}
+                Printer::Escaped(out) => {
+                    writeln!(out, "{}", escape::line(&String::from_utf8_lossy(line)))?;
+                }
                 Printer::Csv(csv) => csv.line(&parse(line)?)?,
                 Printer::Text(text) => text.line(&parse(line)?)?,
             }

@@ -237,9 +237,8 @@ impl Record for FeedEvent {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::super::escape::drives;
     use super::super::samples::{failed, inbound, number, outbound, style, time};

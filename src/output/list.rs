@@ -56,6 +56,7 @@ impl PageTable for ConversationTable {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Format;
     use super::super::escape::drives;
     use super::super::samples::{answered, conversation, style, time};
     use super::super::width::columns;

@@ -169,6 +169,7 @@ fn pieces(snippet: &Snippet) -> Vec<(String, bool)> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::Format;
     use super::super::escape::drives;
     use super::super::samples::{inbound, style};
     use super::*;

@@ -130,7 +130,7 @@ async fn all_is_well(db: TestDatabase) {
     let names: Vec<_> = findings.all.iter().map(|finding| finding["check"].clone()).collect();
     assert_eq!(names, CHECKS);
     findings.has("webhook_url", "ok", "leads to a server on this database");
-    findings.has("public_key", "ok", "no webhook has come yet");
+    findings.has("public_key", "ok", "no webhook has arrived");
     findings.has("server_version", "ok", env!("CARGO_PKG_VERSION"));
     findings.all_green();
     // With an event, its key is known.

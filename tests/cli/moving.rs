@@ -210,6 +210,21 @@ async fn an_export_is_the_same_here_and_there(db: TestDatabase) {
     assert_eq!(std::fs::read_to_string(taken).expect("it is there"), "mine");
 }
 
+/// A server looks at earlier messages once more, for media of those that an import brings.
+async fn media_of_imported_messages_are_looked_for(db: TestDatabase) {
+    let world = full(db).await;
+    let export = world.home.run(&["export"]).silent().out;
+    let target = TestDatabase::sqlite();
+    let home = Home::new().with_database(&target);
+    home.run(&["migrate"]).exits(0);
+    let looked = "INSERT INTO media_progress (id, position, nonce, walked) VALUES (1, 1, 0, 1)";
+    execute(&target.url, looked).await;
+    home.write("all.jsonl", export);
+    home.run(&["import", "all.jsonl"]).exits(0);
+    let walked = "SELECT CAST(walked AS bigint) FROM media_progress";
+    assert_eq!(query_one::<i64>(&connect(&target.url).await, walked).await, 0);
+}
+
 async fn an_import_joins_what_is_there(db: TestDatabase) {
     let world = full(db).await;
     let export = world.home.run(&["export", "--contact", CONTACT]).silent().out;
@@ -302,4 +317,5 @@ on_both_databases!(
     a_round_trip_over_both_databases_loses_nothing,
     an_export_is_the_same_here_and_there,
     an_import_joins_what_is_there,
+    media_of_imported_messages_are_looked_for,
 );

@@ -244,6 +244,50 @@ async fn a_sync_that_is_killed_goes_on(db: TestDatabase) {
     drop((two, three));
 }
 
+/// What a sync brings is found by a search, also where the index had begun before.
+async fn recovered_texts_are_found_by_a_search(db: TestDatabase) {
+    let world = World::losing(db, 1.0, |home| home).await;
+    world.home.run(&["search", "open"]).silent();
+    world.receive(CONTACT, "Are you open?", 3_600).await;
+    assert_eq!(found(&report(&world.home, &[]), "records"), 1);
+    let hits = world.home.run(&["search", "open", "--json"]).silent().json();
+    assert_eq!(hits[0]["body"], "Are you open?", "{hits}");
+}
+
+/// Neither the texts nor the opt-out of a contact that was forgotten come back, and what is older than it
+/// is kept is not fetched.
+async fn what_was_let_go_does_not_come_back(db: TestDatabase) {
+    let world = World::losing(db, 1.0, |home| home.set("CONVO_KEEP_MESSAGES", "5d")).await;
+    world.receive(CONTACT, "STOP", 3_600).await;
+    world.receive(OTHER, "Nine days ago", 9 * DAY).await;
+    world.receive(OTHER, "Yesterday", DAY).await;
+    let body = json!({"from": OWN, "to": Behaviour::Silent.number(), "text": "From elsewhere"});
+    let url = format!("{}/messages", world.telnyx.base_url());
+    let sent = local_client(DEADLINE).post(url).bearer_auth("KEY").json(&body).send().await;
+    assert_eq!(sent.expect("an answer").status(), 200);
+    world.telnyx.age_by(std::time::Duration::from_secs(600));
+    let first = report(&world.home, &["--since", "10d"]);
+    assert_eq!(found(&first, "records"), 3, "{first}");
+    assert_eq!(bodies(&messages(&world.home, OTHER)), ["Yesterday"]);
+    let asked = world.asked("/v2/messages/");
+    assert_eq!(asked, 3, "what would be removed again is not fetched");
+    world.home.run(&["forget", CONTACT, "--yes"]).exits(0);
+    let again = report(&world.home, &["--since", "10d"]);
+    assert!(messages(&world.home, CONTACT).is_empty(), "{again}");
+    let db = connect(&world.db.url).await;
+    let known = format!("SELECT count(*) FROM opt_outs WHERE contact_number = '{CONTACT}'");
+    assert_eq!(query_one::<i64>(&db, &known).await, 0, "{again}");
+    world.home.run(&["send", CONTACT, "Hi"]).exits(7);
+    // Of a message of another program that was removed, no report brings it back.
+    execute(&world.db.url, "DELETE FROM delivery_reports").await;
+    let old = "UPDATE messages SET created_at = created_at - 864000000000 WHERE direction = 1";
+    execute(&world.db.url, old).await;
+    world.home.run(&["prune"]).exits(0);
+    world.telnyx.age_by(std::time::Duration::from_secs(8 * 24 * 3_600));
+    report(&world.home, &["--since", "10d"]);
+    assert!(messages(&world.home, Behaviour::Silent.number()).is_empty());
+}
+
 /// Old texts wake no command; `convo sync` says the same here and through a server.
 async fn recovered_texts_wake_no_program(db: TestDatabase) {
     let world = World::losing(db, 1.0, |home| home).await;
@@ -272,6 +316,8 @@ on_both_databases!(
     a_rate_limit_delays_and_loses_nothing,
     a_sync_that_is_killed_goes_on,
     recovered_texts_wake_no_program,
+    recovered_texts_are_found_by_a_search,
+    what_was_let_go_does_not_come_back,
 );
 
 #[test]

@@ -1,6 +1,7 @@
 //! The webhook URL of the messaging profile: whether a server on this database is behind it, asked
 //! through the URL itself.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use reqwest::redirect;
@@ -39,15 +40,13 @@ pub(super) async fn check(
     installation: &Installation<'_>,
     profiles: &[MessagingProfile],
 ) -> (Vec<Finding>, Option<String>) {
-    let Some(first) = profiles.first() else {
+    if profiles.is_empty() {
         let skipped = [WEBHOOK_URL, VERSION];
         let skipped = skipped.map(|check| Finding::skipped(check, "no messaging profile is known"));
         return (skipped.into(), None);
-    };
-    let mut urls = vec![first];
-    urls.extend(profiles[1..].iter().filter(|profile| profile.webhook_url != first.webhook_url));
-    let (mut findings, mut reached) = (Vec::new(), None);
-    for profile in urls {
+    }
+    let (mut findings, mut reached, mut asked) = (Vec::new(), None, HashSet::new());
+    for profile in profiles.iter().filter(|profile| asked.insert(&profile.webhook_url)) {
         let (finding, version) = webhook_url(installation, profile).await;
         findings.push(finding);
         reached = reached.or(version);
@@ -79,8 +78,9 @@ async fn webhook_url(
         return failure(format!("'{}' has no webhook URL: nothing arrives", profile.name), set);
     };
     let Some(url) = Url::parse(text).ok().filter(is_http) else {
-        return failure(format!("{text} is not a URL of http or https"), set);
+        return failure("the webhook URL is not one of http or https".to_owned(), set);
     };
+    let text = shown(&url);
     if !is_simulated(installation) && !is_public(&url) {
         return failure(format!("Telnyx cannot reach {text}, which is not a public address"), set);
     }
@@ -104,7 +104,8 @@ async fn webhook_url(
 
 /// A URL that leads to the right server may still not be a good one.
 fn judge(url: &Url, time: Duration) -> Finding {
-    let seen = format!("{url} leads to a server on this database ({} ms)", time.as_millis());
+    let shown = shown(url);
+    let seen = format!("{shown} leads to a server on this database ({} ms)", time.as_millis());
     if url.scheme() == "http" && !is_here(url) {
         let mend = "use https: without it, anybody on the way can read the texts";
         return Finding::warning(WEBHOOK_URL, format!("{seen}, unencrypted"), mend);
@@ -137,12 +138,18 @@ pub(super) async fn ask(url: &Url, key: &EndpointKey) -> Result<ReachedServer, E
         .header(SIGNATURE_HEADER, &question.signature)
         .body(question.body.clone());
     let mut response = request.send().await.map_err(|error| {
-        Error::new(Code::ServerUnreachable, format!("{url} cannot be reached: {}", cause(&error)))
+        let what = format!("{} cannot be reached: {}", shown(url), cause(&error));
+        Error::new(Code::ServerUnreachable, what)
             .hint("check that the server, the tunnel or proxy, and the DNS name work")
     })?;
     let (status, time) = (response.status(), begun.elapsed());
     let mut body = Vec::new();
-    while let Ok(Some(part)) = response.chunk().await {
+    let breaks_off = |_| {
+        let what = format!("the answer of {} breaks off", shown(url));
+        Error::new(Code::ServerUnreachable, what)
+            .hint("check the tunnel or proxy before the server")
+    };
+    while let Some(part) = response.chunk().await.map_err(breaks_off)? {
         body.extend_from_slice(&part);
         if body.len() > MAX_ANSWER {
             break;
@@ -157,7 +164,8 @@ pub(super) async fn ask(url: &Url, key: &EndpointKey) -> Result<ReachedServer, E
 
 /// Why another answer is not that of a server on this database.
 fn not_ours(url: &Url, status: u16, body: &[u8]) -> Error {
-    let is_convo = body.windows(17).any(|part| part == b"invalid_signature");
+    let refusal = Code::InvalidSignature.as_str().as_bytes();
+    let is_convo = body.windows(refusal.len()).any(|part| part == refusal);
     let (code, what, hint) = match status {
         401 if is_convo => (
             Code::ServerMismatch,
@@ -186,7 +194,16 @@ fn not_ours(url: &Url, status: u16, body: &[u8]) -> Error {
             "correct the profile's webhook URL, the tunnel or the proxy",
         ),
     };
-    Error::new(code, format!("{url} {what} (HTTP {status})")).hint(hint)
+    Error::new(code, format!("{} {what} (HTTP {status})", shown(url))).hint(hint)
+}
+
+/// A URL as it may be printed: without the password that may be in it.
+pub(in crate::commands) fn shown(url: &Url) -> Url {
+    let mut url = url.clone();
+    // Both succeed for a URL with a host.
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    url
 }
 
 fn client(url: &Url) -> Result<reqwest::Client, Error> {

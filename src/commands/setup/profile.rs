@@ -5,7 +5,7 @@ use url::Url;
 use super::questions::SetupAnswers;
 use super::say;
 use super::terminal::Prompt;
-use crate::commands::doctor::{is_public, webhook_path};
+use crate::commands::doctor::{is_public, shown, webhook_path};
 use crate::error::Error;
 use crate::output::escape;
 use crate::telnyx::BaseUrl;
@@ -26,7 +26,7 @@ pub(super) async fn offer(answers: &SetupAnswers, prompt: &mut Prompt) -> Result
             return Ok(());
         }
     };
-    let present = profile.webhook_url.as_deref().unwrap_or("none");
+    let present = address(&profile);
     say(&format!(
         "\nTelnyx posts what comes in to the webhook URL of the messaging profile '{}', at present: \
          {present}",
@@ -46,12 +46,21 @@ pub(super) async fn offer(answers: &SetupAnswers, prompt: &mut Prompt) -> Result
         Ok(profile) => say(&format!(
             "The webhook URL of '{}' is now {}, with API version {}.",
             profile.name,
-            profile.webhook_url.as_deref().unwrap_or("none"),
+            address(&profile),
             profile.webhook_version.as_deref().unwrap_or("unknown"),
         )),
         Err(error) => say(&format!("Telnyx did not change it: {error}.")),
     }
     Ok(())
+}
+
+/// The webhook URL of a profile, as it may be shown.
+fn address(profile: &MessagingProfile) -> String {
+    match profile.webhook_url.as_deref().map(Url::parse) {
+        Some(Ok(url)) => shown(&url).to_string(),
+        Some(Err(_)) => "what is not a URL".to_owned(),
+        None => "none".to_owned(),
+    }
 }
 
 /// Asks until the answer is a URL that Telnyx can reach, or empty.

@@ -36,6 +36,8 @@ fn whole_exports_are_read_one_after_the_other() {
     assert_eq!(read(&one), (1, Ok(())));
     assert_eq!(read(&format!("\u{feff}{one}\r\n{one}")), (1, Ok(())));
     assert_eq!(read(&format!("{HEADER}\n{}", end(1))), (0, Ok(())));
+    // Blank lines say nothing, and do not count.
+    assert_eq!(read(&format!("\n{}\n", one.replace('\n', "\n\n"))), (1, Ok(())));
     let all: String = (2..=1_001).map(|id| merged(id) + "\n").collect();
     assert_eq!(read(&format!("{HEADER}\n{all}{}", end(1_001))), (2, Ok(())));
 }
