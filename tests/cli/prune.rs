@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::on_both_databases;
 use crate::support::{
-    Home, Server, Signer, TestDatabase, World, connect, eventually, execute, inbound, query_one,
+    Event, Home, Server, Signer, TestDatabase, World, connect, eventually, example, execute,
+    inbound, query_one,
 };
 
 /// Makes everything that is stored three years older, except the texts that say that they are new.
@@ -126,11 +127,14 @@ async fn a_server_removes_what_is_too_old(db: TestDatabase) {
         count(&url, "events").await == 0 && count(&url, "messages").await == 1
     })
     .await;
-    let old = inbound("late", "late", OTHER, "late").replace("2026-", "2020-");
-    if old.contains("2020-") {
-        assert_eq!(world.signer.post(&server, old).await, "ignored");
-        home.run(&["show", OTHER]).exits(3);
-    }
+    let late = Event::inbound("late", "late", OTHER, "late").received_at("2020-01-01T00:00:00Z");
+    assert_eq!(world.signer.post(&server, late.to_string()).await, "ignored");
+    home.run(&["show", OTHER]).exits(3);
+    // A report about the message of another program does not bring the message back either.
+    let report = String::from_utf8(example("finalized_failed")).expect("UTF-8");
+    let report = report.replace("2026-", "2020-");
+    assert_eq!(world.signer.post(&server, report).await, "updated");
+    assert_eq!(count(&url, "messages").await, 1);
 }
 
 on_both_databases! {
