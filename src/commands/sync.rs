@@ -1,20 +1,18 @@
 //! `convo sync`: settles what was left open, and fetches from Telnyx what no webhook has brought.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::context::Context;
 use super::print::{finish_write, stdout};
+use super::progress;
 use crate::cli::{BackendArgs, Group, HelpText, JsonArgs, Moment, moment};
 use crate::domain::{SourceReport, SyncProgress, SyncReport, SyncRequest, SyncState};
 use crate::error::Error;
 use crate::output::{Format, Style, json, rows};
 use crate::store::Purpose;
-
-/// How often the progress bar is drawn within a second.
-const FRAMES: u8 = 10;
 
 /// Fetch from Telnyx what no webhook has brought
 #[derive(Args, Clone, Debug)]
@@ -81,7 +79,7 @@ impl SyncArgs {
         };
         context.block_on(async {
             let backend = context.backend(Purpose::Change).await?;
-            let bar = SyncBar::new(io::stderr().is_terminal() && style.format != Format::Json);
+            let bar = SyncBar::new(style.format != Format::Json);
             let synced = backend.sync(request, &|progress| bar.show(&progress)).await;
             bar.clear();
             backend.close().await;
@@ -163,15 +161,11 @@ fn for_programs(one: &SourceReport) -> [String; 9] {
 struct SyncBar(ProgressBar);
 
 impl SyncBar {
-    fn new(is_terminal: bool) -> Self {
-        let target = if is_terminal {
-            ProgressDrawTarget::stderr_with_hz(FRAMES)
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} read");
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    fn new(is_shown: bool) -> Self {
+        Self(match is_shown {
+            true => progress::bar("{msg} {wide_bar} {human_pos}/{human_len} read"),
+            false => ProgressBar::hidden(),
+        })
     }
 
     fn show(&self, SyncProgress { found, total }: &SyncProgress) {

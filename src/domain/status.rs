@@ -95,6 +95,9 @@ impl Status {
         }
     }
 
+    /// Those of messages that are still to be sent, or of which it is not known whether they were.
+    pub(crate) const UNDECIDED: [Self; 3] = [Self::Pending, Self::Unknown, Self::Scheduled];
+
     /// Parses the word in the API and the database.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {

@@ -11,7 +11,7 @@ use super::message::SandboxMessage;
 use super::state::{Block, Memory};
 
 /// The pages of a list.
-struct Pages {
+struct PageSizes {
     default: usize,
     max: usize,
 }
@@ -45,7 +45,7 @@ impl ListQuery {
     fn page<T: Serialize>(
         &self,
         items: &[T],
-        Pages { default, max }: Pages,
+        PageSizes { default, max }: PageSizes,
     ) -> Result<Response<Bytes>, ApiError> {
         let number = self.number("page[number]", 1)?;
         let size = self.number("page[size]", default)?;
@@ -78,7 +78,7 @@ pub(super) fn deliveries(memory: &Memory, query: &ListQuery) -> Result<Response<
         .filter(|one| to.is_none_or(|to| one.started_at.0 <= to))
         .collect();
     found.reverse();
-    query.page(&found, Pages { default: 20, max: 250 })
+    query.page(&found, PageSizes { default: 20, max: 250 })
 }
 
 /// `GET /v2/detail_records` of messages.
@@ -102,7 +102,7 @@ pub(super) fn records(memory: &Memory, query: &ListQuery) -> Result<Response<Byt
         found.reverse();
     }
     let records: Vec<_> = found.into_iter().map(record).collect();
-    query.page(&records, Pages { default: 20, max: 50 })
+    query.page(&records, PageSizes { default: 20, max: 50 })
 }
 
 fn record(message: &SandboxMessage) -> Value {
@@ -144,7 +144,7 @@ pub(super) fn opt_outs(memory: &Memory, query: &ListQuery) -> Result<Response<By
         .filter(|one| sender.is_none_or(|sender| one.own == sender))
         .map(opt_out)
         .collect();
-    query.page(&found, Pages { default: 20, max: 250 })
+    query.page(&found, PageSizes { default: 20, max: 250 })
 }
 
 fn opt_out(block: &Block) -> Value {

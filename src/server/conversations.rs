@@ -34,12 +34,21 @@ pub(super) async fn list(
     let page = conversations.list(&listing, after, limit).await?;
     let mut response = stream::page(list_frame(), memory, page.rows).await?;
     if let Some(next) = page.next {
-        let mut parameters = listing.parameters();
-        parameters.push(("limit", limit.to_string()));
-        parameters.push(("after", next.to_string()));
-        add_next_link(&mut response, &parameters);
+        add_link_after(&mut response, listing.parameters(), limit, &next);
     }
     Ok(response)
+}
+
+/// Adds the `Link` header to the page of a list that follows a position.
+pub(super) fn add_link_after(
+    response: &mut Response,
+    mut parameters: Vec<(&'static str, String)>,
+    limit: u64,
+    next: &impl ToString,
+) {
+    parameters.push(("limit", limit.to_string()));
+    parameters.push(("after", next.to_string()));
+    add_next_link(response, &parameters);
 }
 
 /// Adds the `Link` header to the next page. Its target is relative, only a query: behind a proxy the

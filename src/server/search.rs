@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::{HeaderName, HeaderValue};
 use warp::reply::Response;
 
-use super::conversations::{add_next_link, list_frame};
+use super::conversations::{add_link_after, list_frame};
 use super::query::Query;
 use super::state::ServerState;
 use super::stream::{self, PAGE};
@@ -36,10 +36,7 @@ pub(super) async fn list(
     let mut response = stream::page(list_frame(), memory, page.hits).await?;
     add_incomplete(&mut response, page.incomplete_before);
     if let Some(next) = page.next {
-        let mut parameters = search.parameters();
-        parameters.push(("limit", limit.to_string()));
-        parameters.push(("after", next.to_string()));
-        add_next_link(&mut response, &parameters);
+        add_link_after(&mut response, search.parameters(), limit, &next);
     }
     Ok(response)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use warp::reply::Response;
 
-use super::conversations::{add_next_link, list_frame};
+use super::conversations::{add_link_after, list_frame};
 use super::path::Segment;
 use super::query::Query;
 use super::response;
@@ -42,10 +42,7 @@ pub(super) async fn list(
     let page = conversations.stored_events(&filter, after, limit).await?;
     let mut response = stream::page(list_frame(), memory, page.rows).await?;
     if let Some(next) = page.next {
-        let mut parameters = filter.parameters();
-        parameters.push(("limit", limit.to_string()));
-        parameters.push(("after", next.to_string()));
-        add_next_link(&mut response, &parameters);
+        add_link_after(&mut response, filter.parameters(), limit, &next);
     }
     Ok(response)
 }

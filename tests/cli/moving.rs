@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::on_both_databases;
 use crate::support::{
-    CONTACT, Done, Home, TestDatabase, World, connect, example, execute, inbound, opt, query_one,
+    CONTACT, Done, FakeServer, Home, Reply, TestDatabase, World, connect, example, execute,
+    inbound, opt, query_one,
 };
 
 const TABLES: [&str; 6] =
@@ -208,6 +209,24 @@ async fn an_export_is_the_same_here_and_there(db: TestDatabase) {
     let taken = world.home.write("taken", "mine");
     world.home.run(&["export", "--out", taken.to_str().expect("UTF-8")]).exits(2);
     assert_eq!(std::fs::read_to_string(taken).expect("it is there"), "mine");
+}
+
+/// Nothing that a server sends controls the terminal; a pipe gets it as it came.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_a_server_does_not_control_the_terminal() {
+    let hostile =
+        "{\"type\":\"convo_export\",\"note\":\"\u{1b}[2J\u{202e}\"}\n{\"type\":\"end\"}\n";
+    let length = hostile.len();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/jsonl\r\n";
+    let answer = Reply::Raw(format!("{head}content-length: {length}\r\n\r\n{hostile}"));
+    let server = FakeServer::replying(&[answer]).await;
+    let home = Home::new();
+    let url = server.url();
+    let args = ["export", "--server", &url];
+    assert_eq!(home.run(&args).silent().out, hostile);
+    let shown = home.on_terminal(120, &args).exits(0).out;
+    assert!(shown.contains("convo_export") && !shown.contains("\u{1b}[2J"), "{shown:?}");
+    assert!(!shown.contains('\u{202e}'), "{shown:?}");
 }
 
 /// A server looks at earlier messages once more, for media of those that an import brings.

@@ -136,7 +136,7 @@ async fn look(
             .map_or(Begun::Unknown, |opted_out| Begun::Known { conversation: None, opted_out });
         return Ok((begun, opt_out));
     };
-    let undecided = [Status::Pending, Status::Unknown, Status::Scheduled].map(Status::rank);
+    let undecided = Status::UNDECIDED.map(Status::rank);
     let undecided = message::Entity::find()
         .filter(C::ConversationKey.eq(key))
         .filter(C::StatusRank.is_in(undecided))

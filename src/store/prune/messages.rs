@@ -129,7 +129,7 @@ impl Settlement for RemoveOld {
 
 /// Messages of a conversation from before a time, with or without those whose outcome is not decided.
 fn is_old(conversation: i64, before: i64, with_undecided: bool) -> SimpleExpr {
-    let undecided = [Status::Pending, Status::Unknown, Status::Scheduled].map(Status::rank);
+    let undecided = Status::UNDECIDED.map(Status::rank);
     let old = C::ConversationKey.eq(conversation).and(C::CreatedAt.lt(before));
     if with_undecided { old } else { old.and(C::StatusRank.is_not_in(undecided)) }
 }
