@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Conversations;
+use super::receive::told_time;
 use crate::clock;
 use crate::domain::{
     ForgetReceipt, ForgottenMarks, PhoneNumber, Selector, StoredEventCursor, Timestamp,
@@ -18,6 +19,9 @@ use crate::telnyx::mention;
 
 /// How long it may take until a server notices that another process has forgotten a contact.
 const NOTICE: Duration = Duration::from_secs(1);
+/// For how long after a mark older texts may still be stored by other processes: until they notice it, and
+/// until what they had looked at before is written or given up, which takes a webhook 2 s at most.
+const UNNOTICED: Duration = Duration::from_secs(3);
 /// For how long Telnyx reports on a message at most, and then some.
 const REPORT_SECONDS: i64 = 11 * 24 * 3_600;
 /// How many webhooks are looked at together.
@@ -68,9 +72,20 @@ impl Conversations {
             Begun::Undecided(count) => return Err(busy(count)),
             Begun::Known { conversation, opted_out } => (conversation, opted_out),
         };
-        let key = conversation.map(|(key, _)| key);
+        let mut key = conversation.map(|(key, _)| key);
+        if !is_dry {
+            tokio::time::sleep(UNNOTICED).await;
+            // An older text may have begun one meanwhile.
+            if key.is_none()
+                && let Begun::Known { conversation: Some((new, _)), .. } =
+                    self.store.look_before_forget(&contact).await?
+            {
+                key = Some(new);
+            }
+        }
         let webhooks = self.forget_webhooks(is_dry, |body, received_at| {
-            received_at <= at && mention::is_about(body, &contact)
+            mention::is_about(body, &contact)
+                && (received_at <= at || told_time(body, received_at) <= at)
         });
         let webhooks = webhooks.await?;
         let feed_entries = self.forget_feed(&contact, key, is_dry).await?;

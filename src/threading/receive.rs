@@ -112,6 +112,16 @@ pub(super) fn fetched_id(payload: &Payload) -> String {
     id
 }
 
+/// When that was which a stored event tells: the message's time; of a report, that of its sending.
+pub(super) fn told_time(body: &[u8], received_at: Timestamp) -> Timestamp {
+    let Ok(event) = Event::parse(body) else { return received_at };
+    match new_event(event, body, received_at, EventOrigin::Webhook).change {
+        Change::Message(message, _) => message.created_at,
+        Change::Report(report) => report.facts.sent_at.unwrap_or(report.occurred_at),
+        Change::Nothing => received_at,
+    }
+}
+
 /// The report in a stored event.
 pub(super) fn report_from_event(
     event_id: &str,

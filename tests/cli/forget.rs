@@ -106,6 +106,30 @@ async fn it_is_the_same_through_a_server(db: TestDatabase) {
     assert!(!marks.to_string().contains("2025550113"));
 }
 
+/// Another server takes an older text while the contact is being forgotten: it is gone, too, in the end.
+async fn a_server_that_does_not_know_it_yet_brings_nothing_back(db: TestDatabase) {
+    let world = filled(db, MENTION).await;
+    let second = Server::start(&world.home);
+    let old = |n| inbound(&format!("late{n}"), &format!("late{n}"), CONTACT, "secret and late");
+    let old: Vec<_> = (0..2_000).map(old).collect();
+    // It has just looked whether anybody was forgotten.
+    assert_eq!(world.signer.post(&second, &old[0]).await, "stored");
+    let forget = world.home.start(&["forget", CONTACT, "--yes"]);
+    let forget = tokio::task::spawn_blocking(move || forget.wait());
+    let mut answers = Vec::new();
+    for body in &old[1..] {
+        answers.push(world.signer.post(&second, body).await);
+        if forget.is_finished() {
+            break;
+        }
+    }
+    forget.await.expect("it ends").exits(0);
+    assert!(answers.contains(&"stored".to_owned()), "some came before the mark");
+    world.home.run(&["show", CONTACT]).exits(3);
+    assert_eq!(count(&world.db.url, "messages").await, 1);
+    assert_eq!(count(&world.db.url, "events").await, 1, "the other one only mentions it");
+}
+
 /// While the outcome of a message is not decided, nothing is removed.
 async fn an_undecided_message_stops_it(db: TestDatabase) {
     let world = World::start(db).await;
@@ -144,6 +168,7 @@ async fn marks_are_applied_to_an_old_backup(db: TestDatabase) {
 on_both_databases! {
     nothing_of_a_contact_is_left_and_nothing_older_comes_back,
     it_is_the_same_through_a_server,
+    a_server_that_does_not_know_it_yet_brings_nothing_back,
     an_undecided_message_stops_it,
     marks_are_applied_to_an_old_backup,
 }
