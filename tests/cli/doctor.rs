@@ -526,6 +526,48 @@ async fn with_a_server_only_that_is_checked() {
     Findings::of(&away, &[]).exits(5).has("server", "failure", "cannot be reached");
 }
 
+/// The settings name a receiver, and no server that runs forwards to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn forwarding_that_is_behind_is_told() {
+    let receiver = Receiver::start(Manner::Answer(200));
+    let signer = Signer::new(7);
+    let db = TestDatabase::sqlite();
+    let plain = Home::new().with_database(&db).accepting(&signer);
+    let home = with(&plain, "CONVO_FORWARD_URL", &receiver.url());
+    let home = with(&home, "CONVO_FORWARD_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let server = Server::start(&home);
+    wait_until("forwarding to begin", || home.run(&["forward", "list"]).out.contains("active"));
+    server.kill();
+    let server = Server::start(&plain);
+    signer.post(&server, inbound("e", "m", CONTACT, "Hi")).await;
+    Findings::of(&home, &[]).has("forwarding", "ok", "1 events");
+    execute(&db.url, "UPDATE feed SET at = at - 3600000000").await;
+    Findings::of(&home, &[]).has("forwarding", "warning", "is active, 1 events and 36");
+}
+
+/// A server that says that it is not ready, and one of another version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_ready_or_of_another_version_is_told() {
+    let answer = |status: &str, body: Value| {
+        let body = body.to_string();
+        let head = "content-type: application/json\r\nconnection: close\r\ncontent-length";
+        Reply::Raw(format!("HTTP/1.1 {status}\r\n{head}: {}\r\n\r\n{body}", body.len()))
+    };
+    let list = || answer("200 OK", json!([]));
+    let failed = json!([{"name": "database", "ok": false, "reason": "the database is locked"}]);
+    let not_ready = json!({"status": "not ready", "checks": failed, "version": "9.8.7"});
+    let alive = answer("200 OK", json!({"status": "ok"}));
+    let script = [answer("503 Service Unavailable", not_ready), alive, list()];
+    let server = FakeServer::replying(&script).await;
+    let findings = Findings::of(&Home::new().set("CONVO_SERVER", server.url()), &[]).exits(5);
+    findings.has("server", "failure", "is not ready: the database is locked");
+    let ready = json!({"status": "ready", "version": "9.8.7"});
+    let server = FakeServer::replying(&[answer("200 OK", ready), list()]).await;
+    let findings = Findings::of(&Home::new().set("CONVO_SERVER", server.url()), &[]).exits(0);
+    let seen = "the server has 9.8.7, this program ";
+    findings.has("server", "ok", "ready").has("server_version", "warning", seen);
+}
+
 #[test]
 fn an_installed_unit_is_compared_with_the_shipped_one() {
     let shipped = include_str!("../../systemd/convo.service");
