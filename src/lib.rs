@@ -264,7 +264,8 @@
 //!   offer.rs             attempts to send to Telnyx within one call: retries and pauses
 //!   outcome.rs           what an offer's result means for the row and for the caller
 //!   replay.rs            repeats under an idempotency key: waiting for the first send
-//!   reply.rs             automatic answers: to which message, from which number, how many
+//!   reply.rs             automatic answers: to which message, from which number
+//!   send_limits.rs       the errors for texts and answers beyond what a contact may get
 //!   retry.rs cancel.rs   `convo retry`, `convo cancel`
 //!   feed.rs              reading the feed, and waiting for what comes
 //!   search.rs            searching messages; keeping the search index up to date
@@ -341,6 +342,7 @@
 //!   reports.rs fold.rs   inserting delivery reports; updating messages to the resulting status
 //!   opt_outs.rs          opt-outs by contact: the latest STOP or START decides
 //!   sends.rs             the row before a send, its outcome after it, idempotency keys
+//!   send_limits.rs       how many texts and answers a contact may get within an hour
 //!   settle/              settling in the database
 //!     read.rs write.rs   finding what is open; leases of attempts, and results
 //!   feed/                the feed: which changes it has

@@ -78,6 +78,9 @@ pub(super) struct SendArgs {
     /// Send it even if the contact has opted out, and let Telnyx decide
     #[arg(long)]
     despite_opt_out: bool,
+    /// Send it even if the contact has got CONVO_SEND_LIMIT texts (60) within the hour
+    #[arg(long)]
+    despite_send_limit: bool,
     #[command(flatten)]
     json: JsonArgs,
     #[command(flatten)]
@@ -105,6 +108,10 @@ once: a repeated send, by whichever program and with whichever text, sends nothi
 first answer; if its outcome was unknown, it is submitted again as it was. It goes out from the \
 number that the message came to. A contact gets at most CONVO_REPLY_LIMIT answers (20) within an hour, \
 so that two programs cannot answer each other without end; beyond that, the exit code is 5.
+
+A contact gets at most CONVO_SEND_LIMIT texts (60) within an hour, which stops a script that has gone \
+wild; beyond that, nothing is sent, and the exit code is 5. Texts that were certainly not sent do not \
+count. --despite-send-limit sends one more.
 
 With --wait, the exit code says how it ended: 0 if the status is final and not a failure, 6 if it \
 failed, 8 if it timed out before the status was final, 9 if the outcome is unknown. \
@@ -208,6 +215,7 @@ impl SendArgs {
             from: self.from.clone(),
             send_at: self.send_at(now, zone)?,
             despite_opt_out: self.despite_opt_out,
+            despite_send_limit: self.despite_send_limit,
             no_retry: self.no_retry,
         };
         let key = self.idempotency_key.as_deref().map(IdempotencyKey::parse).transpose()?;
@@ -353,6 +361,7 @@ mod tests {
             "k",
             "--no-retry",
             "--despite-opt-out",
+            "--despite-send-limit",
             "--json",
         ];
         let args = args(&line);
@@ -365,7 +374,8 @@ mod tests {
             (Some("+15551234567"), Some("s"))
         );
         assert_eq!(args.idempotency_key.as_deref(), Some("k"));
-        assert!(args.no_retry && args.despite_opt_out && args.json.json && !args.dry_run);
+        assert!(args.no_retry && args.despite_opt_out && args.despite_send_limit);
+        assert!(args.json.json && !args.dry_run);
     }
 
     #[test]

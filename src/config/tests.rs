@@ -208,6 +208,8 @@ fn nonsense_names_its_variable() {
         ("CONVO_SETTLE_WINDOW", "86401"),
         ("CONVO_REPLY_LIMIT", "-1"),
         ("CONVO_REPLY_LIMIT", "1001"),
+        ("CONVO_SEND_LIMIT", "-1"),
+        ("CONVO_SEND_LIMIT", "none"),
         ("CONVO_MAX_CONNECTIONS", "0"),
         ("CONVO_MAX_SENDS", "many"),
         ("CONVO_MAX_STREAMS", "0"),

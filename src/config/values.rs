@@ -29,6 +29,7 @@ pub(super) fn policy(config: &Config) -> Result<Policy, Error> {
         tag: switch("CONVO_TAG", config.text("CONVO_TAG")?.as_deref())?,
         settle_window: seconds(config, "CONVO_SETTLE_WINDOW", 0.0..=DAY, usual.settle_window)?,
         reply_limit: count(config, "CONVO_REPLY_LIMIT", 0..=1_000, usual.reply_limit)?,
+        send_limit: limit(config, "CONVO_SEND_LIMIT", 0..=100_000, usual.send_limit)?,
         keep_feed: age(config, "CONVO_KEEP_FEED", usual.keep_feed)?,
         keep_webhooks: age(config, "CONVO_KEEP_WEBHOOKS", usual.keep_webhooks)?,
         keep_messages: age(config, "CONVO_KEEP_MESSAGES", usual.keep_messages)?,
@@ -150,6 +151,19 @@ fn count(
         Error::new(Code::NotConfigured, format!("{name} is not a valid number"))
             .hint(format!("use {from} to {to}; the default is {usual}"))
     })
+}
+
+/// A number that can be switched off; `None` for any number.
+fn limit(
+    config: &Config,
+    name: &str,
+    range: RangeInclusive<usize>,
+    usual: Option<usize>,
+) -> Result<Option<usize>, Error> {
+    match config.text(name)?.as_deref() {
+        Some("off") => Ok(None),
+        _ => count(config, name, range, usual.unwrap_or_default()).map(Some),
+    }
 }
 
 /// A size with its unit, within a range in KiB.

@@ -125,6 +125,11 @@ pub const VARIABLES: &[Variable] = &[
          default 20; 0 refuses all.",
     ).or("20"),
     setting(
+        "CONVO_SEND_LIMIT",
+        "How many texts a contact may get within an hour: 0 to 100000, or off. By default 60; 0 refuses \
+         all that do not say --despite-send-limit.",
+    ).or("60"),
+    setting(
         "CONVO_MAX_CONNECTIONS",
         "The number of requests that convo serve serves at the same time. By default 512; further ones \
          are answered 503.",

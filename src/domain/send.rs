@@ -49,6 +49,9 @@ pub struct SendRequest {
     /// Make one attempt even if the contact has opted out, and let Telnyx decide.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub despite_opt_out: bool,
+    /// Send it even if the contact has got as many texts within the hour as `CONVO_SEND_LIMIT` allows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub despite_send_limit: bool,
     /// Make only one attempt, without retries.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_retry: bool,
@@ -159,13 +162,13 @@ impl SendRequest {
         Ok(Segments::for_mms(text))
     }
 
-    /// A hash of what is sent and to whom; whether to retry is not part of it. A message has one answer,
-    /// so the hash of an answer depends on nothing else.
+    /// A hash of what is sent and to whom; whether to retry, and how much the contact has got before, are
+    /// not part of it. A message has one answer, so the hash of an answer depends on nothing else.
     fn hash(&self, to: &PhoneNumber) -> Vec<u8> {
         if let Some(answered) = self.in_reply_to {
             return Sha256::digest(answered.as_bytes()).to_vec();
         }
-        let sent = Self { no_retry: false, ..self.clone() };
+        let sent = Self { no_retry: false, despite_send_limit: false, ..self.clone() };
         let canonical = serde_json::json!([to, sent]).to_string();
         Sha256::digest(canonical.as_bytes()).to_vec()
     }

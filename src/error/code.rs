@@ -95,6 +95,8 @@ codes! {
     OptedOut => "opted_out",
     /// As many automatic answers as an hour allows went to the contact; nothing was sent.
     ReplyLimit => "reply_limit",
+    /// As many texts as an hour allows went to the contact; nothing was sent.
+    SendLimit => "send_limit",
     /// Telnyx's rate limit; nothing was sent.
     RateLimited => "rate_limited",
     /// Telnyx could not be reached; nothing was sent.
@@ -162,7 +164,7 @@ impl Code {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdempotencyKeyReused | Self::TelnyxRefused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited | Self::ReplyLimit | Self::TooManyAttempts => {
+            Self::RateLimited | Self::ReplyLimit | Self::SendLimit | Self::TooManyAttempts => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::TelnyxUnreachable
@@ -213,6 +215,7 @@ impl Code {
             | Self::ServerMismatch => 4,
             Self::RateLimited
             | Self::ReplyLimit
+            | Self::SendLimit
             | Self::AddressUnavailable
             | Self::TelnyxUnreachable
             | Self::RequestTimeout

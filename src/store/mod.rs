@@ -50,6 +50,7 @@ mod reports;
 mod schema;
 pub(crate) mod search;
 pub(crate) mod seed;
+mod send_limits;
 mod sends;
 pub(crate) mod settle;
 mod sql;

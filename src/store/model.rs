@@ -164,6 +164,8 @@ pub(crate) struct NewSend {
     pub(crate) despite_opt_out: bool,
     /// How many answers its contact may get within an hour, if it is an answer.
     pub(crate) reply_limit: usize,
+    /// How many texts its contact may get within an hour; `None` for any number.
+    pub(crate) send_limit: Option<usize>,
     /// Whether to look only for an earlier send under the key, and to store nothing.
     pub(crate) only_repeat: bool,
 }
@@ -187,6 +189,11 @@ pub(crate) enum Opened {
     },
     /// The contact got as many answers within the hour as are allowed; nothing was stored.
     ReplyLimit {
+        /// When the next one is allowed; `None` if none ever is.
+        next: Option<Timestamp>,
+    },
+    /// The contact got as many texts within the hour as are allowed; nothing was stored.
+    SendLimit {
         /// When the next one is allowed; `None` if none ever is.
         next: Option<Timestamp>,
     },

@@ -2,8 +2,7 @@
 
 use sea_orm::sea_query::{Expr, OnConflict, Query, SimpleExpr};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Set,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Set,
 };
 use uuid::Uuid;
 
@@ -12,18 +11,17 @@ use super::entity::{conversation, from_json, idempotency_key, message, micros, o
 use super::feed::FeedChange;
 use super::model::{Closing, NewSend, Opened, OptOutChange, Outcome, StoredSend};
 use super::transaction::WriteTransaction;
-use super::{Facts, Store, forget, messages, opt_outs, reports};
+use super::{Facts, Store, forget, messages, opt_outs, reports, send_limits};
 use crate::domain::{IdempotencyKey, MessageError, PhoneNumber, Status, Timestamp, verdict};
 use crate::error::{Error, ErrorBody};
 
 /// How long a key is kept.
 const KEY_SECONDS: i64 = 30 * 24 * 3_600;
-/// The time within which answers are counted.
-const REPLY_SECONDS: i64 = 3_600;
 /// How often a key is read that other servers take and free at the same time.
 const KEY_TRIES: u32 = 5;
 
-/// Stores a message before it is offered, unless its key is bound or its contact has opted out.
+/// Stores a message before it is offered, unless its key is bound, its contact has opted out, or has had
+/// enough.
 pub(super) async fn open(db: &WriteTransaction, send: &NewSend) -> Result<Opened, DbErr> {
     let now = send.message.created_at;
     for _ in 0..KEY_TRIES {
@@ -36,8 +34,8 @@ pub(super) async fn open(db: &WriteTransaction, send: &NewSend) -> Result<Opened
         if let Some(opened) = opted_out(db, send).await? {
             return Ok(opened);
         }
-        if let Some(next) = reply_limit(db, send).await? {
-            return Ok(Opened::ReplyLimit { next });
+        if let Some(opened) = send_limits::refusal(db, send).await? {
+            return Ok(opened);
         }
         if !take_key(db, &send.key, &send.request_hash, send.message.id, now).await? {
             // Another server took the key after it was read, and has committed: read it again.
@@ -76,43 +74,6 @@ async fn earlier_send(
         return Ok(Some(Opened::KeyReused));
     }
     Ok(Some(Opened::Replay(Box::new(read(db, bound.message_id).await?))))
-}
-
-/// When the contact may get an answer again, if it has had as many within the hour as are allowed. An answer
-/// that was certainly not sent does not count.
-async fn reply_limit(
-    db: &WriteTransaction,
-    send: &NewSend,
-) -> Result<Option<Option<Timestamp>>, DbErr> {
-    use message::Column as C;
-    if send.message.in_reply_to.is_none() {
-        return Ok(None);
-    }
-    let Some(before_last) = send.reply_limit.checked_sub(1) else { return Ok(Some(None)) };
-    let contact = send.message.contact().as_str();
-    // Another server that answers the same contact waits here, and then counts this answer.
-    messages::lock_conversations(db, [contact].into_iter()).await?;
-    let conversation = Query::select()
-        .column(conversation::Column::Key)
-        .from(conversation::Entity)
-        .and_where(conversation::Column::ContactNumber.eq(contact))
-        .to_owned();
-    let since = send.message.created_at.plus_seconds(-REPLY_SECONDS);
-    let oldest: Option<i64> = message::Entity::find()
-        .select_only()
-        .column(C::CreatedAt)
-        .filter(C::ConversationKey.in_subquery(conversation))
-        .filter(C::CreatedAt.gt(micros(since)))
-        .filter(C::InReplyTo.is_not_null())
-        .filter(C::Refusal.is_null())
-        .order_by_desc(C::CreatedAt)
-        .offset(u64::try_from(before_last).unwrap_or(u64::MAX))
-        .limit(1)
-        .into_tuple()
-        .one(db)
-        .await?;
-    let next = |oldest| Some(Timestamp::from_micros(oldest).plus_seconds(REPLY_SECONDS));
-    Ok(oldest.map(next))
 }
 
 async fn opted_out(db: &impl ConnectionTrait, send: &NewSend) -> Result<Option<Opened>, DbErr> {

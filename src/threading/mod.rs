@@ -16,6 +16,7 @@ mod retention;
 mod retry;
 mod search;
 mod send;
+mod send_limits;
 mod settle;
 mod stored_events;
 mod sync;
@@ -80,6 +81,8 @@ pub struct Policy {
     pub settle_window: Duration,
     /// How many automatic answers a contact may get within an hour; with 0, none.
     pub reply_limit: usize,
+    /// How many texts a contact may get within an hour; `None` for any number.
+    pub send_limit: Option<usize>,
     /// How long entries of the feed are kept; `None` for ever.
     pub keep_feed: Option<Duration>,
     /// How often a server fetches what no webhook has brought; `None` for never.
@@ -97,6 +100,7 @@ impl Default for Policy {
             tag: true,
             settle_window: Duration::from_secs(600),
             reply_limit: 20,
+            send_limit: Some(60),
             keep_feed: Some(Duration::from_secs(30 * 24 * 3_600)),
             sync: Some(Duration::from_secs(600)),
             keep_webhooks: Some(Duration::from_secs(90 * 24 * 3_600)),

@@ -1,13 +1,9 @@
-//! Automatic answers: which message one answers, from which number, and how many there may be.
+//! Automatic answers: which message one answers, and from which number.
 
 use super::Conversations;
-use crate::clock;
 use crate::domain::message;
-use crate::domain::{Direction, Draft, Message, PhoneNumber, Timestamp};
-use crate::error::{Code, Error};
-
-/// What is advised to wait when no answer is ever allowed, in seconds.
-const LONG_WAIT: i64 = 3_600;
+use crate::domain::{Direction, Draft, Message, PhoneNumber};
+use crate::error::Error;
 
 impl Conversations {
     /// The message that a send answers, if it answers one.
@@ -40,18 +36,4 @@ impl Conversations {
 
 fn others(message: &Message) -> impl Iterator<Item = &str> {
     message.cc.iter().map(String::as_str)
-}
-
-/// The error for an answer beyond the limit; `next`: when the next one is allowed.
-pub(super) fn over_reply_limit(limit: usize, next: Option<Timestamp>) -> Error {
-    let what = match limit {
-        0 => "automatic answers are switched off (CONVO_REPLY_LIMIT is 0)".to_owned(),
-        1 => "the contact has got an automatic answer within the last hour".to_owned(),
-        _ => format!("the contact has got {limit} automatic answers within the last hour"),
-    };
-    // Rounded up, so that whoever waits for it is not too early.
-    let wait = next.map_or(LONG_WAIT, |next| next.seconds_since(clock::now()).max(0) + 1);
-    Error::new(Code::ReplyLimit, format!("{what}; nothing was sent"))
-        .hint("two programs may be answering each other; CONVO_REPLY_LIMIT sets the limit")
-        .with(|extra| extra.retry_after = u64::try_from(wait).ok())
 }

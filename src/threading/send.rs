@@ -9,7 +9,7 @@ use super::Conversations;
 use super::offer::{Attempt, Offered, reserve};
 use super::outcome::{accepted, cancelled, too_slow};
 use super::replay::answer;
-use super::reply::over_reply_limit;
+use super::send_limits::{over_reply_limit, over_send_limit};
 use crate::clock;
 use crate::domain::{
     Direction, Draft, IdempotencyKey, Media, Message, PhoneNumber, Selector, SendPlan, Sent,
@@ -103,6 +103,7 @@ impl Conversations {
             request_hash: draft.request_hash().to_owned(),
             despite_opt_out: draft.request().despite_opt_out,
             reply_limit: self.policy.reply_limit,
+            send_limit: self.policy.send_limit.filter(|_| !draft.request().despite_send_limit),
             only_repeat: schedule.is_err(),
         };
         match self.open(send, arrived).await {
@@ -118,6 +119,9 @@ impl Conversations {
             }
             Ok(Opened::ReplyLimit { next }) => {
                 return Err(over_reply_limit(self.policy.reply_limit, next));
+            }
+            Ok(Opened::SendLimit { next }) => {
+                return Err(over_send_limit(self.policy.send_limit.unwrap_or_default(), next));
             }
             Ok(Opened::OptedOut { since, number }) => {
                 return Err(opted_out(draft.to(), since, number.as_ref()));

@@ -53,6 +53,7 @@ mod screen;
 mod search;
 mod secrets;
 mod seed_import;
+mod send_limit;
 mod senders;
 mod servers;
 mod service;

@@ -259,6 +259,7 @@ impl Operation {
             Code::Unauthorized => response.add_header("WWW-Authenticate"),
             Code::RateLimited
             | Code::ReplyLimit
+            | Code::SendLimit
             | Code::TooManyAttempts
             | Code::Overloaded
             | Code::DatabaseUnavailable => response.add_header("Retry-After"),

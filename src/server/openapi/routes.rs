@@ -242,7 +242,7 @@ fn send(schemas: &mut Schemas) -> Operation {
         .errors(&[Code::InvalidNumber, Code::MessageTooLong, Code::RequestTimeout])
         .errors(&[Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::IdempotencyKeyReused])
         .errors(&[Code::InvalidApiKey, Code::OptedOut, Code::TelnyxRefused, Code::Cancelled])
-        .errors(&[Code::MessageNotFound, Code::ReplyLimit])
+        .errors(&[Code::MessageNotFound, Code::ReplyLimit, Code::SendLimit])
         .errors(&[Code::RateLimited, Code::TelnyxUnreachable, Code::Overloaded])
         .errors(&STORE)
         .errors(&[Code::NotConfigured, Code::OutcomeUnknown])

@@ -56,6 +56,7 @@ fn send(id: Uuid) -> NewSend {
         request_hash,
         despite_opt_out: false,
         reply_limit: 20,
+        send_limit: Some(60),
         only_repeat: false,
     }
 }

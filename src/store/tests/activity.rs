@@ -157,6 +157,7 @@ fn send(key: &str) -> NewSend {
         request_hash,
         despite_opt_out: false,
         reply_limit: 20,
+        send_limit: Some(60),
         only_repeat: false,
     }
 }

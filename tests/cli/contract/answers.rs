@@ -123,6 +123,7 @@ async fn every_answer_matches_the_document() {
         home.set("CONVO_API_TOKEN", TOKENS)
             .set("CONVO_SEND_TIMEOUT", "2")
             .set("CONVO_REPLY_LIMIT", "1")
+            .set("CONVO_SEND_LIMIT", "20")
             .set("CONVO_MEDIA", "media")
             .set("CONVO_FORWARD_URL", "http://127.0.0.1:9/")
             .set("CONVO_FORWARD_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -268,6 +269,13 @@ async fn answering(asker: &Asker<'_>, world: &World) {
     asker.refuses_a_send(CONTACT, &answers[1], (429, "reply_limit")).await;
     let nobody = r#"{"message":"Hi","in_reply_to":"01a20685-7f6b-7790-99a8-f178d4040dda"}"#;
     asker.refuses_a_send(CONTACT, nobody, (404, "message_not_found")).await;
+    let (pestered, text) = ("+12125550020", r#"{"message":"Hi"}"#);
+    for _ in 0..20 {
+        assert_eq!(asker.send(pestered, text).await.status, 201);
+    }
+    asker.refuses_a_send(pestered, text, (429, "send_limit")).await;
+    let despite = r#"{"message":"Hi","despite_send_limit":true}"#;
+    assert_eq!(asker.send(pestered, despite).await.status, 201);
 }
 
 async fn reading(asker: &Asker<'_>) {

@@ -11,4 +11,5 @@ mod keys;
 mod killed;
 mod replies;
 mod reports;
+mod send_limit;
 mod settling;

@@ -117,7 +117,7 @@ impl<'a> Answering<'a> {
             };
             match error.exit_code() {
                 4 => return Err(error),
-                5 | 9 if error.code() != Code::ReplyLimit => {}
+                5 | 9 if !matches!(error.code(), Code::ReplyLimit | Code::SendLimit) => {}
                 _ => return self.withheld(event, &error),
             }
             if !std::mem::replace(&mut has_spoken, true) {
