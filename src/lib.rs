@@ -107,7 +107,7 @@
 //! run.rs                 one run of the program: from the arguments to the exit code
 //!
 //! commands/              the list of commands, and which one runs
-//!   list.rs wait.rs retry.rs cancel.rs forward.rs sync.rs migrate.rs copy.rs export.rs config.rs
+//!   list.rs wait.rs retry.rs cancel.rs mark.rs forward.rs sync.rs migrate.rs copy.rs export.rs config.rs
 //!   health.rs prune.rs forget.rs backup.rs restore.rs
 //!   openapi.rs sandbox.rs help.rs
 //!                        the command of that name: its arguments, help, examples, and `run`
@@ -160,6 +160,7 @@
 //!   media.rs             `convo media`: listing the media files of a message, saving them
 //!   context.rs           what a command gets: settings, terminal, backend, pager
 //!   print.rs             how much to print; closed pipes and other failures to write
+//!   read_marker.rs       marking read what a command has printed
 //!   listen.rs signals.rs addresses and sockets to listen on; SIGTERM and Ctrl-C
 //!   complete.rs          dynamic completions: contacts, ids and numbers at the TAB key
 //!   generate.rs man.rs   the committed completions, manual pages and OpenAPI document
@@ -176,6 +177,7 @@
 //!   forward.rs media.rs  the operations of forwarding; media files
 //!   forget.rs            forgetting contacts
 //!   stored_events.rs     the raw events
+//!   unread.rs            marking conversations read and unread
 //! config/                the settings, each resolved when a command asks for it
 //!   source.rs layers.rs  looking one up; the environment and the settings files
 //!   file.rs dotenv.rs    opening and reading files; the format of settings files
@@ -218,6 +220,7 @@
 //!   sync.rs              `POST /sync`: its progress, one line at a time
 //!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry` and `…/cancel`
 //!   search.rs            `GET /messages`: searching messages
+//!   unread.rs            marking conversations read and unread
 //!   media.rs             `GET /messages/{id}/media/{n}`: a media file or a part of it
 //!   health.rs            `GET /health`, `GET /health/ready`
 //!   metrics.rs           `GET /metrics`
@@ -226,6 +229,7 @@
 //!   state.rs             what handlers share: conversations, permits, sends in progress
 //!   openapi/             the OpenAPI document
 //!     routes.rs          description of each route: parameters, responses, errors
+//!     unread.rs          marking conversations read and unread
 //!     operation.rs       builder for an operation, with the errors that all routes share
 //!     schemas.rs examples.rs  JSON schemas of the types; example values
 //! client/                the REST API's client: each operation as an HTTP request
@@ -237,6 +241,7 @@
 //!   forward.rs forget.rs  the operations of forwarding; forgetting a contact
 //!   media.rs             reading a media file
 //!   stored_events.rs     the raw events
+//!   unread.rs            marking conversations read and unread
 //!   posted_webhook.rs    posting a webhook as Telnyx does
 //!   sync.rs              a sync, followed line by line
 //!   connect_error.rs     why a connection failed: DNS, TLS, certificates
@@ -273,6 +278,7 @@
 //!   export.rs            reading an export, part by part
 //!   retention.rs         removing what is no longer kept
 //!   forget.rs            forgetting a contact, and refusing what is older
+//!   unread.rs            marking conversations read and unread
 //!   endpoint.rs          whether a webhook URL leads to a server on this database; which public key
 //!                        verifies webhooks
 //!   settle.rs            finding and settling what is left open, in rounds
@@ -340,6 +346,7 @@
 //!   events.rs            a batch of raw events, and what they change
 //!   messages.rs          inserting messages, conversations' counters, opt-outs, removal
 //!   reports.rs fold.rs   inserting delivery reports; updating messages to the resulting status
+//!   unread.rs            which messages are unread: marking them, counting them
 //!   opt_outs.rs          opt-outs by contact: the latest STOP or START decides
 //!   sends.rs             the row before a send, its outcome after it, idempotency keys
 //!   send_limits.rs       how many texts and answers a contact may get within an hour

@@ -9,6 +9,7 @@ pub(crate) mod forward;
 pub(crate) mod media;
 pub(crate) mod open;
 mod stored_events;
+mod unread;
 
 use std::path::Path;
 use std::time::Duration;
@@ -49,12 +50,16 @@ impl Backend {
     /// # Errors
     /// The database cannot be opened for this purpose, or a setting is invalid.
     pub async fn open(config: &Config, purpose: Purpose) -> Result<Self, Error> {
-        match config.remote()? {
-            Some(Remote { address, token }) => {
-                Client::new(&address, token.as_ref()).map(Self::Remote)
-            }
+        match Self::remote(config)? {
+            Some(remote) => Ok(remote),
             None => open::open_local(config, purpose).await.map(Self::Local),
         }
+    }
+
+    /// The server that the settings name.
+    fn remote(config: &Config) -> Result<Option<Self>, Error> {
+        let Some(Remote { address, token }) = config.remote()? else { return Ok(None) };
+        Client::new(&address, token.as_ref()).map(Self::Remote).map(Some)
     }
 
     /// The token that interrupts running sends, for Ctrl-C.

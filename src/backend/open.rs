@@ -43,6 +43,15 @@ pub(crate) async fn open_local(config: &Config, purpose: Purpose) -> Result<Conv
     Ok(Conversations::new(store, telnyx, access.numbers, policy))
 }
 
+/// Opens the database to mark conversations.
+///
+/// # Errors
+/// The database cannot be changed.
+pub(super) async fn open_for_marks(config: &Config) -> Result<Conversations, Error> {
+    let store = Store::open(&config.database()?, config.mode(), Purpose::Change).await?;
+    Ok(Conversations::new(store, None, Vec::new(), Policy::default()))
+}
+
 /// Uses the simulated Telnyx that last served the database.
 async fn open_in_sandbox(store: &Store, purpose: Purpose) -> Result<Conversations, Error> {
     let policy = Policy::default();

@@ -33,6 +33,9 @@ pub(crate) struct FilterArgs {
     /// Last message was sent from or to this number of yours
     #[arg(long, value_name = "NUMBER", value_parser = own_number)]
     pub number: Option<PhoneNumber>,
+    /// Has unread messages
+    #[arg(long)]
+    pub unread: bool,
     /// Contact has opted out
     #[arg(long)]
     pub opted_out: bool,
@@ -51,6 +54,7 @@ impl FilterArgs {
             statuses: self.status.iter().flat_map(StatusWord::statuses).collect(),
             direction: self.direction,
             number: self.number.clone(),
+            unread: self.unread,
             opted_out: self.opted_out,
             reverse: self.reverse,
         }

@@ -19,6 +19,7 @@ mod stored_events;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::str::FromStr;
 use std::time::Duration;

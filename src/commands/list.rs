@@ -32,6 +32,7 @@ const HELP: HelpText = HelpText {
     examples: "\
 Examples:
   convo list
+  convo list --unread
   convo list --direction inbound --since 2d
   convo list --json | jq -r '.[].contact_number'
   convo list --status unknown --format ids | xargs -r -n1 convo show",
@@ -41,7 +42,8 @@ format, prints all of them as they are read. A table longer than the screen is s
 
 In the table, an arrow to the left marks a message from the contact and an arrow to the right one \
 from you; the status is that of the last message. Only the last 8 hex digits of an id are shown; \
-convo show accepts them.
+convo show accepts them. A dot and a number beside the contact tell how many messages are unread: convo \
+mark --help says what that is.
 
 A conversation is listed if it matches every filter. --status, --direction and --number apply to \
 its last message: --direction inbound finds contacts who are waiting for a reply; --number is the \
@@ -58,14 +60,14 @@ date, a date and time, or RFC 3339. A date means 00:00. Without a time zone, a t
 In a pipe, one conversation per line, its fields separated by TAB:
 
   id  contact_number  message_count  last_message_at
-  direction  status  opted_out_at  body  subject  cc
+  direction  status  opted_out_at  body  subject  cc  unread_count
 
 direction, status, body, subject and cc are the last message's. csv has the same fields below a \
 header line; ids prints the conversations' ids. json is one array and jsonl one object per line, \
 with the fields of the REST API:
 
   id  contact_number  message_count  last_message_at  created_at
-  opted_out_at  opted_out_number
+  opted_out_at  opted_out_number  unread_count  arrived
   last_message: id  direction  body  subject  cc  media_count  status  created_at  send_at
 
 Later versions may append fields, but keep these.",

@@ -21,6 +21,7 @@ mod import;
 mod list;
 mod listen;
 mod man;
+mod mark;
 mod media;
 mod migrate;
 mod openapi;
@@ -29,6 +30,7 @@ mod poll;
 mod print;
 mod progress;
 mod prune;
+mod read_marker;
 mod restore;
 mod retry;
 mod sandbox;
@@ -93,6 +95,7 @@ enum Command {
     Wait(wait::WaitArgs),
     Retry(retry::RetryArgs),
     Cancel(cancel::CancelArgs),
+    Mark(mark::MarkArgs),
     Serve(serve::ServeArgs),
     Sync(sync::SyncArgs),
     Media(media::MediaArgs),
@@ -145,6 +148,7 @@ impl Command {
             Self::Wait(args) => args.backend.flags(),
             Self::Retry(args) => args.backend.flags(),
             Self::Cancel(args) => args.backend.flags(),
+            Self::Mark(args) => args.backend.flags(),
             Self::Serve(args) => args.flags(),
             Self::Sync(args) => args.backend.flags(),
             Self::Media(args) => args.backend.flags(),
@@ -182,6 +186,7 @@ impl Command {
             Self::Wait(args) => args.run(&context()?),
             Self::Retry(args) => args.run(&context()?),
             Self::Cancel(args) => args.run(&context()?),
+            Self::Mark(args) => args.run(&context()?),
             Self::Serve(args) => args.run(&context()?),
             Self::Sync(args) => args.run(&context()?),
             Self::Media(args) => args.run(&context()?),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::complete;
 use super::context::Context;
 use super::print::{Extent, PrintError};
+use super::read_marker::ReadMarker;
 use crate::backend::Backend;
 use crate::cli::{self, BackendArgs, Before, Group, HelpText, Moment, PrintArgs};
 use crate::domain::{Conversation, Message, Place, Selector, Window, message};
@@ -48,6 +49,12 @@ pub(super) struct ShowArgs {
     /// Also show each message's delivery reports, and which message it answers
     #[arg(long)]
     history: bool,
+    /// Leave unread what is printed
+    #[arg(long, conflicts_with = "mark_read")]
+    keep_unread: bool,
+    /// Mark read what is printed, also in a pipe
+    #[arg(long, conflicts_with_all = ["until", "before"])]
+    mark_read: bool,
     #[command(flatten)]
     pub backend: BackendArgs,
     #[command(flatten)]
@@ -76,6 +83,10 @@ A chat longer than the screen is shown in a pager; less starts at its end.
 
 --follow does not use a pager and goes on with what comes: new messages, and on a line of its own each new status of a message from you. A contact without a conversation is given by its number. While the server or the database cannot be reached, it tries again until it can, and misses nothing. Ctrl-C ends it, as it ends tail -f; it also ends if the conversation is removed.
 
+On a terminal, what is printed is read from then on, up to the newest message: with --follow what comes, \
+too. It stays unread with --keep-unread, --until or --before, and silently where you may only read. In a \
+pipe, or with another format, nothing is marked without --mark-read.
+
 An arrow to the left marks a message from the contact and an arrow to the right one from you. A \
 failed or unknown status is followed by its reason and a hint.
 
@@ -103,11 +114,23 @@ impl ShowArgs {
         context.print(&self.print, Start::End, async |backend, out, style| {
             match find(&Selector::new(&self.conversation), backend).await? {
                 Found::Conversation(conversation) => {
-                    self.print_conversation(&conversation, backend, out, style).await
+                    self.print_conversation(&conversation, backend, out, style).await?;
+                    let Some(mut marker) = self.marker(context, style) else { return Ok(()) };
+                    let marked = marker.seen(&conversation).await;
+                    marker.close().await;
+                    Ok(marked?)
                 }
                 Found::Message(message) => self.print_message(*message, backend, out, style).await,
             }
         })
+    }
+
+    /// What marks the conversation read; `None` if it is to stay as it is.
+    fn marker(&self, context: &Context, style: &Style) -> Option<ReadMarker> {
+        let is_read = context.terminal.stdout_is_terminal && style.format == Format::Table;
+        let is_end = self.until.is_none() && self.before.is_none();
+        let marks = self.mark_read || (is_read && is_end && !self.keep_unread);
+        marks.then(|| ReadMarker::new(context.config.clone(), self.mark_read))
     }
 
     async fn print_conversation(
@@ -169,6 +192,10 @@ impl ShowArgs {
             let hint =
                 "leave out --since, --until, --after and --before, or use the contact's number";
             return Err(Error::invalid(what).hint(hint).into());
+        }
+        if self.mark_read {
+            let what = "this is the id of a single message, which is not marked read by itself";
+            return Err(Error::invalid(what).hint("leave out --mark-read").into());
         }
         let conversation = Selector::new(&message.conversation_id.to_string());
         let conversation = backend.find(&conversation).await?;

@@ -30,6 +30,13 @@ pub struct Conversation {
     pub opted_out_at: Option<Timestamp>,
     /// Your number to which the contact sent the opt-out, if known.
     pub opted_out_number: Option<PhoneNumber>,
+    /// How many inbound messages are unread.
+    #[serde(default)]
+    pub unread_count: u64,
+    /// How many inbound messages have arrived in it so far: given back when the conversation is marked
+    /// read, it leaves unread what has arrived since.
+    #[serde(default)]
+    pub arrived: u64,
     /// A summary of the newest message.
     pub last_message: Option<LastMessage>,
 }
@@ -39,6 +46,29 @@ impl Conversation {
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         Cursor { at: self.last_message_at, id: self.id, until: None }
+    }
+}
+
+/// Up to where a conversation is marked read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadUpTo {
+    /// Everything that has arrived by now.
+    Now,
+    /// This message, and everything that arrived before it.
+    Message(Uuid),
+    /// What had arrived when [`Conversation::arrived`] had this value.
+    Arrived(u64),
+}
+
+impl ReadUpTo {
+    /// The query parameter of the API, if it needs one.
+    #[must_use]
+    pub fn parameter(self) -> Option<(&'static str, String)> {
+        match self {
+            Self::Now => None,
+            Self::Message(id) => Some(("up_to", id.to_string())),
+            Self::Arrived(arrived) => Some(("arrived", arrived.to_string())),
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Listing {
     pub direction: Option<Direction>,
     /// Only threads whose last message was sent from, or received on, this number of ours.
     pub number: Option<PhoneNumber>,
+    /// Only threads with unread messages.
+    pub unread: bool,
     /// Only threads whose contact has opted out.
     pub opted_out: bool,
     /// The least recently active thread first.
@@ -50,6 +52,7 @@ impl Listing {
             ("status", Some(statuses.join(",")).filter(|words| !words.is_empty())),
             ("direction", self.direction.map(|direction| direction.to_string())),
             ("number", self.number.as_ref().map(ToString::to_string)),
+            ("unread", flag(self.unread)),
             ("opted_out", flag(self.opted_out)),
             ("reverse", flag(self.reverse)),
         ]
@@ -85,6 +88,7 @@ mod tests {
             statuses: vec![Status::SendingFailed, Status::Unknown],
             direction: Some(Direction::Outbound),
             number: Some(PhoneNumber::from_stored("+15551234567".into())),
+            unread: true,
             opted_out: true,
             reverse: true,
         };
@@ -94,7 +98,7 @@ mod tests {
             query.join("&"),
             "since=2026-11-22T13:00:00.000000Z&until=2026-11-23T13:00:00.000000Z\
              &contact=+12125551234&status=sending_failed,unknown&direction=outbound\
-             &number=+15551234567&opted_out=true&reverse=true"
+             &number=+15551234567&unread=true&opted_out=true&reverse=true"
         );
         assert!(Listing::default().parameters().is_empty());
         assert!(Listing { reverse: true, ..Listing::default() }.is_whole() && !listing.is_whole());

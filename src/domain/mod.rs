@@ -28,7 +28,7 @@ pub mod verdict;
 pub mod words;
 
 pub use crate::clock::Timestamp;
-pub use conversation::{Conversation, LastMessage, Selector, Thread};
+pub use conversation::{Conversation, LastMessage, ReadUpTo, Selector, Thread};
 pub use cursor::{Cursor, Place, Window};
 pub use event_outcome::EventOutcome;
 pub use export::{ExportFilter, ExportLine};

@@ -40,6 +40,8 @@ labels! {
         Conversations => "/conversations",
         Conversation => "/conversations/{id or number}",
         Send => "/conversations/{number}/send",
+        MarkRead => "/conversations/{id or number}/read",
+        MarkUnread => "/conversations/{id or number}/unread",
         Messages => "/messages",
         Message => "/messages/{id}",
         Media => "/messages/{id}/media/{n}",

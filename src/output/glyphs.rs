@@ -10,6 +10,8 @@ pub struct Glyphs {
     good: &'static str,
     bad: &'static str,
     waiting: &'static str,
+    /// Marks a conversation with unread messages. One column.
+    pub unread: &'static str,
     /// Separates two items on one line.
     pub dot: &'static str,
     /// Marks text that was cut off.
@@ -18,10 +20,16 @@ pub struct Glyphs {
 
 impl Glyphs {
     /// For any modern terminal.
-    pub const RICH: Self =
-        Self {
-            inbound: "←", outbound: "→", good: "✓", bad: "✗", waiting: "…", dot: "·", cut: "…"
-        };
+    pub const RICH: Self = Self {
+        inbound: "←",
+        outbound: "→",
+        good: "✓",
+        bad: "✗",
+        waiting: "…",
+        unread: "●",
+        dot: "·",
+        cut: "…",
+    };
     /// For `TERM=dumb`: ASCII only.
     pub const PLAIN: Self = Self {
         inbound: "<",
@@ -29,6 +37,7 @@ impl Glyphs {
         good: "+",
         bad: "x",
         waiting: "~",
+        unread: "*",
         dot: "-",
         cut: "...",
     };

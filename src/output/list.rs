@@ -56,10 +56,10 @@ impl PageTable for ConversationTable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Format;
     use super::super::escape::drives;
     use super::super::samples::{answered, conversation, style, time};
     use super::super::width::columns;
+    use super::super::{Format, Glyphs};
     use super::*;
     use crate::domain::Status;
     use proptest::prelude::*;
@@ -133,6 +133,24 @@ mod tests {
         let colored = printed(&style(Format::Table, 80, true), &[&conversations()], true);
         assert!(colored.contains("\x1b[31mundelivered\x1b[0m"), "{colored:?}");
         assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
+    }
+
+    #[test]
+    fn unread_messages_are_counted_beside_the_contact() {
+        let mut some = conversation("Hi");
+        some.unread_count = 3;
+        let mut many = answered("a.very.long.name@example.com", "Hi", Status::Delivered);
+        many.unread_count = 1_234;
+        let page = [conversation("Hi"), some, many];
+        let rich = style(Format::Table, 80, false);
+        let plain = Style { glyphs: Glyphs::PLAIN, ..rich.clone() };
+        let contacts = |style: &Style| -> Vec<String> {
+            let table = printed(style, &[&page], false);
+            let row = |line: &str| line.split("  ").nth(1).unwrap_or_default().to_owned();
+            table.lines().skip(1).map(row).collect()
+        };
+        assert_eq!(contacts(&rich), ["+12125551234", "+12125551234 ●3", "a.very.long.nam… ●99+"]);
+        assert_eq!(contacts(&plain), ["+12125551234", "+12125551234 *3", "a.very.long.n... *99+"]);
     }
 
     #[test]

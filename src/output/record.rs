@@ -34,8 +34,9 @@ impl Record for Conversation {
         "body",
         "subject",
         "cc",
+        "unread_count",
     ];
-    const NUMBERS: &'static [&'static str] = &["contact_number", "message_count"];
+    const NUMBERS: &'static [&'static str] = &["contact_number", "message_count", "unread_count"];
 
     fn id(&self) -> Option<Cow<'_, str>> {
         Some(self.id.to_string().into())
@@ -54,6 +55,7 @@ impl Record for Conversation {
             last.map_or("", |last| &last.body).into(),
             last.and_then(|last| last.subject.as_deref()).unwrap_or_default().into(),
             last.map(|last| last.cc.join(" ")).unwrap_or_default().into(),
+            self.unread_count.to_string().into(),
         ]
     }
 }

@@ -38,6 +38,8 @@ pub(crate) fn conversation(body: &str) -> Conversation {
         created_at: time("2026-06-18T14:00:00Z"),
         opted_out_at: None,
         opted_out_number: None,
+        unread_count: 0,
+        arrived: 0,
         last_message: Some(LastMessage {
             id: id(1),
             direction: Direction::Inbound,

@@ -70,7 +70,11 @@ impl Layout {
             let widest =
                 page.iter().map(|thread| columns(&text(column, thread, style, false))).max();
             let (least, most) = column.bounds();
-            (column, widest.unwrap_or(0).clamp(least, most))
+            let beside = match column {
+                Column::Contact => page.iter().map(|thread| columns(&unread(thread, style))).max(),
+                _ => None,
+            };
+            (column, widest.unwrap_or(0).clamp(least, most) + beside.unwrap_or(0))
         };
         let fixed = COLUMNS.into_iter().filter(|column| *column != Column::Last);
         let mut columns: Vec<_> = fixed.map(measure).collect();
@@ -97,7 +101,12 @@ impl Layout {
             let cell = |(column, width): &(Column, usize)| {
                 let room =
                     if *column == Column::Last { width.saturating_sub(excess) } else { *width };
-                let cell = cut(&text(*column), room, style.glyphs.cut).into_owned();
+                let mark = match column {
+                    Column::Contact => unread(thread, style),
+                    _ => String::new(),
+                };
+                let room = room.saturating_sub(columns(&mark));
+                let cell = format!("{}{mark}", cut(&text(*column), room, style.glyphs.cut));
                 excess += columns(&cell) - cell.width();
                 cell
             };
@@ -169,6 +178,15 @@ fn paint(line: &str, cells: &[String], tones: &[Tone], color: bool) -> String {
 fn room(columns: &[(Column, usize)], width: usize) -> usize {
     let used: usize = columns.iter().map(|(_, column)| column + GAP).sum();
     width.saturating_sub(used)
+}
+
+/// What stands beside the contact of a conversation with unread messages: how many.
+fn unread(thread: &Conversation, style: &Style) -> String {
+    match thread.unread_count {
+        0 => String::new(),
+        count @ 1..=99 => format!(" {}{count}", style.glyphs.unread),
+        _ => format!(" {}99+", style.glyphs.unread),
+    }
 }
 
 fn text(column: Column, thread: &Conversation, style: &Style, marked: bool) -> String {

@@ -36,6 +36,7 @@ mod stream;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod webhook;
 
 use std::pin::pin;

@@ -44,6 +44,12 @@ impl Query {
         }
     }
 
+    /// A number of things.
+    pub(super) fn count(&mut self, name: &'static str) -> Result<Option<u64>, Error> {
+        let invalid = |_| Error::invalid(format!("{name} must be a whole number"));
+        self.take(name)?.map(|text| text.parse().map_err(invalid)).transpose()
+    }
+
     /// A position in the list of conversations.
     pub(super) fn cursor(&mut self, name: &'static str) -> Result<Option<Cursor>, Error> {
         self.parsed(name)
@@ -79,6 +85,7 @@ impl Query {
             statuses: self.statuses()?,
             direction: self.direction()?,
             number: self.number("number")?,
+            unread: self.flag("unread")?,
             opted_out: self.flag("opted_out")?,
             reverse: self.flag("reverse")?,
         })

@@ -20,7 +20,7 @@ use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
 use super::{
     conversations, events, export, forget, forwards, health, media, messages, metrics, openapi,
-    search, send, stored_events, sync, webhook,
+    search, send, stored_events, sync, unread, webhook,
 };
 use crate::metrics::Route;
 
@@ -34,6 +34,8 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .or(conversations(state))
         .unify()
         .or(conversation(state))
+        .unify()
+        .or(marking(state))
         .unify()
         .or(forgetting(state))
         .unify()
@@ -156,6 +158,32 @@ fn conversation(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .and(raw_query())
         .then(conversations::show)
         .map(respond)
+        .boxed()
+}
+
+/// Marking a conversation read or unread.
+fn marking(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    let unread = path!("conversations" / Segment / "unread")
+        .and(route(Route::MarkUnread))
+        .and(post())
+        .and(allowed(&[Scope::Send], state))
+        .and(client())
+        .and(with(state))
+        .and(raw_query())
+        .then(unread::unread)
+        .map(respond)
+        .boxed();
+    path!("conversations" / Segment / "read")
+        .and(route(Route::MarkRead))
+        .and(post())
+        .and(allowed(&[Scope::Send], state))
+        .and(client())
+        .and(with(state))
+        .and(raw_query())
+        .then(unread::read)
+        .map(respond)
+        .or(unread)
+        .unify()
         .boxed()
 }
 

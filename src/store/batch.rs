@@ -247,7 +247,7 @@ fn rank(job: &Job) -> u8 {
     }
 }
 
-/// The contact whose conversation a job adds to.
+/// The contact whose conversation a job adds to, or changes.
 fn contact(job: &Job) -> Option<&str> {
     let message = match job {
         Job::Open(task, _) => &task.input.message,
@@ -256,6 +256,7 @@ fn contact(job: &Job) -> Option<&str> {
             Change::Report(report) => report.foreign.as_ref()?,
             Change::Nothing => return None,
         },
+        Job::Settle(job) => return job.contact(),
         _ => return None,
     };
     Some(message.contact().as_str())

@@ -47,11 +47,18 @@ pub(super) enum ProbeStep {
 pub(super) trait Settlement: Debug + Send + 'static {
     type Output: Debug + Send;
 
+    /// The contact whose conversation it changes, to lock that with all others of the batch, in order.
+    fn contact(&self) -> Option<&str> {
+        None
+    }
+
     async fn write(&self, db: &WriteTransaction) -> Result<Self::Output, DbErr>;
 }
 
 /// A [`Settlement`] of any type with the caller that waits for it.
 pub(super) trait SettleJob: Debug + Send {
+    fn contact(&self) -> Option<&str>;
+
     fn write<'a>(&'a mut self, db: &'a WriteTransaction) -> LocalBoxFuture<'a, Result<(), DbErr>>;
 
     fn answer(self: Box<Self>);
@@ -60,6 +67,10 @@ pub(super) trait SettleJob: Debug + Send {
 }
 
 impl<S: Settlement> SettleJob for Task<S, S::Output> {
+    fn contact(&self) -> Option<&str> {
+        self.input.contact()
+    }
+
     fn write<'a>(&'a mut self, db: &'a WriteTransaction) -> LocalBoxFuture<'a, Result<(), DbErr>> {
         Box::pin(async {
             self.output = Some(self.input.write(db).await?);

@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, Value};
 use sea_orm::{
@@ -76,15 +76,32 @@ fn without_existing<'a>(
 }
 
 /// The inserts of new messages, after their conversations.
-pub(super) fn inserts(new: Vec<(&NewMessage, Box<MessageValues>)>) -> Vec<BulkInsert> {
+pub(super) fn inserts(mut new: Vec<(&NewMessage, Box<MessageValues>)>) -> Vec<BulkInsert> {
     if new.is_empty() {
         return Vec::new();
     }
+    number_arrivals(&mut new);
     let conversations = upsert_conversations(new.iter().map(|(message, _)| *message));
     let rows = new.into_iter().map(|(_, row)| *row);
     let messages = BulkInsert::new("messages", &MESSAGE_COLUMNS, rows)
-        .lookup("conversation_key", "SELECT key FROM conversations WHERE contact_number =");
+        .lookup("conversation_key", "SELECT key FROM conversations WHERE contact_number =")
+        .convert(
+            "arrival",
+            "(SELECT arrived FROM conversations WHERE contact_number = column2) - ",
+            "",
+        );
     vec![conversations, messages]
+}
+
+/// Sets how many inbound messages of its conversation arrive after each message in the same statement. The
+/// counter in the conversation, which includes them, gives each its number.
+fn number_arrivals(new: &mut [(&NewMessage, Box<MessageValues>)]) {
+    let mut later: HashMap<&str, i64> = HashMap::new();
+    for (message, values) in new.iter_mut().rev() {
+        let later = later.entry(message.contact().as_str()).or_default();
+        values[ARRIVAL] = (*later).into();
+        *later += i64::from(message.direction == Direction::Inbound);
+    }
 }
 
 /// Which of some Telnyx ids belong to stored messages of a direction: a text between two numbers of
@@ -125,6 +142,7 @@ pub(super) async fn lock_conversations(
 /// What new messages add to one conversation.
 struct Tally {
     count: i64,
+    inbound: i64,
     first: Timestamp,
     last: Timestamp,
     /// The route of the last message; `None` if several messages of other routes share its time.
@@ -139,11 +157,13 @@ impl Tally {
             Direction::Outbound => &message.from,
         };
         let route = Some(conversation::route(message.direction, own.as_str()));
-        Self { count: 1, first: at, last: at, route }
+        let inbound = i64::from(message.direction == Direction::Inbound);
+        Self { count: 1, inbound, first: at, last: at, route }
     }
 
     fn add(&mut self, other: Self) {
         self.count += other.count;
+        self.inbound += other.inbound;
         self.first = self.first.min(other.first);
         match other.last.cmp(&self.last) {
             Ordering::Less => {}
@@ -155,7 +175,7 @@ impl Tally {
     }
 }
 
-const CONVERSATION_COLUMNS: [&str; 8] = [
+const CONVERSATION_COLUMNS: [&str; 10] = [
     "id",
     "contact_number",
     "message_count",
@@ -164,6 +184,8 @@ const CONVERSATION_COLUMNS: [&str; 8] = [
     "opted_out_at",
     "opted_out_number",
     "last_route",
+    "arrived",
+    "unread_count",
 ];
 
 /// Adds new messages to the counters of their conversations, creating those that do not exist.
@@ -177,7 +199,7 @@ fn upsert_conversations<'a>(messages: impl Iterator<Item = &'a NewMessage>) -> B
             Entry::Vacant(none) => drop(none.insert(new)),
         }
     }
-    let rows = tallies.into_iter().map(|(contact, tally)| -> [Value; 8] {
+    let rows = tallies.into_iter().map(|(contact, tally)| -> [Value; 10] {
         [
             Uuid::now_v7().into(),
             contact.into(),
@@ -187,6 +209,8 @@ fn upsert_conversations<'a>(messages: impl Iterator<Item = &'a NewMessage>) -> B
             contact.into(),
             contact.into(),
             tally.route.into(),
+            tally.inbound.into(),
+            tally.inbound.into(),
         ]
     });
     let insert = BulkInsert::new("conversations AS c", &CONVERSATION_COLUMNS, rows)
@@ -195,6 +219,8 @@ fn upsert_conversations<'a>(messages: impl Iterator<Item = &'a NewMessage>) -> B
     insert.on_conflict(
         "ON CONFLICT (contact_number) DO UPDATE SET \
          message_count = c.message_count + excluded.message_count, \
+         arrived = c.arrived + excluded.arrived, \
+         unread_count = c.unread_count + excluded.unread_count, \
          last_message_at = CASE WHEN c.last_message_at < excluded.last_message_at \
          THEN excluded.last_message_at ELSE c.last_message_at END, \
          last_route = CASE WHEN c.last_message_at < excluded.last_message_at \
@@ -225,7 +251,7 @@ pub(super) async fn reset_route(
 }
 
 /// The columns of an inserted message, in the order of [`values`].
-const MESSAGE_COLUMNS: [&str; 26] = [
+const MESSAGE_COLUMNS: [&str; 27] = [
     "id",
     "conversation_key",
     "telnyx_message_id",
@@ -252,7 +278,11 @@ const MESSAGE_COLUMNS: [&str; 26] = [
     "repeats_left",
     "in_reply_to",
     "autoresponse_type",
+    "arrival",
 ];
+
+/// The place of `arrival`.
+const ARRIVAL: usize = MESSAGE_COLUMNS.len() - 1;
 
 /// The values of a message in the order of [`MESSAGE_COLUMNS`].
 pub(super) type MessageValues = [Value; MESSAGE_COLUMNS.len()];
@@ -289,6 +319,8 @@ pub(super) fn values(message: &NewMessage) -> MessageValues {
         offer.and_then(|offer| offer.repeats_left).into(),
         message.in_reply_to.into(),
         message.autoresponse_type.clone().into(),
+        // `number_arrivals` sets it.
+        0_i64.into(),
     ]
 }
 

@@ -60,6 +60,7 @@ pub(crate) mod sync;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod unread;
 mod weight;
 pub mod writer;
 

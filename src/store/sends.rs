@@ -11,7 +11,7 @@ use super::entity::{conversation, from_json, idempotency_key, message, micros, o
 use super::feed::FeedChange;
 use super::model::{Closing, NewSend, Opened, OptOutChange, Outcome, StoredSend};
 use super::transaction::WriteTransaction;
-use super::{Facts, Store, forget, messages, opt_outs, reports, send_limits};
+use super::{Facts, Store, forget, messages, opt_outs, reports, send_limits, unread};
 use crate::domain::{IdempotencyKey, MessageError, PhoneNumber, Status, Timestamp, verdict};
 use crate::error::{Error, ErrorBody};
 
@@ -42,6 +42,9 @@ pub(super) async fn open(db: &WriteTransaction, send: &NewSend) -> Result<Opened
             continue;
         }
         messages::insert(db, &[&send.message]).await?;
+        if send.message.in_reply_to.is_none() {
+            unread::answered(db, send.message.contact().as_str()).await?;
+        }
         return Ok(Opened::Stored);
     }
     Err(DbErr::Custom(

@@ -21,6 +21,7 @@ mod settle;
 mod stored_events;
 mod sync;
 pub(crate) mod tenure;
+mod unread;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -65,6 +65,7 @@ mod sync;
 mod times;
 mod tls;
 mod tokens;
+mod unread;
 mod upgrade;
 mod views;
 mod wait;

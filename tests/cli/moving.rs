@@ -62,7 +62,7 @@ fn db_kind(url: &str) -> DatabaseBackend {
 }
 
 /// Every field of every row of a table, in an order of their own, alike for both databases. Keys that only
-/// count are left out.
+/// count are left out, and what is unread: nothing that an import brings is.
 async fn rows(db: &DatabaseConnection, table: &str) -> Vec<BTreeMap<String, Option<String>>> {
     let backend = db.get_database_backend();
     let columns = match backend {
@@ -82,7 +82,7 @@ async fn rows(db: &DatabaseConnection, table: &str) -> Vec<BTreeMap<String, Opti
     for column in &columns {
         let (name, kind) = (text(column, 0), text(column, 1));
         let value = match (name.as_str(), kind.contains("blob"), kind.as_str()) {
-            ("key", ..) => continue,
+            ("key" | "arrived" | "read_up_to" | "unread_count" | "arrival", ..) => continue,
             ("conversation_key", ..) => {
                 "(SELECT contact_number FROM conversations c WHERE c.key = conversation_key)".into()
             }

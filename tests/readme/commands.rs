@@ -86,6 +86,7 @@ fn filled(word: &str) -> &str {
     match word {
         "ID" | "ID..." | "MESSAGE" => "b2c3d4e5-6f70-4819-a2b3-c4d5e6f70819",
         "[URL]" => "http://127.0.0.1:5000",
+        "read|unread" | "read\\|unread" => "read",
         "SHELL" => "bash",
         "[N]" => "1",
         "ACTION" => "list",

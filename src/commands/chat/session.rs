@@ -15,8 +15,8 @@ use crate::commands::follow::Follower;
 use crate::commands::print::BRIEF;
 use crate::commands::signals;
 use crate::domain::{
-    Direction, Draft, FeedEvent, FeedFilter, FeedKind, FeedStart, Message, PhoneNumber, Selector,
-    Status, Window, verdict,
+    Direction, Draft, FeedEvent, FeedFilter, FeedKind, FeedStart, Message, PhoneNumber, ReadUpTo,
+    Selector, Status, Window, verdict,
 };
 use crate::error::{Code, Error};
 use crate::output::chat::Earlier;
@@ -205,6 +205,9 @@ impl<'a> Session<'a> {
             let lines = self.thread.message(message);
             self.print(lines);
         }
+        if message.direction == Direction::Inbound {
+            mark_read(self.backend, &self.contact, ReadUpTo::Message(message.id));
+        }
     }
 
     fn status(&mut self, message: &Message, event: &FeedEvent) {
@@ -277,6 +280,12 @@ async fn next(follower: &mut Option<Follower<'_>>) -> Result<FeedEvent, Error> {
     }
 }
 
+/// Marks read what is on the screen, beside everything else; silently not, where that is not allowed.
+fn mark_read(backend: &Backend, contact: &PhoneNumber, up_to: ReadUpTo) {
+    let (backend, contact) = (backend.clone(), Selector::new(contact.as_str()));
+    tokio::spawn(async move { drop(backend.mark_read(&contact, up_to).await) });
+}
+
 /// The conversation as it stands: its heading and the newest messages.
 async fn newest(
     backend: &Backend,
@@ -293,6 +302,9 @@ async fn newest(
     };
     let window = Window::Newest { before: None, limit: BRIEF };
     let page = backend.messages(conversation.id, window, false).await?;
+    if conversation.unread_count > 0 {
+        mark_read(backend, contact, ReadUpTo::Arrived(conversation.arrived));
+    }
     let count = conversation.message_count.saturating_sub(page.rows.len() as u64);
     let first = page.rows.first().filter(|_| page.next.is_some());
     let earlier = first.map(|message| Earlier {

@@ -11,8 +11,9 @@ use crate::backend::Backend;
 use crate::commands::context::Context;
 use crate::commands::follow::{Follower, explain_expired};
 use crate::commands::print::{Extent, PrintError, finish, stdout};
+use crate::commands::read_marker::ReadMarker;
 use crate::domain::{
-    Conversation, FeedEvent, FeedFilter, FeedKind, FeedStart, Message, Selector, Status,
+    Conversation, Direction, FeedEvent, FeedFilter, FeedKind, FeedStart, Message, Selector, Status,
 };
 use crate::error::{Code, Error};
 use crate::output::thread::ThreadPrinter;
@@ -31,18 +32,27 @@ impl ShowArgs {
             format => format,
         };
         let style = context.style(format);
+        let mut marker = self.marker(context, &style);
         context.block_on(async {
             let backend = context.backend(Purpose::Read).await?;
             let followed = tokio::select! {
-                followed = self.follow(&backend, &style) => finish(followed),
+                followed = self.follow(&backend, &style, &mut marker) => finish(followed),
                 () = stdio::stdout_closed() => Ok(()),
             };
+            if let Some(marker) = marker {
+                marker.close().await;
+            }
             backend.close().await;
             followed
         })
     }
 
-    async fn follow(&self, backend: &Backend, style: &Style) -> Result<(), PrintError> {
+    async fn follow(
+        &self,
+        backend: &Backend,
+        style: &Style,
+        marker: &mut Option<ReadMarker>,
+    ) -> Result<(), PrintError> {
         let selector = Selector::new(&self.conversation);
         let mut out = stdout();
         match find(&selector, backend).await {
@@ -53,8 +63,9 @@ impl ShowArgs {
                 let conversation =
                     backend.find(&Selector::new(&conversation.id.to_string())).await?;
                 let mut printer = ThreadPrinter::new(&mut out, style, &conversation, None);
-                let mut following = Following::new(&mut printer);
+                let mut following = Following::new(&mut printer, &conversation, marker);
                 self.print_before(&conversation, backend, style, &mut following).await?;
+                following.seen().await?;
                 following.run(&mut follower).await
             }
             Ok(Found::Message(_)) => {
@@ -63,7 +74,7 @@ impl ShowArgs {
                 Err(Error::invalid(what).hint(hint).into())
             }
             Err(error) => match contact_of(&selector, &error) {
-                Some(contact) => first_contact(&contact, backend, style, &mut out).await,
+                Some(contact) => first_contact(&contact, backend, style, marker, &mut out).await,
                 None => Err(error.into()),
             },
         }
@@ -121,6 +132,7 @@ async fn first_contact(
     contact: &str,
     backend: &Backend,
     style: &Style,
+    marker: &mut Option<ReadMarker>,
     out: &mut impl Write,
 ) -> Result<(), PrintError> {
     let mut follower = begin(backend, contact.to_owned(), style).await?;
@@ -137,8 +149,8 @@ async fn first_contact(
             Err(error) => return Err(error.into()),
         };
         let mut printer = ThreadPrinter::new(out, style, &conversation, None);
-        let mut following = Following::new(&mut printer);
-        following.event(&event)?;
+        let mut following = Following::new(&mut printer, &conversation, marker);
+        following.event(&event).await?;
         return following.run(&mut follower).await;
     }
 }
@@ -148,18 +160,32 @@ struct Following<'p, 'a, W: Write> {
     printer: &'p mut ThreadPrinter<'a, W>,
     /// The statuses that were printed last.
     shown: HashMap<Uuid, Status>,
+    conversation: &'p Conversation,
+    marker: &'p mut Option<ReadMarker>,
 }
 
 impl<'p, 'a, W: Write> Following<'p, 'a, W> {
-    fn new(printer: &'p mut ThreadPrinter<'a, W>) -> Self {
-        Self { printer, shown: HashMap::new() }
+    fn new(
+        printer: &'p mut ThreadPrinter<'a, W>,
+        conversation: &'p Conversation,
+        marker: &'p mut Option<ReadMarker>,
+    ) -> Self {
+        Self { printer, shown: HashMap::new(), conversation, marker }
+    }
+
+    /// What was there before has been printed.
+    async fn seen(&mut self) -> Result<(), Error> {
+        match self.marker {
+            Some(marker) => marker.seen(self.conversation).await,
+            None => Ok(()),
+        }
     }
 
     /// Prints events until the conversation is removed.
     async fn run(&mut self, follower: &mut Follower<'_>) -> Result<(), PrintError> {
         // Some of them are about what was just printed; all that is known of it is needed until then.
         while let Some(event) = follower.next_stored().await? {
-            self.event(&event)?;
+            self.event(&event).await?;
             if event.kind == FeedKind::Removed {
                 return Ok(());
             }
@@ -172,14 +198,25 @@ impl<'p, 'a, W: Write> Following<'p, 'a, W> {
             if let Some(width) = terminal::stdout_columns() {
                 self.printer.resize(width);
             }
-            self.event(&event)?;
+            self.event(&event).await?;
             if event.kind == FeedKind::Removed {
                 return Ok(());
             }
         }
     }
 
-    fn event(&mut self, event: &FeedEvent) -> std::io::Result<()> {
+    async fn event(&mut self, event: &FeedEvent) -> Result<(), PrintError> {
+        self.print(event)?;
+        let inbound = event.message.as_ref().filter(|one| one.direction == Direction::Inbound);
+        match (event.kind, inbound, &mut self.marker) {
+            (FeedKind::Message, Some(message), Some(marker)) => {
+                Ok(marker.came(self.conversation, message.id).await?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn print(&mut self, event: &FeedEvent) -> std::io::Result<()> {
         let Some(message) = &event.message else {
             return self.printer.notice(&event::words(event).0, event.at);
         };

@@ -46,6 +46,8 @@ pub(super) fn conversation() -> Conversation {
         created_at: at(-120),
         opted_out_at: None,
         opted_out_number: None,
+        unread_count: 1,
+        arrived: 1,
         last_message: Some(LastMessage {
             id: message_id(),
             direction: Direction::Outbound,

@@ -5,6 +5,7 @@ mod examples;
 mod operation;
 mod routes;
 mod schemas;
+mod unread;
 
 use std::sync::LazyLock;
 

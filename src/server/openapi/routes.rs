@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde_json::json;
 
-use super::examples;
 use super::operation::Operation;
 use super::schemas::{
     Schemas, cursor, feed_cursor, flag, id, limit, list, name, own_number, place, recipient,
     status, text, time,
 };
+use super::{examples, unread};
 use crate::domain::idempotency_key::IDEMPOTENCY_KEY_PATTERN;
 use crate::domain::{
     Conversation, Direction, EventOutcome, FeedKind, FeedPage, ForgetReceipt, ForgottenMarks,
@@ -25,7 +25,7 @@ use crate::server::health::Readiness;
 use crate::server::query::MAX_WAIT;
 use crate::server::sync::NDJSON;
 
-const CONVERSATIONS: &str = "conversations";
+pub(super) const CONVERSATIONS: &str = "conversations";
 const SENDING: &str = "sending";
 const FEED: &str = "feed";
 const FORWARDING: &str = "forwarding";
@@ -34,9 +34,9 @@ const SYNC: &str = "sync";
 const SERVER: &str = "server";
 
 /// The errors of every route that uses the database.
-const STORE: [Code; 2] = [Code::DatabaseUnavailable, Code::Internal];
+pub(super) const STORE: [Code; 2] = [Code::DatabaseUnavailable, Code::Internal];
 /// The errors of every route with query parameters.
-const QUERY: [Code; 2] = [Code::InvalidRequest, Code::UnknownParameter];
+pub(super) const QUERY: [Code; 2] = [Code::InvalidRequest, Code::UnknownParameter];
 
 /// The operations of each path, by method.
 pub(super) type Paths = BTreeMap<&'static str, BTreeMap<&'static str, Operation>>;
@@ -50,6 +50,8 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/conversations/{id}", "get", conversation(schemas));
     add("/conversations/{id}", "delete", forget(schemas));
     add("/conversations/{number}/send", "post", send(schemas));
+    add("/conversations/{id}/read", "post", unread::read(schemas));
+    add("/conversations/{id}/unread", "post", unread::unread(schemas));
     add("/messages", "get", search(schemas));
     add("/messages/{id}", "get", message(schemas));
     add("/messages/{id}/media/{n}", "get", medium());
@@ -110,6 +112,7 @@ fn conversations(schemas: &mut Schemas) -> Operation {
          Other common notations are accepted, too.",
         own_number(),
     )
+    .query("unread", "Only conversations with unread messages.", flag())
     .query("opted_out", "Only conversations whose contact has opted out.", flag())
     .query("reverse", "Least recently active first.", flag())
     .errors(&QUERY)

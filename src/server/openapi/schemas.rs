@@ -114,6 +114,11 @@ pub(super) fn limit() -> Value {
     json!({ "type": "integer", "minimum": 1, "maximum": MAX_PAGE })
 }
 
+/// A number of things.
+pub(super) fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
 pub(super) fn time() -> Value {
     json!({ "type": "string", "format": "date-time" })
 }

@@ -24,6 +24,13 @@ pub struct Model {
     pub opted_out_number: Option<String>,
     /// The [`route`] of its last message; NULL where only the message itself can tell.
     pub last_route: Option<String>,
+    /// How many inbound messages have arrived in it: the [`arrival`](super::message::Model::arrival) of the
+    /// last one.
+    pub arrived: i64,
+    /// The watermark: the `arrival` of the last message that was read.
+    pub read_up_to: i64,
+    /// How many inbound messages are above the watermark.
+    pub unread_count: i64,
 }
 
 /// The direction of a message and the number of ours, in one text: a filter on the last message of a
@@ -50,6 +57,8 @@ impl From<Model> for Conversation {
             created_at: Timestamp::from_micros(row.created_at),
             opted_out_at: row.opted_out_at.map(Timestamp::from_micros),
             opted_out_number: row.opted_out_number.map(PhoneNumber::from_stored),
+            unread_count: u64::try_from(row.unread_count).unwrap_or_default(),
+            arrived: u64::try_from(row.arrived).unwrap_or_default(),
             last_message: None,
         }
     }

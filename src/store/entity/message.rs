@@ -63,6 +63,9 @@ pub struct Model {
     pub autoresponse_type: Option<String>,
     /// 1 for a message that no webhook brought.
     pub recovered: Option<i16>,
+    /// Of an inbound message its place in the order in which they arrived in the conversation, from 1; of
+    /// an outbound one that of the last inbound message before it. NULL if it was never unread.
+    pub arrival: Option<i64>,
 }
 
 impl Model {

@@ -116,6 +116,8 @@ impl Walk<'_> {
             .add_option(time(self.listing.until).map(|until| C::LastMessageAt.lt(until)))
             .add_option(self.listing.contact.as_ref().map(with_contact))
             .add_option(time(self.until).map(|until| C::LastMessageAt.lte(until)))
+            // The same text as in the index, so that SQLite sees that it applies.
+            .add_option(self.listing.unread.then(|| Expr::cust("unread_count > 0")))
             .add_option(self.listing.opted_out.then(|| C::OptedOutAt.is_not_null()))
             .add_option(self.after.map(|after| self.beyond(after)))
     }

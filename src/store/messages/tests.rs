@@ -105,6 +105,7 @@ async fn every_value_goes_into_its_own_column() {
         in_reply_to: Some(Uuid::from_u128(8)),
         autoresponse_type: some("word"),
         recovered: None,
+        arrival: Some(0),
     };
     assert_eq!(row, Some(expected));
     store.close().await;

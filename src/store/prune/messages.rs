@@ -21,7 +21,7 @@ use crate::store::entity::{
 use crate::store::feed::FeedChange;
 use crate::store::job::Settlement;
 use crate::store::transaction::WriteTransaction;
-use crate::store::{media, search, sql};
+use crate::store::{media, search, sql, unread};
 
 /// How many conversations are looked at together.
 const LOOK: u64 = 1_000;
@@ -115,15 +115,15 @@ impl Settlement for RemoveOld {
     type Output = (u64, bool);
 
     async fn write(&self, db: &WriteTransaction) -> Result<(u64, bool), DbErr> {
-        lock(db, self.conversation).await?;
+        let read_up_to = lock(db, self.conversation).await?;
         let old = Messages::find()
             .filter(is_old(self.conversation, self.before, self.with_undecided))
             .order_by_asc(C::CreatedAt)
             .order_by_asc(C::Id)
             .limit(STEP);
-        let removed = remove(db, old).await?;
-        let is_gone = removed > 0 && leave(db, self.conversation, removed).await?;
-        Ok((removed, is_gone))
+        let removed = remove(db, old, read_up_to).await?;
+        let is_gone = removed.count > 0 && leave(db, self.conversation, removed).await?;
+        Ok((removed.count, is_gone))
     }
 }
 
@@ -135,30 +135,44 @@ fn is_old(conversation: i64, before: i64, with_undecided: bool) -> SimpleExpr {
 }
 
 /// Locks a conversation, before its messages as everywhere, so that no server adds a message meanwhile.
-async fn lock(db: &impl ConnectionTrait, conversation: i64) -> Result<(), DbErr> {
+/// Returns its watermark.
+async fn lock(db: &impl ConnectionTrait, conversation: i64) -> Result<i64, DbErr> {
     let mut query = Query::select();
-    query.column(V::Key).from(Conversations).and_where(V::Key.eq(conversation));
+    query.column(V::ReadUpTo).from(Conversations).and_where(V::Key.eq(conversation));
     sql::lock_rows(&mut query, db);
-    db.query_one(&query).await.map(drop)
+    let row = db.query_one(&query).await?;
+    row.map_or(Ok(0), |row| row.try_get_by_index(0))
 }
 
-/// Removes the messages that a query finds, with their reports, keys and former ids. Returns how many.
-async fn remove(db: &WriteTransaction, messages: sea_orm::Select<Messages>) -> Result<u64, DbErr> {
-    let found: Vec<(Uuid, i16, Option<TelnyxId>, i64)> = messages
+/// Messages that were removed.
+#[derive(Clone, Copy, Debug, Default)]
+struct RemovedMessages {
+    count: u64,
+    /// How many of them were unread.
+    unread: i64,
+}
+
+/// Removes the messages that a query finds, with their reports, keys and former ids.
+async fn remove(
+    db: &WriteTransaction,
+    messages: sea_orm::Select<Messages>,
+    read_up_to: i64,
+) -> Result<RemovedMessages, DbErr> {
+    let found: Vec<(Uuid, i16, Option<TelnyxId>, i64, Option<i64>)> = messages
         .select_only()
-        .columns([C::Id, C::Direction, C::TelnyxMessageId, C::CreatedAt])
+        .columns([C::Id, C::Direction, C::TelnyxMessageId, C::CreatedAt, C::Arrival])
         .into_tuple()
         .all(db)
         .await?;
     if found.is_empty() {
-        return Ok(0);
+        return Ok(RemovedMessages::default());
     }
     let ids = || found.iter().map(|(id, ..)| *id);
     let outbound = message::direction(Direction::Outbound);
     // A text between two numbers of ours has one id in both directions, and its reports are about the
     // outbound one.
     let sent = found.iter().filter(|(_, direction, ..)| *direction == outbound);
-    let reported: Vec<_> = sent.filter_map(|(_, _, telnyx_id, _)| telnyx_id.clone()).collect();
+    let reported: Vec<_> = sent.filter_map(|(_, _, telnyx_id, ..)| telnyx_id.clone()).collect();
     if !reported.is_empty() {
         let of = delivery_report::Column::TelnyxMessageId.is_in(reported);
         delivery_report::Entity::delete_many().filter(of).exec(db).await?;
@@ -168,18 +182,30 @@ async fn remove(db: &WriteTransaction, messages: sea_orm::Select<Messages>) -> R
     let of = merged_message::Column::SurvivorId.is_in(ids());
     merged_message::Entity::delete_many().filter(of).exec(db).await?;
     let removed = Messages::delete_many().filter(C::Id.is_in(ids())).exec(db).await?;
-    let dated: Vec<_> = found.iter().map(|(id, .., created_at)| (*id, *created_at)).collect();
+    let dated: Vec<_> = found.iter().map(|(id, _, _, created_at, _)| (*id, *created_at)).collect();
     search::remove(db, &dated).await?;
     media::remove_media(db, &ids().collect::<Vec<_>>()).await?;
-    Ok(removed.rows_affected)
+    let unread = found
+        .iter()
+        .filter(|(_, way, .., arrival)| unread::is_unread(*way, *arrival, read_up_to))
+        .count();
+    Ok(RemovedMessages {
+        count: removed.rows_affected,
+        unread: i64::try_from(unread).unwrap_or(i64::MAX),
+    })
 }
 
 /// Corrects a conversation that has lost some messages; one that has none left goes. Returns whether it
 /// went.
-async fn leave(db: &WriteTransaction, conversation: i64, removed: u64) -> Result<bool, DbErr> {
-    let removed = i64::try_from(removed).unwrap_or(i64::MAX);
+async fn leave(
+    db: &WriteTransaction,
+    conversation: i64,
+    removed: RemovedMessages,
+) -> Result<bool, DbErr> {
+    let count = i64::try_from(removed.count).unwrap_or(i64::MAX);
     Conversations::update_many()
-        .col_expr(V::MessageCount, Expr::col(V::MessageCount).sub(removed))
+        .col_expr(V::MessageCount, Expr::col(V::MessageCount).sub(count))
+        .col_expr(V::UnreadCount, Expr::col(V::UnreadCount).sub(removed.unread))
         .filter(V::Key.eq(conversation))
         .exec(db)
         .await?;

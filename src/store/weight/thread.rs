@@ -221,6 +221,7 @@ mod tests {
             in_reply_to: Some(Uuid::from_u128(8)),
             autoresponse_type: some("STOP"),
             recovered: Some(1),
+            arrival: None,
         }
     }
 
@@ -236,6 +237,7 @@ mod tests {
             in_reply_to: None,
             autoresponse_type: None,
             recovered: None,
+            arrival: None,
             ..full(id, body)
         };
         let long = "x".repeat(6_000);

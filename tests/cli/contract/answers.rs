@@ -17,6 +17,8 @@ const HI: &str = r#"{"message":"Hi"}"#;
 const LIST: &str = "GET /conversations";
 const THREAD: &str = "GET /conversations/{id}";
 const SEND: &str = "POST /conversations/{number}/send";
+const MARK_READ: &str = "POST /conversations/{id}/read";
+const MARK_UNREAD: &str = "POST /conversations/{id}/unread";
 const MESSAGES: &str = "GET /messages";
 const MESSAGE: &str = "GET /messages/{id}";
 const MEDIA: &str = "GET /messages/{id}/media/{n}";
@@ -39,10 +41,12 @@ const ENABLE_FORWARD: &str = "POST /forwards/{name}/enable";
 const REPLAY_FORWARD: &str = "POST /forwards/{name}/replay";
 const SYNC: &str = "POST /sync";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 21] = [
+const GUARDED: [(&str, &str); 23] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
+    (MARK_READ, "/conversations/1/read"),
+    (MARK_UNREAD, "/conversations/1/unread"),
     (MESSAGES, "/messages"),
     (MESSAGE, "/messages/1"),
     (MEDIA, "/messages/1/media/1"),
@@ -136,6 +140,7 @@ async fn every_answer_matches_the_document() {
     cancelling(&asker).await;
     answering(&asker, &world).await;
     reading(&asker).await;
+    marking(&asker).await;
     stored_events(&asker).await;
     media(&asker, &world).await;
     following(&asker).await;
@@ -278,6 +283,29 @@ async fn answering(asker: &Asker<'_>, world: &World) {
     assert_eq!(asker.send(pestered, despite).await.status, 201);
 }
 
+async fn marking(asker: &Asker<'_>) {
+    let path = |mark: &str| format!("/conversations/{CONTACT}/{mark}");
+    let marked = asker.ask(MARK_UNREAD, &path("unread"), "", "{}").await;
+    assert_eq!(marked.json()["unread_count"].as_u64(), Some(1));
+    let arrived = &marked.json()["arrived"];
+    let marked = asker.ask(MARK_READ, &path(&format!("read?arrived={arrived}")), "", "{}").await;
+    assert_eq!(marked.json()["unread_count"].as_u64(), Some(0));
+    let nothing = "01a20685-7f6b-7790-99a8-f178d4040dda";
+    let unknown = path(&format!("read?up_to={nothing}"));
+    asker.refuses(MARK_READ, &unknown, "", "{}", (404, "message_not_found")).await;
+    for bad in ["read?up_to=x", "read?arrived=-1", &format!("read?up_to={nothing}&arrived=1")] {
+        asker.refuses(MARK_READ, &path(bad), "", "{}", (400, "invalid_request")).await;
+    }
+    let list = asker.ask(LIST, "/conversations", "", "").await.json();
+    let id = list[0]["id"].as_str().expect("an id").to_owned();
+    for (name, mark) in [(MARK_READ, "read"), (MARK_UNREAD, "unread")] {
+        let nobody = format!("/conversations/+19995550000/{mark}");
+        asker.refuses(name, &nobody, "", "{}", (404, "conversation_not_found")).await;
+        let several = format!("/conversations/{}/{mark}", &id[..4]);
+        asker.refuses(name, &several, "", "{}", (400, "ambiguous_id")).await;
+    }
+}
+
 async fn reading(asker: &Asker<'_>) {
     let all = asker.ask(LIST, "/conversations", "", "").await;
     let conversations = all.json().as_array().expect("an array").clone();
@@ -300,6 +328,8 @@ async fn reading(asker: &Asker<'_>) {
         (MESSAGES, "/messages".to_owned()),
         (THREAD, format!("/conversations/{CONTACT}")),
         (SEND, format!("/conversations/{CONTACT}/send")),
+        (MARK_READ, format!("/conversations/{CONTACT}/read")),
+        (MARK_UNREAD, format!("/conversations/{CONTACT}/unread")),
         (RETRY, "/messages/1/retry".to_owned()),
         (CANCEL, "/messages/1/cancel".to_owned()),
     ] {
@@ -533,6 +563,8 @@ async fn other_settings(contract: &Contract) {
     assert_eq!(asker.ask(READY, "/health/ready", "", "").await.status, 503);
     let form = "content-type: text/plain\r\n";
     for (name, path) in [
+        (MARK_READ, "/conversations/1/read"),
+        (MARK_UNREAD, "/conversations/1/unread"),
         (RETRY, retry),
         (CANCEL, cancel),
         (TEST_FORWARD, "/forwards/x/test"),
@@ -606,6 +638,10 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     let id = "01a20685-7f6b-7790-99a8-f178d4040dda";
     asker.refuses(LIST, "/conversations", "", "", away).await;
     asker.refuses(THREAD, &format!("/conversations/{CONTACT}"), "", "", away).await;
+    for (name, mark) in [(MARK_READ, "read"), (MARK_UNREAD, "unread")] {
+        let path = format!("/conversations/{CONTACT}/{mark}");
+        asker.refuses(name, &path, "", "{}", away).await;
+    }
     asker.refuses(MESSAGES, "/messages", "", "", away).await;
     asker.refuses(MESSAGE, &format!("/messages/{id}"), "", "", away).await;
     asker.refuses(MEDIA, &format!("/messages/{id}/media/1"), "", "", away).await;
