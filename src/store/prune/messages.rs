@@ -4,8 +4,8 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -144,6 +144,16 @@ async fn lock(db: &impl ConnectionTrait, conversation: i64) -> Result<i64, DbErr
     row.map_or(Ok(0), |row| row.try_get_by_index(0))
 }
 
+/// What is needed of a message to remove it.
+#[derive(Debug, FromQueryResult)]
+struct FoundMessage {
+    id: Uuid,
+    direction: i16,
+    telnyx_message_id: Option<TelnyxId>,
+    created_at: i64,
+    arrival: Option<i64>,
+}
+
 /// Messages that were removed.
 #[derive(Clone, Copy, Debug, Default)]
 struct RemovedMessages {
@@ -158,21 +168,21 @@ async fn remove(
     messages: sea_orm::Select<Messages>,
     read_up_to: i64,
 ) -> Result<RemovedMessages, DbErr> {
-    let found: Vec<(Uuid, i16, Option<TelnyxId>, i64, Option<i64>)> = messages
+    let found: Vec<FoundMessage> = messages
         .select_only()
         .columns([C::Id, C::Direction, C::TelnyxMessageId, C::CreatedAt, C::Arrival])
-        .into_tuple()
+        .into_model()
         .all(db)
         .await?;
     if found.is_empty() {
         return Ok(RemovedMessages::default());
     }
-    let ids = || found.iter().map(|(id, ..)| *id);
+    let ids = || found.iter().map(|found| found.id);
     let outbound = message::direction(Direction::Outbound);
     // A text between two numbers of ours has one id in both directions, and its reports are about the
     // outbound one.
-    let sent = found.iter().filter(|(_, direction, ..)| *direction == outbound);
-    let reported: Vec<_> = sent.filter_map(|(_, _, telnyx_id, ..)| telnyx_id.clone()).collect();
+    let sent = found.iter().filter(|found| found.direction == outbound);
+    let reported: Vec<_> = sent.filter_map(|found| found.telnyx_message_id.clone()).collect();
     if !reported.is_empty() {
         let of = delivery_report::Column::TelnyxMessageId.is_in(reported);
         delivery_report::Entity::delete_many().filter(of).exec(db).await?;
@@ -182,12 +192,12 @@ async fn remove(
     let of = merged_message::Column::SurvivorId.is_in(ids());
     merged_message::Entity::delete_many().filter(of).exec(db).await?;
     let removed = Messages::delete_many().filter(C::Id.is_in(ids())).exec(db).await?;
-    let dated: Vec<_> = found.iter().map(|(id, _, _, created_at, _)| (*id, *created_at)).collect();
+    let dated: Vec<_> = found.iter().map(|found| (found.id, found.created_at)).collect();
     search::remove(db, &dated).await?;
     media::remove_media(db, &ids().collect::<Vec<_>>()).await?;
     let unread = found
         .iter()
-        .filter(|(_, way, .., arrival)| unread::is_unread(*way, *arrival, read_up_to))
+        .filter(|found| unread::is_unread(found.direction, found.arrival, read_up_to))
         .count();
     Ok(RemovedMessages {
         count: removed.rows_affected,

@@ -99,6 +99,7 @@ pub(super) async fn all(store: &Store) {
     send_and_close(store).await;
     settle(store).await;
     list(store).await;
+    mark(store).await;
     read(store).await;
     follow(store).await;
 }
@@ -238,6 +239,7 @@ async fn list(store: &Store) {
         Listing { statuses: vec![Status::Unknown, Status::SendingFailed], ..Listing::default() },
         Listing { statuses: vec![Status::Delivered], ..Listing::default() },
         Listing { opted_out: true, ..Listing::default() },
+        Listing { unread: true, ..Listing::default() },
     ] {
         for reverse in [false, true] {
             let listing = Listing { reverse, ..listing.clone() };
@@ -246,6 +248,17 @@ async fn list(store: &Store) {
             }
         }
     }
+}
+
+async fn mark(store: &Store) {
+    let found = store.candidates(&Selector::new(contact(1_010).as_str())).await.expect("read");
+    let conversation = &found[0];
+    store.mark_read(conversation, conversation.arrived).await.expect("marked");
+    assert_eq!(store.mark_unread(conversation).await.expect("marked"), 1);
+    store.arrival(conversation.id, Uuid::from_u128(1_010)).await.expect("read");
+    // Where some have been removed, the others are counted.
+    let gaps = store.candidates(&Selector::new(contact(1_012).as_str())).await.expect("read");
+    assert_eq!(store.mark_read(&gaps[0], 1).await.expect("marked"), 0);
 }
 
 async fn read(store: &Store) {

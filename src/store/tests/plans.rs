@@ -25,8 +25,9 @@ async fn fill(db: &DatabaseConnection) {
     for (table, columns, values) in [
         (
             "conversations",
-            "id, contact_number, message_count, last_message_at, created_at, last_route",
-            format!("{uuid}, {contact}, 1, i, i, 'in:{OWN}'"),
+            "id, contact_number, message_count, last_message_at, created_at, last_route, arrived, \
+             unread_count",
+            format!("{uuid}, {contact}, 1, i, i, 'in:{OWN}', 3, i % 3"),
         ),
         ("opt_outs", "contact_number, decided_at", format!("{contact}, i")),
         (
