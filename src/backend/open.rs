@@ -49,6 +49,10 @@ pub(crate) async fn open_local(config: &Config, purpose: Purpose) -> Result<Conv
 /// The database cannot be changed.
 pub(super) async fn open_for_marks(config: &Config) -> Result<Conversations, Error> {
     let store = Store::open(&config.database()?, config.mode(), Purpose::Change).await?;
+    if let Some(why) = store.mark_objection().await {
+        store.close().await;
+        return Err(Error::new(Code::DatabaseNotReady, why));
+    }
     Ok(Conversations::new(store, None, Vec::new(), Policy::default()))
 }
 

@@ -7,8 +7,8 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Statement,
 };
 use uuid::Uuid;
 
@@ -22,6 +22,25 @@ use crate::domain::{Conversation, Direction};
 use crate::error::Error;
 
 impl Store {
+    /// Why conversations cannot be marked; `None` if they can.
+    pub(crate) async fn mark_objection(&self) -> Option<&'static str> {
+        match self.may_update_conversations().await {
+            Ok(true) => self.write_objection().await,
+            Ok(false) => Some("the database does not let you change conversations"),
+            Err(_) => Some("the database cannot be read"),
+        }
+    }
+
+    async fn may_update_conversations(&self) -> Result<bool, DbErr> {
+        let backend = self.reader.get_database_backend();
+        if backend != DatabaseBackend::Postgres {
+            return Ok(true);
+        }
+        let ask = "SELECT has_table_privilege('conversations', 'UPDATE')";
+        let row = self.reader.query_one_raw(Statement::from_string(backend, ask)).await?;
+        row.map_or(Ok(true), |row| row.try_get_by_index(0))
+    }
+
     /// The place of a message of a conversation in the order of arrival, 0 if it was never unread; `None`
     /// if the conversation does not have it.
     ///

@@ -237,7 +237,6 @@ mod tests {
             in_reply_to: None,
             autoresponse_type: None,
             recovered: None,
-            arrival: None,
             ..full(id, body)
         };
         let long = "x".repeat(6_000);
