@@ -32,8 +32,7 @@ const HELP: HelpText = HelpText {
     examples: "\
 Examples:
   convo list
-  convo list --unread
-  convo list --direction inbound --since 2d
+  convo list --unread --since 2d
   convo list --json | jq -r '.[].contact_number'
   convo list --status unknown --format ids | xargs -r -n1 convo show",
     description: "\

@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(
             written(Format::Lines, &[conversation("a\tb\nc\\d\x1b[2J")]),
             "01890000-0000-7000-8000-0000e6f70819\t+12125551234\t4\t2026-06-18T14:30:00.000000Z\t\
-             inbound\treceived\t\ta\\tb\\nc\\\\d\\u{1b}[2J\t\t\n"
+             inbound\treceived\t\ta\\tb\\nc\\\\d\\u{1b}[2J\t\t\t0\n"
         );
         assert_eq!(
             written(Format::Lines, &[failed("Hi")]),

@@ -146,12 +146,17 @@ async fn a_database_that_cannot_be_changed_is_read_all_the_same(db: TestDatabase
     let world = World::start(db).await;
     text(&world, CONTACT, "t1").await;
     if world.db.url.starts_with("postgres") {
-        let poor = "REVOKE UPDATE ON conversations FROM CURRENT_USER";
-        let back = "GRANT UPDATE ON conversations TO CURRENT_USER";
-        execute(&world.db.url, poor).await;
-        let done = world.home.on_terminal(80, &["show", CONTACT, "--no-pager"]).exits(0);
+        let role = format!("reader_{}", uuid::Uuid::new_v4().simple());
+        let grant = format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'secret'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+        );
+        execute(&world.db.url, &grant).await;
+        let mut url = url::Url::parse(&world.db.url).expect("a URL");
+        url.set_username(&role).expect("a user");
+        url.set_password(Some("secret")).expect("a password");
+        let there = ("DATABASE_URL", url.as_str());
+        let done = on_terminal_with(&world.home, there, &["show", CONTACT, "--no-pager"]).exits(0);
         assert_eq!(done.err, "");
-        execute(&world.db.url, back).await;
         let name = world.db.url.rsplit('/').next().expect("a name").to_owned();
         let sql = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
         execute(&world.db.url, &sql).await;

@@ -285,6 +285,8 @@ async fn answering(asker: &Asker<'_>, world: &World) {
 
 async fn marking(asker: &Asker<'_>) {
     let path = |mark: &str| format!("/conversations/{CONTACT}/{mark}");
+    let marked = asker.ask(MARK_READ, &path("read"), "", "{}").await;
+    assert_eq!(marked.json()["unread_count"].as_u64(), Some(0));
     let marked = asker.ask(MARK_UNREAD, &path("unread"), "", "{}").await;
     assert_eq!(marked.json()["unread_count"].as_u64(), Some(1));
     let arrived = &marked.json()["arrived"];
