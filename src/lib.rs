@@ -134,6 +134,13 @@
 //!     trigger.rs resend.rs post.rs  events made by hand, or once more; posting one, signed
 //!     sign.rs verify.rs keygen.rs   signatures of bodies; key pairs
 //!     workbench.rs       the key for development, the body on standard input
+//!   batch/               `convo batch`: from the check to the exit code
+//!     source.rs rows.rs  the file, copied; its rows
+//!     template.rs        the text with columns
+//!     checked.rs summary.rs  what is known of rows; what a check found, in words
+//!     run.rs pace.rs hours.rs  sending at a pace; rates of numbers; hours of the day
+//!     outcome.rs report.rs results.rs  what became of a row; reporting it; the result file
+//!     wait.rs            `--wait`
 //!   send/                `convo send`
 //!     input.rs           the text of a message: an argument or standard input
 //!     editor.rs          the text of a message, written in an editor
@@ -175,6 +182,7 @@
 //!   open.rs              opens the database and the Telnyx client from the configuration
 //!   export.rs            an export, of the database or by a server
 //!   forward.rs media.rs  the operations of forwarding; media files
+//!   batches.rs           checking and recording batches
 //!   forget.rs            forgetting contacts
 //!   stored_events.rs     the raw events
 //!   unread.rs            marking conversations read and unread
@@ -211,6 +219,7 @@
 //!   plus.rs              plus signs that became spaces
 //!   webhook.rs           `POST /webhooks/sms`
 //!   send.rs              `POST …/send`: request body, idempotency key
+//!   batches.rs           `POST /batches/{id}/check`, `POST /batches/{id}`
 //!   conversations.rs     `GET /conversations`, `GET /conversations/{id}`
 //!   events.rs            `GET /events`: pages, long polls, server-sent events
 //!   stored_events.rs     `GET /webhooks/events`, `GET /webhooks/events/{id}`
@@ -246,6 +255,7 @@
 //!   sync.rs              a sync, followed line by line
 //!   connect_error.rs     why a connection failed: DNS, TLS, certificates
 //!   search.rs            searching messages
+//!   batches.rs           checking and recording batches
 //!   link.rs              the position of the next page, from the `Link` header
 //!
 //! sandbox/               the simulated Telnyx: options, delays, start
@@ -272,6 +282,7 @@
 //!   reply.rs             automatic answers: to which message, from which number
 //!   send_limits.rs       the errors for texts and answers beyond what a contact may get
 //!   retry.rs cancel.rs   `convo retry`, `convo cancel`
+//!   batches.rs           what is known of the rows of a batch
 //!   feed.rs              reading the feed, and waiting for what comes
 //!   search.rs            searching messages; keeping the search index up to date
 //!   stored_events.rs     listing the raw events, and reading one
@@ -349,6 +360,8 @@
 //!   unread.rs            which messages are unread: marking them, counting them
 //!   opt_outs.rs          opt-outs by contact: the latest STOP or START decides
 //!   sends.rs             the row before a send, its outcome after it, idempotency keys
+//!   batches.rs           which rows of batches were sent
+//!     batches/check.rs   what is known of rows before they are sent
 //!   send_limits.rs       how many texts and answers a contact may get within an hour
 //!   settle/              settling in the database
 //!     read.rs write.rs   finding what is open; leases of attempts, and results
@@ -389,7 +402,7 @@
 //!   entity/              SeaORM entities, one file per table
 //!     conversation.rs message.rs delivery_report.rs event.rs idempotency_key.rs meta.rs
 //!     opt_out.rs feed.rs merged_message.rs forward.rs forward_range.rs search_place.rs sync_source.rs
-//!     media.rs media_progress.rs media_garbage.rs forgotten.rs
+//!     media.rs media_progress.rs media_garbage.rs forgotten.rs batch.rs batch_row.rs
 //!                        the columns of the table of that name
 //!     telnyx_id.rs       Telnyx's ids as bytes
 //!
@@ -445,6 +458,7 @@
 //!   fold.rs              which report decides a message's status
 //!   phone.rs             phone numbers and senders: parsing, hints, masking for logs
 //!   send.rs              a send request: validation, media, schedule, hash, plan
+//!   batch.rs             batches: names, rows, fingerprints, what is known of them
 //!   segments.rs          GSM-7 or UCS-2, and how many segments
 //!   feed.rs              the feed: events, cursors, filters
 //!   forget.rs            the receipt of forgetting a contact, and the mark that stays

@@ -3,6 +3,7 @@
 //! It is an enum rather than a trait because there are exactly two, and each operation shows here
 //! what both do.
 
+mod batches;
 pub(crate) mod export;
 mod forget;
 pub(crate) mod forward;

@@ -4,6 +4,7 @@
 //! the same way in both cases.
 
 mod address;
+mod batches;
 mod connect_error;
 mod exchange;
 mod export;

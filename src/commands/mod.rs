@@ -2,6 +2,7 @@
 
 mod ask;
 mod backup;
+mod batch;
 mod cancel;
 mod chat;
 mod complete;
@@ -94,6 +95,7 @@ enum Command {
     Chat(chat::ChatArgs),
     Wait(wait::WaitArgs),
     Retry(retry::RetryArgs),
+    Batch(batch::BatchArgs),
     Cancel(cancel::CancelArgs),
     Mark(mark::MarkArgs),
     Serve(serve::ServeArgs),
@@ -147,6 +149,7 @@ impl Command {
             Self::Chat(args) => args.backend.flags(),
             Self::Wait(args) => args.backend.flags(),
             Self::Retry(args) => args.backend.flags(),
+            Self::Batch(args) => args.backend.flags(),
             Self::Cancel(args) => args.backend.flags(),
             Self::Mark(args) => args.backend.flags(),
             Self::Serve(args) => args.flags(),
@@ -185,6 +188,7 @@ impl Command {
             Self::Chat(args) => args.run(&context()?),
             Self::Wait(args) => args.run(&context()?),
             Self::Retry(args) => args.run(&context()?),
+            Self::Batch(args) => args.run(&context()?),
             Self::Cancel(args) => args.run(&context()?),
             Self::Mark(args) => args.run(&context()?),
             Self::Serve(args) => args.run(&context()?),

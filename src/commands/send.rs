@@ -216,6 +216,7 @@ impl SendArgs {
             send_at: self.send_at(now, zone)?,
             despite_opt_out: self.despite_opt_out,
             despite_send_limit: self.despite_send_limit,
+            batch: None,
             no_retry: self.no_retry,
         };
         let key = self.idempotency_key.as_deref().map(IdempotencyKey::parse).transpose()?;

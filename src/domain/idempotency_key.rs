@@ -4,6 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use super::Fingerprint;
 use crate::error::Error;
 
 /// The format of a caller's idempotency key, as the OpenAPI document states it.
@@ -11,6 +12,8 @@ pub const IDEMPOTENCY_KEY_PATTERN: &str = "^[A-Za-z0-9_:-]{1,255}$";
 
 /// What the key of an answer begins with; the id of the message that is answered follows.
 const REPLY_PREFIX: &str = "reply:";
+/// What the key of a row of a batch begins with.
+const BATCH_PREFIX: &str = "batch:";
 
 /// The idempotency key of a send: the caller's, or convo's id of the message. The format is the one
 /// that Telnyx prescribes for its keys, which is also safe in a header.
@@ -41,6 +44,19 @@ impl IdempotencyKey {
     #[must_use]
     pub fn answered(&self) -> Option<Uuid> {
         Uuid::try_parse(self.0.strip_prefix(REPLY_PREFIX)?).ok()
+    }
+
+    /// The key of a row of a batch: it is sent once.
+    #[must_use]
+    pub fn for_batch(row: Fingerprint) -> Self {
+        Self(format!("{BATCH_PREFIX}{row}"))
+    }
+
+    /// Whether this is the key of a row of a batch.
+    #[must_use]
+    pub fn is_of_batch(&self) -> bool {
+        let row = self.0.strip_prefix(BATCH_PREFIX);
+        row.is_some_and(|row| row.parse::<Fingerprint>().is_ok())
     }
 
     /// A new key, for a send without one.

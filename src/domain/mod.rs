@@ -3,6 +3,7 @@
 //! Everything here depends on its arguments alone. The types of the REST API derive serde here, so
 //! that the server and the client share one definition.
 
+pub mod batch;
 pub mod conversation;
 pub mod cursor;
 pub mod event_outcome;
@@ -28,6 +29,10 @@ pub mod verdict;
 pub mod words;
 
 pub use crate::clock::Timestamp;
+pub use batch::{
+    BatchCheck, BatchId, BatchInfo, BatchPlace, BatchRecord, BatchRow, BatchRowQuery,
+    BatchRowState, BatchRows, Fingerprint, SegmentCost,
+};
 pub use conversation::{Conversation, LastMessage, ReadUpTo, Selector, Thread};
 pub use cursor::{Cursor, Place, Window};
 pub use event_outcome::EventOutcome;

@@ -6,7 +6,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::text::is_blank;
-use super::{Encoding, IdempotencyKey, Message, PhoneNumber, Segments, Timestamp};
+use super::{
+    BatchPlace, Encoding, Fingerprint, IdempotencyKey, Message, PhoneNumber, Segments, Timestamp,
+};
 use crate::error::Error;
 
 /// The most media files one MMS may carry (Telnyx error 40317).
@@ -46,6 +48,10 @@ pub struct SendRequest {
     /// a repeat gets the first answer, whatever its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<Uuid>,
+    /// The batch and the row of it that this is. A row is sent once: a repeat gets the first message,
+    /// whatever its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchPlace>,
     /// Make one attempt even if the contact has opted out, and let Telnyx decide.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub despite_opt_out: bool,
@@ -163,10 +169,14 @@ impl SendRequest {
     }
 
     /// A hash of what is sent and to whom; whether to retry, and how much the contact has got before, are
-    /// not part of it. A message has one answer, so the hash of an answer depends on nothing else.
+    /// not part of it. A message has one answer, and a row of a batch is sent once, so their hashes
+    /// depend on nothing else.
     fn hash(&self, to: &PhoneNumber) -> Vec<u8> {
         if let Some(answered) = self.in_reply_to {
             return Sha256::digest(answered.as_bytes()).to_vec();
+        }
+        if let Some(place) = &self.batch {
+            return Sha256::digest(place.key().as_str()).to_vec();
         }
         let sent = Self { no_retry: false, despite_send_limit: false, ..self.clone() };
         let canonical = serde_json::json!([to, sent]).to_string();
@@ -191,6 +201,9 @@ impl Draft {
         request.refuse_nul(to)?;
         let to = PhoneNumber::parse(to)?;
         request.message = request.message.filter(|text| !is_blank(text));
+        if request.batch.is_some() && request.in_reply_to.is_some() {
+            return Err(Error::invalid("an answer cannot be a row of a batch"));
+        }
         if request.message.is_none() && request.media_urls.is_empty() {
             return Err(Error::invalid("the message is empty").hint("add a text or media"));
         }
@@ -200,6 +213,29 @@ impl Draft {
         let size = request.measure(request.message.as_deref().unwrap_or_default())?;
         let request_hash = request.hash(&to);
         Ok(Self { to, from, request, size, request_hash })
+    }
+
+    /// The same as a row of a batch.
+    #[must_use]
+    pub fn in_batch(mut self, place: BatchPlace) -> Self {
+        self.request.batch = Some(place);
+        self.request_hash = self.request.hash(&self.to);
+        self
+    }
+
+    /// The same from another sender.
+    #[must_use]
+    pub fn sent_from(mut self, sender: PhoneNumber) -> Self {
+        self.request.from = Some(sender.to_string());
+        self.from = Some(sender);
+        self.request_hash = self.request.hash(&self.to);
+        self
+    }
+
+    /// The fingerprint of what is sent to whom, by which batches recognise doubles.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of_text(&self.to, self.text())
     }
 
     /// The recipient.
@@ -239,13 +275,23 @@ impl Draft {
         &self.request_hash
     }
 
-    /// The idempotency key of the send: that of the answer if it is one, else the caller's. An answer
-    /// under another key could be sent beside the first one, and the key of an answer belongs to no
-    /// other send.
+    /// The idempotency key of the send: that of the answer or of the row of a batch if it is one, else the
+    /// caller's. An answer under another key could be sent beside the first one, and the key of an answer
+    /// belongs to no other send.
     ///
     /// # Errors
     /// `invalid_request`.
     pub fn key(&self, given: Option<&IdempotencyKey>) -> Result<Option<IdempotencyKey>, Error> {
+        if let Some(place) = &self.request.batch {
+            let key = place.key();
+            return match given {
+                Some(given) if *given != key => {
+                    Err(Error::invalid("a row of a batch has no idempotency key of its own")
+                        .hint("leave the key out: a row of a batch is never sent twice"))
+                }
+                _ => Ok(Some(key)),
+            };
+        }
         match (self.request.in_reply_to.map(IdempotencyKey::for_reply), given) {
             (Some(key), Some(given)) if key != *given => Err(Error::invalid(
                 "an answer has no idempotency key of its own",
@@ -256,6 +302,10 @@ impl Draft {
                 Some(_) => Err(Error::invalid("this idempotency key belongs to an answer").hint(
                     "name the message that is answered: in_reply_to, or --reply-to of convo send",
                 )),
+                None if given.is_of_batch() => {
+                    Err(Error::invalid("this idempotency key belongs to a row of a batch")
+                        .hint("use another key, or name the row: batch, as convo batch does"))
+                }
                 None => Ok(Some(given.clone())),
             },
             (None, None) => Ok(None),

@@ -95,6 +95,10 @@ codes! {
     OptedOut => "opted_out",
     /// As many automatic answers as an hour allows went to the contact; nothing was sent.
     ReplyLimit => "reply_limit",
+    /// A batch has sent the same text to the contact within the last 24 hours; nothing was sent.
+    AlreadySent => "already_sent",
+    /// Sending a batch was interrupted; another run goes on.
+    SendsStopped => "interrupted",
     /// As many texts as an hour allows went to the contact; nothing was sent.
     SendLimit => "send_limit",
     /// Telnyx's rate limit; nothing was sent.
@@ -159,6 +163,7 @@ impl Code {
             | Self::NotCancellable
             | Self::ContactBusy
             | Self::Cancelled
+            | Self::AlreadySent
             | Self::CopyMismatch => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -175,6 +180,7 @@ impl Code {
             | Self::DatabaseUnavailable
             | Self::SearchIncomplete
             | Self::MediaUnavailable
+            | Self::SendsStopped
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::ServerUnreachable | Self::ServerMismatch | Self::ForwardRefused => {
                 StatusCode::BAD_GATEWAY
@@ -216,6 +222,7 @@ impl Code {
             Self::RateLimited
             | Self::ReplyLimit
             | Self::SendLimit
+            | Self::SendsStopped
             | Self::AddressUnavailable
             | Self::TelnyxUnreachable
             | Self::RequestTimeout
@@ -225,6 +232,7 @@ impl Code {
             | Self::MediaUnavailable
             | Self::ServerUnreachable => 5,
             Self::TelnyxRefused
+            | Self::AlreadySent
             | Self::InvalidSignature
             | Self::NotCancellable
             | Self::ContactBusy

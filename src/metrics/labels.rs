@@ -42,6 +42,8 @@ labels! {
         Send => "/conversations/{number}/send",
         MarkRead => "/conversations/{id or number}/read",
         MarkUnread => "/conversations/{id or number}/unread",
+        Batch => "/batches/{id}",
+        BatchCheck => "/batches/{id}/check",
         Messages => "/messages",
         Message => "/messages/{id}",
         Media => "/messages/{id}/media/{n}",

@@ -4,9 +4,9 @@
 //! options that selected them, the command would open another database.
 
 /// The commands that can ask a server.
-const OF_ANY_BACKEND: &[&str] = &["list", "show", "send", "wait", "retry"];
+const OF_ANY_BACKEND: &[&str] = &["list", "show", "send", "batch", "wait", "retry"];
 /// The commands that can be told which database to open.
-const OF_A_DATABASE: &[&str] = &["list", "show", "send", "wait", "retry", "migrate"];
+const OF_A_DATABASE: &[&str] = &["list", "show", "send", "batch", "wait", "retry", "migrate"];
 
 /// The options that selected the conversations: `--sandbox`, `--server` or `--local`, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 mod accept;
 pub mod access;
 mod answer_memory;
+mod batches;
 mod body;
 mod budget;
 mod connection;

@@ -19,8 +19,8 @@ use super::permits::Admission;
 use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
 use super::{
-    conversations, events, export, forget, forwards, health, media, messages, metrics, openapi,
-    search, send, stored_events, sync, unread, webhook,
+    batches, conversations, events, export, forget, forwards, health, media, messages, metrics,
+    openapi, search, send, stored_events, sync, unread, webhook,
 };
 use crate::metrics::Route;
 
@@ -31,6 +31,8 @@ const METRICS: &[Scope] = &[Scope::Metrics, Scope::Read];
 pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
     let frequent = receive(state).or(health()).unify();
     let others = send_message(state)
+        .or(batches(state))
+        .unify()
         .or(conversations(state))
         .unify()
         .or(conversation(state))
@@ -132,6 +134,34 @@ fn send_message(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .and(body::stream())
         .then(send::send)
         .map(respond)
+        .boxed()
+}
+
+/// Batches, whose rows are sent one by one.
+fn batches(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    let record = path!("batches" / Segment)
+        .and(route(Route::Batch))
+        .and(post())
+        .and(allowed_headers(&[Scope::Send], state))
+        .and(with(state))
+        .and(arrival())
+        .and(raw_query())
+        .and(body::stream())
+        .then(batches::record)
+        .map(respond)
+        .boxed();
+    path!("batches" / Segment / "check")
+        .and(route(Route::BatchCheck))
+        .and(post())
+        .and(allowed_headers(&[Scope::Send], state))
+        .and(with(state))
+        .and(arrival())
+        .and(raw_query())
+        .and(body::stream())
+        .then(batches::check)
+        .map(respond)
+        .or(record)
+        .unify()
         .boxed()
 }
 

@@ -6,6 +6,7 @@ use bytes::Buf;
 use futures_util::Stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use tokio::task::JoinError;
 use tracing::Instrument;
@@ -16,7 +17,7 @@ use super::path::Segment;
 use super::query::Query;
 use super::state::ServerState;
 use super::{access, response};
-use crate::domain::{Draft, IdempotencyKey, Message, SendRequest, Sent, verdict};
+use crate::domain::{Draft, IdempotencyKey, Message, Sent, verdict};
 use crate::error::{Code, Error};
 use crate::metrics;
 
@@ -43,7 +44,7 @@ pub(super) async fn send<B: Buf, E>(
     let body = state.bodies.admit(body, &arrival.connection, &headers).await?;
     let deadline = arrival.since + state.limits.request_time;
     let raw = state.bodies.collect(body, &arrival.connection, deadline).await?;
-    let draft = Draft::new(&to, parse_body(&raw.bytes)?);
+    let draft = Draft::new(&to, parse_body(&raw.bytes, "a valid send request")?);
     if dry_run {
         let plan = state.conversations().await?.plan(&draft?).await?;
         return response::json(StatusCode::OK, &plan);
@@ -115,14 +116,15 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Error>
     IdempotencyKey::parse(key).map(Some)
 }
 
-fn parse_body(raw: &[u8]) -> Result<SendRequest, Error> {
+/// Parses a body that is an object: `what` it is to be.
+pub(super) fn parse_body<T: DeserializeOwned>(raw: &[u8], what: &str) -> Result<T, Error> {
     // serde would also accept an array of the fields' values.
     let is_object = raw.trim_ascii_start().first() == Some(&b'{');
     match serde_json::from_slice(raw) {
         Ok(request) if is_object => Ok(request),
         Ok(_) => Err(not_an_object()),
         Err(error) if error.classify() == Category::Data && !is_object => Err(not_an_object()),
-        Err(error) => Err(explain(&error)),
+        Err(error) => Err(explain(&error, what)),
     }
 }
 
@@ -131,7 +133,7 @@ fn not_an_object() -> Error {
 }
 
 /// The position of the mistake, and what is wrong.
-fn explain(error: &serde_json::Error) -> Error {
+fn explain(error: &serde_json::Error, what: &str) -> Error {
     let position = format!("line {}, column {}", error.line(), error.column());
     if error.classify() != Category::Data {
         return Error::invalid(format!("the body is not valid JSON ({position})"));
@@ -139,15 +141,20 @@ fn explain(error: &serde_json::Error) -> Error {
     let message = error.to_string();
     let reason = message.rsplit_once(" at line ").map_or(message.as_str(), |(reason, _)| reason);
     let reason: String = reason.chars().take(MAX_REASON).collect();
-    Error::invalid(format!("the body is not a valid send request: {reason} ({position})"))
+    Error::invalid(format!("the body is not {what}: {reason} ({position})"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::SendRequest;
+
+    fn parsed(body: &str) -> Result<SendRequest, Error> {
+        parse_body(body.as_bytes(), "a valid send request")
+    }
 
     fn refused(body: &str) -> String {
-        parse_body(body.as_bytes()).expect_err("must be refused").to_string()
+        parsed(body).expect_err("must be refused").to_string()
     }
 
     #[test]
@@ -176,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_valid_body_is_parsed() {
-        let request = parse_body(b" {\"message\":\"Hello\"}").expect("a request");
+        let request = parsed(" {\"message\":\"Hello\"}").expect("a request");
         assert_eq!(request.message.as_deref(), Some("Hello"));
     }
 

@@ -7,7 +7,7 @@ mod marks;
 mod webhooks;
 
 pub(crate) use mark::NewestMark;
-pub(super) use mark::find;
+pub(super) use mark::{find, has_marks};
 pub(crate) use marked::AllMarks;
 pub(super) use marks::import;
 pub(crate) use marks::{BeginForget, Begun};

@@ -7,6 +7,7 @@
 //! the database itself said is logged.
 
 mod batch;
+pub(crate) mod batches;
 mod checkpoint;
 mod connect;
 pub(crate) mod copy;

@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::{Facts, RawEvent};
 use crate::domain::{
-    Direction, IdempotencyKey, Media, Message, MessageError, PhoneNumber, Status, Timestamp,
+    BatchPlace, Direction, Fingerprint, IdempotencyKey, Media, Message, MessageError, PhoneNumber,
+    Status, Timestamp,
 };
 use crate::error::ErrorBody;
 
@@ -166,8 +167,18 @@ pub(crate) struct NewSend {
     pub(crate) reply_limit: usize,
     /// How many texts its contact may get within an hour; `None` for any number.
     pub(crate) send_limit: Option<usize>,
+    /// Which row of a batch it is.
+    pub(crate) batch: Option<NewBatchRow>,
     /// Whether to look only for an earlier send under the key, and to store nothing.
     pub(crate) only_repeat: bool,
+}
+
+/// A row of a batch, which is written with its message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewBatchRow {
+    pub(crate) place: BatchPlace,
+    /// Of its contact and text.
+    pub(crate) content: Fingerprint,
 }
 
 /// The result of storing a send.
@@ -192,6 +203,9 @@ pub(crate) enum Opened {
         /// When the next one is allowed; `None` if none ever is.
         next: Option<Timestamp>,
     },
+    /// A batch has sent the same to the contact within the last 24 hours, as this message; nothing was
+    /// stored.
+    Double(Uuid),
     /// The contact got as many texts within the hour as are allowed; nothing was stored.
     SendLimit {
         /// When the next one is allowed; `None` if none ever is.

@@ -87,7 +87,10 @@ impl HourWindow {
 
 /// Locks the conversation of a contact, so that another server that sends to the same contact waits, and
 /// then counts this message. Returns its key.
-async fn lock_conversation(db: &WriteTransaction, contact: &str) -> Result<Option<i64>, DbErr> {
+pub(super) async fn lock_conversation(
+    db: &WriteTransaction,
+    contact: &str,
+) -> Result<Option<i64>, DbErr> {
     let mut query = Query::select();
     query
         .column(conversation::Column::Key)

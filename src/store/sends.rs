@@ -11,7 +11,7 @@ use super::entity::{conversation, from_json, idempotency_key, message, micros, o
 use super::feed::FeedChange;
 use super::model::{Closing, NewSend, Opened, OptOutChange, Outcome, StoredSend};
 use super::transaction::WriteTransaction;
-use super::{Facts, Store, forget, messages, opt_outs, reports, send_limits, unread};
+use super::{Facts, Store, batches, forget, messages, opt_outs, reports, send_limits, unread};
 use crate::domain::{IdempotencyKey, MessageError, PhoneNumber, Status, Timestamp, verdict};
 use crate::error::{Error, ErrorBody};
 
@@ -28,10 +28,16 @@ pub(super) async fn open(db: &WriteTransaction, send: &NewSend) -> Result<Opened
         if let Some(opened) = earlier_send(db, &send.key, &send.request_hash, now).await? {
             return Ok(opened);
         }
+        if let Some(opened) = earlier_row(db, send).await? {
+            return Ok(opened);
+        }
         if send.only_repeat {
             return Ok(Opened::NoRepeat);
         }
         if let Some(opened) = opted_out(db, send).await? {
+            return Ok(opened);
+        }
+        if let Some(opened) = double(db, send).await? {
             return Ok(opened);
         }
         if let Some(opened) = send_limits::refusal(db, send).await? {
@@ -41,8 +47,12 @@ pub(super) async fn open(db: &WriteTransaction, send: &NewSend) -> Result<Opened
             // Another server took the key after it was read, and has committed: read it again.
             continue;
         }
+        if let Some(row) = &send.batch {
+            batches::put(db, row, send.message.id, now).await?;
+        }
         messages::insert(db, &[&send.message]).await?;
-        if send.message.in_reply_to.is_none() {
+        // Neither a program's answer nor a text to many was written by somebody who has read the thread.
+        if send.message.in_reply_to.is_none() && send.batch.is_none() {
             unread::answered(db, send.message.contact().as_str()).await?;
         }
         return Ok(Opened::Stored);
@@ -77,6 +87,19 @@ async fn earlier_send(
         return Ok(Some(Opened::KeyReused));
     }
     Ok(Some(Opened::Replay(Box::new(read(db, bound.message_id).await?))))
+}
+
+/// The earlier send of a row of a batch, which is known for longer than its key.
+async fn earlier_row(db: &impl ConnectionTrait, send: &NewSend) -> Result<Option<Opened>, DbErr> {
+    let Some(row) = &send.batch else { return Ok(None) };
+    let Some(message) = batches::sent(db, row).await? else { return Ok(None) };
+    Ok(Some(Opened::Replay(Box::new(read(db, message).await?))))
+}
+
+/// The double of a row of a batch.
+async fn double(db: &WriteTransaction, send: &NewSend) -> Result<Option<Opened>, DbErr> {
+    let Some(row) = &send.batch else { return Ok(None) };
+    Ok(batches::double(db, send, row).await?.map(Opened::Double))
 }
 
 async fn opted_out(db: &impl ConnectionTrait, send: &NewSend) -> Result<Option<Opened>, DbErr> {
@@ -267,12 +290,13 @@ async fn close_unsent(
     Ok(is_closed)
 }
 
+/// Frees the key of a message that was certainly not sent, and the row of a batch that it was.
 pub(super) async fn free_key(db: &impl ConnectionTrait, ours: Uuid) -> Result<(), DbErr> {
     idempotency_key::Entity::delete_many()
         .filter(idempotency_key::Column::MessageId.eq(ours))
         .exec(db)
         .await?;
-    Ok(())
+    batches::remove(db, [ours]).await
 }
 
 /// Reads a send that must exist.

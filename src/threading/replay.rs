@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 impl Conversations {
     /// The first send under the key of a repeat, as it stands at the end of the repeat's call. The answer to
-    /// a message that a process did not bring to an end is offered again.
+    /// a message, or the row of a batch, that a process did not bring to an end is offered again.
     pub(super) async fn end_of_first(
         &self,
         draft: &Draft,
@@ -28,18 +28,19 @@ impl Conversations {
         arrived: Instant,
     ) -> StoredSend {
         let is_abandoned = first.message.status.is_open() && !is_in_flight(&first);
-        let is_answer = first.message.in_reply_to.is_some();
-        if is_abandoned && is_answer && !draft.request().no_retry {
+        let request = draft.request();
+        let is_resumed = first.message.in_reply_to.is_some() || request.batch.is_some();
+        if is_abandoned && is_resumed && !request.no_retry {
             return self.resume(first).await;
         }
         self.wait_for_first(first, arrived).await
     }
 
-    /// Offers an answer of unknown outcome again. If that is not possible, it stays as it is.
+    /// Offers an answer or a row of a batch of unknown outcome again. If that is not possible, it stays as it is.
     async fn resume(&self, first: StoredSend) -> StoredSend {
         let id = first.message.id;
         if let Err(error) = self.retry(id, false).await {
-            tracing::info!(message_id = %id, %error, "an answer of unknown outcome stays so");
+            tracing::info!(message_id = %id, %error, "a message of unknown outcome stays so");
         }
         self.store.stored_send(id).await.ok().flatten().unwrap_or(first)
     }

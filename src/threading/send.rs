@@ -6,6 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Conversations;
+use super::batches::double;
 use super::offer::{Attempt, Offered, reserve};
 use super::outcome::{accepted, cancelled, too_slow};
 use super::replay::answer;
@@ -18,7 +19,7 @@ use crate::domain::{
 use crate::error::{Code, Error};
 use crate::metrics::{self, SendOutcome};
 use crate::store::Facts;
-use crate::store::model::{Closing, NewMessage, NewSend, Offer, Opened, Outcome};
+use crate::store::model::{Closing, NewBatchRow, NewMessage, NewSend, Offer, Opened, Outcome};
 use crate::telnyx::client::TelnyxClient;
 use crate::telnyx::event::TAG_PREFIX;
 
@@ -104,6 +105,11 @@ impl Conversations {
             despite_opt_out: draft.request().despite_opt_out,
             reply_limit: self.policy.reply_limit,
             send_limit: self.policy.send_limit.filter(|_| !draft.request().despite_send_limit),
+            batch: draft
+                .request()
+                .batch
+                .clone()
+                .map(|place| NewBatchRow { place, content: draft.fingerprint() }),
             only_repeat: schedule.is_err(),
         };
         match self.open(send, arrived).await {
@@ -120,6 +126,7 @@ impl Conversations {
             Ok(Opened::ReplyLimit { next }) => {
                 return Err(over_reply_limit(self.policy.reply_limit, next));
             }
+            Ok(Opened::Double(message)) => return Err(double(message)),
             Ok(Opened::SendLimit { next }) => {
                 return Err(over_send_limit(self.policy.send_limit.unwrap_or_default(), next));
             }

@@ -10,7 +10,7 @@ use crate::support::{
     execute, inbound, query_one, wait_until,
 };
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 17] = [
     "conversations",
     "messages",
     "delivery_reports",
@@ -25,6 +25,8 @@ const TABLES: [&str; 15] = [
     "media_progress",
     "media_garbage",
     "forgotten",
+    "batches",
+    "batch_rows",
     "feed",
 ];
 
@@ -55,6 +57,9 @@ async fn full() -> (World, String) {
          VALUES (randomblob(16), 1, 1, 2, 3, 4, randomblob(32))",
         "INSERT INTO media_progress (id, position, nonce, walked) VALUES (1, 2, -3, 0)",
         "INSERT INTO media_garbage (hash) VALUES (randomblob(32))",
+        "INSERT INTO batches (id, content, row_count, created_at) VALUES ('may', randomblob(16), 2, 3)",
+        "INSERT INTO batch_rows (batch_id, row, message_id, content, created_at) \
+         VALUES ('may', randomblob(16), randomblob(16), randomblob(16), 4)",
     ] {
         execute(&url, row).await;
     }

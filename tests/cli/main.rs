@@ -7,6 +7,7 @@ mod access;
 mod answering;
 mod ask;
 mod backup;
+mod batch;
 mod cancel;
 mod chat;
 mod completions;

@@ -5,11 +5,12 @@ use uuid::Uuid;
 
 use crate::domain::export::{EXPORT_VERSION, ExportEnd, ExportHeader};
 use crate::domain::{
+    BatchCheck, BatchId, BatchInfo, BatchRecord, BatchRow, BatchRowQuery, BatchRowState, BatchRows,
     Conversation, Cost, Direction, Encoding, ExportLine, FeedCursor, FeedEvent, FeedKind, FeedPage,
-    ForgetReceipt, ForgottenMark, ForgottenMarks, Forward, ForwardReplay, ForwardState,
-    ForwardTest, LastMessage, Message, PhoneNumber, SearchHit, SendPlan, SendRequest,
-    SettledMessage, SourceReport, Status, StatusReport, StoredEvent, SyncNews, SyncReport,
-    SyncSource, SyncState, Thread, Timestamp,
+    Fingerprint, ForgetReceipt, ForgottenMark, ForgottenMarks, Forward, ForwardReplay,
+    ForwardState, ForwardTest, LastMessage, Message, PhoneNumber, SearchHit, SegmentCost, SendPlan,
+    SendRequest, SettledMessage, SourceReport, Status, StatusReport, StoredEvent, SyncNews,
+    SyncReport, SyncSource, SyncState, Thread, Timestamp,
 };
 use crate::error::{Code, Error, ErrorBody};
 use crate::server::health::Readiness;
@@ -107,6 +108,42 @@ pub(super) fn message() -> Message {
         autoresponse_type: None,
         recovered: false,
         history: None,
+    }
+}
+
+fn fingerprint() -> Fingerprint {
+    Fingerprint::of_key("17")
+}
+
+pub(super) fn batch_rows() -> BatchRows {
+    let row = fingerprint();
+    let row = BatchRowQuery { row, to: CONTACT.to_owned(), message: TEXT.to_owned() };
+    BatchRows { rows: vec![row] }
+}
+
+pub(super) fn batch_record() -> BatchRecord {
+    BatchRecord { content: Fingerprint::of_key("file"), rows: 1, finished: true }
+}
+
+pub(super) fn batch() -> BatchInfo {
+    let BatchRecord { content, rows, .. } = batch_record();
+    let id = BatchId::of_content(content);
+    BatchInfo { id, content, rows, created_at: at(-60), finished_at: Some(at(0)) }
+}
+
+pub(super) fn batch_check() -> BatchCheck {
+    let cost = SegmentCost { amount: "0.005100".to_owned(), currency: "USD".to_owned() };
+    let row = BatchRow {
+        state: BatchRowState::Sent,
+        message_id: Some(message_id()),
+        status: Some(Status::Delivered),
+        from: None,
+    };
+    BatchCheck {
+        batch: Some(batch()),
+        numbers: vec![number(OURS)],
+        cost: Some(cost),
+        rows: vec![row],
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::operation::Operation;
 use super::schemas::{
@@ -12,11 +12,12 @@ use super::schemas::{
     status, text, time,
 };
 use super::{examples, unread};
+use crate::domain::batch::BATCH_ID_PATTERN;
 use crate::domain::idempotency_key::IDEMPOTENCY_KEY_PATTERN;
 use crate::domain::{
-    Conversation, Direction, EventOutcome, FeedKind, FeedPage, ForgetReceipt, ForgottenMarks,
-    Forward, ForwardReplay, ForwardTest, Message, SearchHit, SendPlan, SendRequest, Status,
-    StoredEvent, Thread,
+    BatchCheck, BatchInfo, BatchRecord, BatchRows, Conversation, Direction, EventOutcome, FeedKind,
+    FeedPage, ForgetReceipt, ForgottenMarks, Forward, ForwardReplay, ForwardTest, Message,
+    SearchHit, SendPlan, SendRequest, Status, StoredEvent, Thread,
 };
 use crate::error::Code;
 use crate::server::access::Scope;
@@ -52,6 +53,8 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/conversations/{number}/send", "post", send(schemas));
     add("/conversations/{id}/read", "post", unread::read(schemas));
     add("/conversations/{id}/unread", "post", unread::unread(schemas));
+    add("/batches/{id}", "post", record_batch(schemas));
+    add("/batches/{id}/check", "post", check_batch(schemas));
     add("/messages", "get", search(schemas));
     add("/messages/{id}", "get", message(schemas));
     add("/messages/{id}/media/{n}", "get", medium());
@@ -245,7 +248,7 @@ fn send(schemas: &mut Schemas) -> Operation {
         .errors(&[Code::InvalidNumber, Code::MessageTooLong, Code::RequestTimeout])
         .errors(&[Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::IdempotencyKeyReused])
         .errors(&[Code::InvalidApiKey, Code::OptedOut, Code::TelnyxRefused, Code::Cancelled])
-        .errors(&[Code::MessageNotFound, Code::ReplyLimit, Code::SendLimit])
+        .errors(&[Code::MessageNotFound, Code::ReplyLimit, Code::SendLimit, Code::AlreadySent])
         .errors(&[Code::RateLimited, Code::TelnyxUnreachable, Code::Overloaded])
         .errors(&STORE)
         .errors(&[Code::NotConfigured, Code::OutcomeUnknown])
@@ -288,6 +291,45 @@ fn message(schemas: &mut Schemas) -> Operation {
     .errors(&STORE)
     .response(StatusCode::OK, "The message", message, &json!(examples::message_with_history()))
     .link(StatusCode::OK, "getConversation", "id", "/conversation_id")
+}
+
+fn batch_id() -> Value {
+    json!({ "type": "string", "pattern": BATCH_ID_PATTERN })
+}
+
+fn check_batch(schemas: &mut Schemas) -> Operation {
+    let check = schemas.serialized::<BatchCheck>();
+    Operation::with_scope(Scope::Send, SENDING, "checkBatch", "Check rows of a batch")
+        .description(
+            "Says of each row whether it would be sent, was sent before under this batch, went to the \
+             same contact within the last 24 hours in another one, or goes to a contact that has opted out. \
+             Nothing is stored. Each row is sent by `POST /conversations/{number}/send` with `batch`.",
+        )
+        .path("id", "The name of the batch.", batch_id())
+        .body(&schemas.deserialized::<BatchRows>(), &json!(examples::batch_rows()))
+        .errors(&QUERY)
+        .errors(&[Code::InvalidNumber, Code::RequestTimeout, Code::PayloadTooLarge])
+        .errors(&[Code::UnsupportedMediaType, Code::Overloaded])
+        .errors(&STORE)
+        .response(StatusCode::OK, "What is known", check, &json!(examples::batch_check()))
+}
+
+fn record_batch(schemas: &mut Schemas) -> Operation {
+    let batch = schemas.serialized::<BatchInfo>();
+    Operation::with_scope(
+        Scope::Send,
+        SENDING,
+        "recordBatch",
+        "Record a batch as begun or finished",
+    )
+    .description("The same record again changes nothing but the time at which it was finished.")
+    .path("id", "The name of the batch.", batch_id())
+    .body(&schemas.deserialized::<BatchRecord>(), &json!(examples::batch_record()))
+    .errors(&QUERY)
+    .errors(&[Code::RequestTimeout, Code::PayloadTooLarge])
+    .errors(&[Code::UnsupportedMediaType, Code::Overloaded])
+    .errors(&STORE)
+    .response(StatusCode::OK, "The batch", batch, &json!(examples::batch()))
 }
 
 fn cancel(schemas: &mut Schemas) -> Operation {

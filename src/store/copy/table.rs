@@ -13,12 +13,13 @@ use tokio::sync::mpsc;
 use super::driver::Cell;
 use super::page::RowPage;
 use crate::store::entity::{
-    conversation, delivery_report, event, feed, forgotten, forward, forward_range, idempotency_key,
-    media, media_garbage, media_progress, merged_message, message, opt_out, sync_source,
+    batch, batch_row, conversation, delivery_report, event, feed, forgotten, forward,
+    forward_range, idempotency_key, media, media_garbage, media_progress, merged_message, message,
+    opt_out, sync_source,
 };
 
 /// What is copied, each table after those that its rows refer to.
-pub(in crate::store) const TABLES: [&str; 15] = [
+pub(in crate::store) const TABLES: [&str; 17] = [
     "conversations",
     "messages",
     "delivery_reports",
@@ -33,6 +34,8 @@ pub(in crate::store) const TABLES: [&str; 15] = [
     "media_progress",
     "media_garbage",
     "forgotten",
+    "batches",
+    "batch_rows",
     FEED,
 ];
 /// The only table that has a row in every new database.
@@ -74,7 +77,7 @@ pub(super) enum CellType {
 pub(super) type CopyKey = Vec<Value>;
 
 /// The tables to copy, in the order of [`TABLES`].
-pub(super) fn tables() -> Result<[CopyTable; 15], DbErr> {
+pub(super) fn tables() -> Result<[CopyTable; 17], DbErr> {
     Ok([
         CopyTable::from_entity::<conversation::Entity>(TABLES[0])?,
         CopyTable::from_entity::<message::Entity>(TABLES[1])?,
@@ -90,7 +93,9 @@ pub(super) fn tables() -> Result<[CopyTable; 15], DbErr> {
         CopyTable::from_entity::<media_progress::Entity>(TABLES[11])?,
         CopyTable::from_entity::<media_garbage::Entity>(TABLES[12])?,
         CopyTable::from_entity::<forgotten::Entity>(TABLES[13])?,
-        CopyTable::from_entity::<feed::Entity>(TABLES[14])?,
+        CopyTable::from_entity::<batch::Entity>(TABLES[14])?,
+        CopyTable::from_entity::<batch_row::Entity>(TABLES[15])?,
+        CopyTable::from_entity::<feed::Entity>(TABLES[16])?,
     ])
 }
 

@@ -1,5 +1,7 @@
 //! The tables as SeaORM entities. Times are microseconds since the epoch.
 
+pub(super) mod batch;
+pub(super) mod batch_row;
 pub mod conversation;
 pub mod delivery_report;
 pub mod event;

@@ -69,6 +69,11 @@ pub(in crate::store) async fn key(db: &impl ConnectionTrait) -> Result<Option<Ma
     Ok(row.and_then(|row| MarkKey::parse(&row.value)))
 }
 
+/// Whether any contact was forgotten.
+pub(in crate::store) async fn has_marks(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    Ok(key(db).await?.is_some())
+}
+
 /// What is kept of a contact that was forgotten.
 pub(in crate::store) async fn find(
     db: &impl ConnectionTrait,

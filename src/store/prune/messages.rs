@@ -21,7 +21,7 @@ use crate::store::entity::{
 use crate::store::feed::FeedChange;
 use crate::store::job::Settlement;
 use crate::store::transaction::WriteTransaction;
-use crate::store::{media, search, sql, unread};
+use crate::store::{batches, media, search, sql, unread};
 
 /// How many conversations are looked at together.
 const LOOK: u64 = 1_000;
@@ -189,6 +189,7 @@ async fn remove(
     }
     let of = idempotency_key::Column::MessageId.is_in(ids());
     idempotency_key::Entity::delete_many().filter(of).exec(db).await?;
+    batches::remove(db, ids()).await?;
     let of = merged_message::Column::SurvivorId.is_in(ids());
     merged_message::Entity::delete_many().filter(of).exec(db).await?;
     let removed = Messages::delete_many().filter(C::Id.is_in(ids())).exec(db).await?;

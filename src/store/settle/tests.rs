@@ -57,6 +57,7 @@ fn send(id: Uuid) -> NewSend {
         despite_opt_out: false,
         reply_limit: 20,
         send_limit: Some(60),
+        batch: None,
         only_repeat: false,
     }
 }

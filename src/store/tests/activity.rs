@@ -159,6 +159,7 @@ fn send(key: &str) -> NewSend {
         despite_opt_out: false,
         reply_limit: 20,
         send_limit: Some(60),
+        batch: None,
         only_repeat: false,
     }
 }

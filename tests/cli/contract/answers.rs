@@ -40,8 +40,10 @@ const TEST_FORWARD: &str = "POST /forwards/{name}/test";
 const ENABLE_FORWARD: &str = "POST /forwards/{name}/enable";
 const REPLAY_FORWARD: &str = "POST /forwards/{name}/replay";
 const SYNC: &str = "POST /sync";
+const BATCH: &str = "POST /batches/{id}";
+const CHECK_BATCH: &str = "POST /batches/{id}/check";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 23] = [
+const GUARDED: [(&str, &str); 25] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
@@ -65,6 +67,8 @@ const GUARDED: [(&str, &str); 23] = [
     (ENABLE_FORWARD, "/forwards/x/enable"),
     (REPLAY_FORWARD, "/forwards/x/replay"),
     (SYNC, "/sync"),
+    (BATCH, "/batches/x"),
+    (CHECK_BATCH, "/batches/x/check"),
 ];
 
 /// Tokens for reading, for sending, and for both.
@@ -139,6 +143,7 @@ async fn every_answer_matches_the_document() {
     retrying(&asker, &world).await;
     cancelling(&asker).await;
     answering(&asker, &world).await;
+    batches(&asker).await;
     reading(&asker).await;
     marking(&asker).await;
     stored_events(&asker).await;
@@ -305,6 +310,34 @@ async fn marking(asker: &Asker<'_>) {
         asker.refuses(name, &nobody, "", "{}", (404, "conversation_not_found")).await;
         let several = format!("/conversations/{}/{mark}", &id[..4]);
         asker.refuses(name, &several, "", "{}", (400, "ambiguous_id")).await;
+    }
+}
+
+async fn batches(asker: &Asker<'_>) {
+    let row = "0123456789abcdef".repeat(2);
+    let (to, text) = ("+12125550030", "To many");
+    let send = json!({"message": text, "batch": {"id": "may", "row": row}}).to_string();
+    assert_eq!(asker.send(to, &send).await.status, 201);
+    let again = json!({"message": text, "batch": {"id": "june", "row": row}}).to_string();
+    asker.refuses_a_send(to, &again, (409, "already_sent")).await;
+    let record = json!({"content": row, "rows": 1, "finished": true}).to_string();
+    assert_eq!(asker.ask(BATCH, "/batches/may", "", &record).await.json()["rows"], 1);
+    let rows = json!({"rows": [{"row": row, "to": to, "message": text}]}).to_string();
+    let path = "/batches/may/check";
+    let check = asker.ask(CHECK_BATCH, path, "", &rows).await.json();
+    assert_eq!(
+        (&check["rows"][0]["state"], &check["batch"]["id"]),
+        (&"sent".into(), &"may".into())
+    );
+    let rows = rows.replace(to, "nobody");
+    asker.refuses(CHECK_BATCH, path, "", &rows, (400, "invalid_number")).await;
+    for (name, path) in [(BATCH, "/batches/may"), (CHECK_BATCH, path)] {
+        asker.refuses(name, path, "", "[]", (400, "invalid_request")).await;
+        asker.refuses(name, &format!("{path}?x=1"), "", &record, (400, "unknown_parameter")).await;
+        let text = "content-type: text/plain\r\n";
+        asker.refuses(name, path, text, &record, (415, "unsupported_media_type")).await;
+        let long = format!("{{\"rows\":\"{}\"}}", "x".repeat(1 << 20));
+        asker.refuses(name, path, "", &long, (413, "payload_too_large")).await;
     }
 }
 
@@ -593,11 +626,14 @@ async fn bounds(contract: &Contract) {
         contract.holds(name, &answer);
         assert_eq!(answer.status_and_code(), (408, "request_timeout".into()), "{name}");
     };
-    futures_util::future::join(
-        late(WEBHOOK, "/webhooks/sms"),
-        late(SEND, &format!("/conversations/{CONTACT}/send")),
-    )
-    .await;
+    let send = format!("/conversations/{CONTACT}/send");
+    let routes = [
+        (WEBHOOK, "/webhooks/sms"),
+        (SEND, &send),
+        (BATCH, "/batches/x"),
+        (CHECK_BATCH, "/batches/x/check"),
+    ];
+    futures_util::future::join_all(routes.map(|(name, path)| late(name, path))).await;
     // The only place is held by a send that Telnyx does not answer.
     let telnyx = FakeServer::replying(&[Reply::Silence]).await;
     let home = sending_to(&telnyx.base_url()).set("CONVO_MAX_CONNECTIONS", "1");
@@ -631,9 +667,17 @@ async fn guards(contract: &Contract, server: &Server) {
 
 /// What a database answers in which something is missing.
 async fn without_its_tables(asker: &Asker<'_>, world: &World) {
-    for table in
-        ["messages", "conversations", "events", "feed", "forgotten", "forwards", "sync_sources"]
-    {
+    for table in [
+        "messages",
+        "conversations",
+        "events",
+        "feed",
+        "forgotten",
+        "forwards",
+        "sync_sources",
+        "batches",
+        "batch_rows",
+    ] {
         execute(&world.db.url, &format!("ALTER TABLE {table} RENAME TO {table}_away")).await;
     }
     let away = (503, "database_unavailable");
@@ -659,6 +703,11 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     asker.refuses(SYNC, "/sync", "", "{}", away).await;
     asker.refuses(ENABLE_FORWARD, "/forwards/x/enable", "", "{}", away).await;
     asker.refuses(REPLAY_FORWARD, "/forwards/x/replay", "", "{}", away).await;
+    let row = "0".repeat(32);
+    let record = json!({"content": row, "rows": 1, "finished": true}).to_string();
+    asker.refuses(BATCH, "/batches/x", "", &record, away).await;
+    let rows = json!({"rows": [{"row": row, "to": CONTACT, "message": "Hi"}]}).to_string();
+    asker.refuses(CHECK_BATCH, "/batches/x/check", "", &rows, away).await;
     asker.refuses_a_send(CONTACT, HI, away).await;
     let late = inbound("e-late", "m-late", CONTACT, "Hi");
     assert_eq!(signed(asker.contract, world, late.as_bytes()).await.status, 503);

@@ -16,6 +16,7 @@ const ELSEWHERE: &[&str] = &[
     "database_damaged",
     "database_not_ready",
     "forward_refused",
+    "interrupted",
     "method_not_allowed",
     "not_final",
     "not_found",

@@ -1,0 +1,488 @@
+//! `convo batch`: one text to many, each once, at a pace that Telnyx allows.
+
+mod checked;
+mod hours;
+mod outcome;
+mod pace;
+mod report;
+mod results;
+mod rows;
+mod run;
+mod source;
+mod summary;
+mod template;
+mod wait;
+
+use std::collections::{BTreeSet, HashSet};
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueHint};
+use serde::Serialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::print::finish_write;
+use super::{progress, signals};
+use crate::backend::Backend;
+use crate::cli::{self, BackendArgs, Group, HelpText, JsonArgs, value};
+use crate::domain::{BatchId, BatchInfo, BatchRecord, Fingerprint, PhoneNumber};
+use crate::error::{Code, Error};
+use crate::output::{Style, escape, json, rows as table, send};
+use crate::stdio;
+use crate::store::Purpose;
+use checked::{CheckedRow, RowPiece};
+use hours::Hours;
+use outcome::RowOutcome;
+use pace::{LanePacer, Rate};
+use report::Report;
+use results::ResultDraft;
+use rows::{RowPlan, RowReader};
+use run::Run;
+use source::BatchSource;
+use summary::BatchSummary;
+use template::Template;
+
+/// How long `--wait` waits by default.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Send a text to many, each once
+#[derive(Args, Clone, Debug)]
+#[command(add = Group::More, add = HELP, after_help = HELP.examples)]
+pub(super) struct BatchArgs {
+    /// The recipients: CSV with the names of its columns, or JSON lines; - for standard input
+    #[arg(value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_hint = ValueHint::FilePath, allow_hyphen_values = true)]
+    file: String,
+    /// The text, with columns of the file: 'Hi {name}'; without it, the column text
+    #[arg(long, value_name = "TEMPLATE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(allow_hyphen_values = true)]
+    text: Option<String>,
+    /// The name of the batch, within which each row is sent once [default: by file and text]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    id: Option<String>,
+    /// Send from this number of yours
+    #[arg(long, value_name = "NUMBER", value_parser = NonEmptyStringValueParser::new())]
+    from: Option<String>,
+    /// Send so many from each number: 6/min, 1/s, 300/h [default: by kind of number]
+    #[arg(long, value_name = "RATE", value_parser = str::parse::<Rate>)]
+    rate: Option<Rate>,
+    /// Send only between these hours: 09:00-20:00, or 09:00-20:00@+02:00
+    #[arg(long, value_name = "HOURS", value_parser = str::parse::<Hours>)]
+    between: Option<Hours>,
+    /// Send at most so many rows now
+    #[arg(short = 'L', long, value_name = "N", value_parser = value::count)]
+    limit: Option<u64>,
+    /// Where to write what became of each row, as CSV [default: FILE.result.csv]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    result: Option<PathBuf>,
+    /// Wait until every status is final
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
+    /// Wait no longer than this, for example 15m [default: 60s]
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = cli::duration)]
+    timeout: Option<Duration>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Only check the file, and send nothing
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+    /// Send even to contacts that have got CONVO_SEND_LIMIT texts (60) within the hour
+    #[arg(long)]
+    despite_send_limit: bool,
+    #[command(flatten)]
+    json: JsonArgs,
+    #[command(flatten)]
+    pub backend: BackendArgs,
+}
+
+const HELP: HelpText = HelpText {
+    examples: "\
+Examples:
+  convo batch customers.csv --text 'Hi {name}, your order {order} is ready' --dry-run
+  convo batch customers.csv --text 'Hi {name}, your order {order} is ready'
+  convo batch texts.jsonl --id december --rate 1/s --between 09:00-20:00 --yes
+  mlr --csv filter '$due' all.csv | convo batch - --text 'Please call us' --yes",
+    description: "\
+The file has a row for each text: the recipient in the column to (or number, phone, contact), and if \
+they are there, the text in the column text, a key of the row in key, and the sender in from. With \
+--text, {name} stands for the value of a column, and {{ and }} for braces.
+
+First the whole file is checked, and nothing is sent: numbers, missing columns and values, repeated \
+rows, contacts that have opted out, what a batch sent to the same contact within the last 24 hours, \
+how many segments it takes, and about what they cost. A file with a row that cannot be sent is refused \
+(exit code 2). On a terminal convo then asks; elsewhere --yes is needed.
+
+Then each row is sent once. A row is known by its key, or else by its contact and text, never by its \
+line; a batch by --id, or else by its file and text. Run again, whatever ended it before, the same \
+command goes on, and nobody gets a text twice; with --id, a changed file sends what is new in it. A \
+batch that is finished is refused as long as it is unchanged (exit code 2).
+
+Texts go out at the pace that Telnyx sends them from a number of that kind: 6 a minute from a long \
+code, 20 a second from a toll-free number, 50 from a short code. Several numbers take turns, except \
+that a contact gets its text from the one that it last wrote to. Where Telnyx asks for a slower pace, \
+it is halved, and recovers. Ctrl-C lets what was begun end; then the same command goes on.
+
+The result file has a line for each row as soon as it is known what became of it. docs/batch.md says more.",
+    output: "\
+One line for each row, its fields separated by TAB:
+
+  row  key  to  id  status  error
+
+row is the line in the file. status is that of the message, or double, opted_out, refused or not_sent. On \
+a terminal only rows with an error are printed. With --json, one object a line with the same fields. The \
+summary is on standard error. With --dry-run the fields are row, key, to, state (new, sent, double or \
+opted_out), encoding and segments.
+
+The exit code is that of the worst row, in this order: 9 the outcome is unknown, 4 not allowed, 5 not \
+sent for now, 6 refused or failed, 8 no final status in time, 7 opted out, 0.",
+};
+
+impl BatchArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
+        self.check_arguments(context)?;
+        let template = self.text.as_deref().map(Template::parse).transpose()?;
+        let id = self.id.as_deref().map(BatchId::parse).transpose()?;
+        let from = self.from.as_deref().map(PhoneNumber::parse_sender).transpose()?;
+        if !self.dry_run {
+            super::send::check_settings(&context.config)?;
+        }
+        let text = self.text.as_deref().unwrap_or_default();
+        let source = BatchSource::open(&self.file, &context.directory, text)?;
+        let plan = RowPlan {
+            id: id.unwrap_or_else(|| BatchId::of_content(source.content)),
+            template,
+            from: from.map(|from| from.to_string()),
+            despite_send_limit: self.despite_send_limit,
+        };
+        let style = context.style(self.json.format());
+        let purpose = if self.dry_run { Purpose::Read } else { Purpose::Write };
+        context.block_on(async {
+            let backend = context.backend(purpose).await?;
+            let batch = OpenBatch { args: self, source, plan, style: &style, context };
+            let ended = batch.run(&backend).await;
+            if let (Some(path), true) = (backend.created_file(), ended.is_ok()) {
+                // Perhaps another one was meant.
+                say(&format!("{}\n", send::new_database(path)));
+            }
+            backend.close().await;
+            ended
+        })
+    }
+
+    fn check_arguments(&self, context: &Context) -> Result<(), Error> {
+        let is_terminal = context.terminal.stdin_is_terminal;
+        if self.file == "-" && is_terminal {
+            return Err(Error::invalid("standard input is a terminal")
+                .hint("name a file, or pipe the rows into convo batch -"));
+        }
+        if !self.yes && !self.dry_run && !is_terminal {
+            return Err(Error::invalid("sending to many cannot be undone")
+                .hint("look with --dry-run what would be sent, then give --yes"));
+        }
+        if self.wait && self.result_path(context).is_none() {
+            return Err(Error::invalid("--wait needs a result file when standard input is read")
+                .hint("name one with --result FILE"));
+        }
+        Ok(())
+    }
+
+    /// Where the results go; `None` for standard input without `--result`.
+    fn result_path(&self, context: &Context) -> Option<PathBuf> {
+        match &self.result {
+            Some(path) => Some(context.directory.join(path)),
+            None if self.file == "-" => None,
+            None => Some(results::beside(&context.directory.join(&self.file))),
+        }
+    }
+
+    /// The command that goes on where this one has stopped.
+    fn command(&self, id: &BatchId) -> String {
+        let mut words = vec!["batch".to_owned(), self.file.clone()];
+        let mut option = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                words.extend([name.to_owned(), value]);
+            }
+        };
+        option("--text", self.text.clone());
+        option("--id", Some(id.to_string()));
+        option("--from", self.from.clone());
+        option("--rate", self.rate.map(|rate| rate.to_string()));
+        option("--between", self.between.map(|hours| hours.to_string()));
+        option("--result", self.result.as_ref().map(|path| path.display().to_string()));
+        for (name, is_given) in
+            [("--wait", self.wait), ("--despite-send-limit", self.despite_send_limit)]
+        {
+            words.extend(is_given.then(|| name.to_owned()));
+        }
+        // Only NUL cannot be quoted, which no argument contains.
+        let quoted = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default();
+        format!("convo {}", escape::line(&quoted))
+    }
+}
+
+/// A row of a dry run.
+#[derive(Serialize)]
+struct PlannedRow<'a> {
+    row: u64,
+    key: &'a str,
+    to: &'a str,
+    state: &'static str,
+    encoding: String,
+    segments: u32,
+}
+
+/// A batch whose file is there and whose database is open.
+struct OpenBatch<'a> {
+    args: &'a BatchArgs,
+    source: BatchSource,
+    plan: RowPlan,
+    style: &'a Style,
+    context: &'a Context,
+}
+
+/// What a check has found out.
+#[derive(Default)]
+struct CheckFound {
+    summary: BatchSummary,
+    /// The rows that are to be sent, by their places.
+    left: HashSet<Fingerprint>,
+    /// Our numbers.
+    numbers: Vec<PhoneNumber>,
+    /// The numbers that the rows to be sent go out from, as far as that is known now.
+    senders: BTreeSet<PhoneNumber>,
+    batch: Option<BatchInfo>,
+}
+
+impl OpenBatch<'_> {
+    async fn run(&self, backend: &Backend) -> Result<(), Error> {
+        let path = self.args.result_path(self.context).filter(|_| !self.args.dry_run);
+        let mut draft = ResultDraft::create(path)?;
+        let mut report = Report::new(self.style, progress::bar(""));
+        report.prints = false;
+        let found = self.check(backend, &mut draft, &mut report).await?;
+        let pacer = LanePacer::new(self.args.rate);
+        let senders: Vec<_> = found.senders.iter().cloned().collect();
+        say(&found.summary.text(self.plan.id.as_str(), &senders, &pacer));
+        if self.args.dry_run {
+            return Ok(());
+        }
+        if found.summary.to_send > 0 && !self.args.yes && !is_sure(found.summary.to_send) {
+            say("nothing was sent\n");
+            return Ok(());
+        }
+        self.record(backend, &found, false).await?;
+        report.prints = !self.args.wait;
+        for row in draft.rows()? {
+            report.print(&wait::readable(row)?);
+        }
+        report.file = draft.publish()?;
+        self.send(backend, found, pacer, report).await
+    }
+
+    /// Reads the whole file, and asks about every row.
+    async fn check(
+        &self,
+        backend: &Backend,
+        draft: &mut ResultDraft,
+        report: &mut Report<'_>,
+    ) -> Result<CheckFound, Error> {
+        let mut reader = RowReader::new(&self.source, &self.plan)?;
+        let mut found = CheckFound::default();
+        while let Some(piece) = RowPiece::read(&mut reader, |_| true)? {
+            found.summary.add_bad(piece.bad);
+            let (rows, check) = checked::check(&piece.rows, &self.plan.id, backend).await?;
+            self.refuse_finished(check.batch.as_ref())?;
+            found.numbers = check.numbers;
+            found.batch = check.batch;
+            found.summary.cost = check.cost;
+            for checked in rows {
+                let settled = RowOutcome::settled(&checked);
+                found.summary.add(&checked, settled.as_ref());
+                if self.args.dry_run {
+                    self.print_planned(&checked)?;
+                }
+                match settled {
+                    None => found.add(&checked),
+                    Some(outcome) => {
+                        draft.add(&outcome)?;
+                        report.add(&outcome)?;
+                    }
+                }
+            }
+        }
+        if let Some((lines, error)) = found.summary.objection() {
+            say(&lines);
+            return Err(error);
+        }
+        if found.summary.rows == 0 {
+            return Err(Error::invalid("the file has no rows"));
+        }
+        if found.summary.to_send > 0 && found.senders.is_empty() {
+            return Err(Error::new(Code::NotConfigured, "TELNYX_PHONE_NUMBER is not set")
+                .hint("set it to the number that messages are sent from, or use --from"));
+        }
+        Ok(found)
+    }
+
+    fn refuse_finished(&self, batch: Option<&BatchInfo>) -> Result<(), Error> {
+        let same = batch.filter(|batch| batch.content == self.source.content);
+        let Some((batch, at)) = same.and_then(|batch| Some((batch, batch.finished_at?))) else {
+            return Ok(());
+        };
+        let at = at.to_utc().format("%-d %b %Y, %H:%M UTC");
+        let what = format!("this batch was finished on {at}; its --id is {}", batch.id);
+        Err(Error::invalid(what).hint(
+            "to send it once more, give another --id; a changed file sends what is new in it",
+        ))
+    }
+
+    fn print_planned(&self, checked: &CheckedRow) -> Result<(), Error> {
+        let CheckedRow { row, known } = checked;
+        let planned = PlannedRow {
+            row: row.line,
+            key: &row.key,
+            to: row.draft.to().as_str(),
+            state: known.as_ref().map_or("double", |known| known.state.as_str()),
+            encoding: row.draft.size().encoding.to_string(),
+            segments: row.draft.size().segments,
+        };
+        let mut out = stdio::stdout();
+        let written = match self.style.format.is_json() {
+            true => json::write_line(&mut out, &planned),
+            false => table::lines(
+                &mut out,
+                std::iter::once([
+                    planned.row.to_string(),
+                    planned.key.to_owned(),
+                    planned.to.to_owned(),
+                    planned.state.to_owned(),
+                    planned.encoding,
+                    planned.segments.to_string(),
+                ]),
+            ),
+        };
+        finish_write(written.and_then(|()| out.flush()))
+    }
+
+    async fn send(
+        &self,
+        backend: &Backend,
+        found: CheckFound,
+        pacer: LanePacer,
+        mut report: Report<'_>,
+    ) -> Result<(), Error> {
+        let stop = stop_at_signal(backend.interrupt());
+        let (to_send, decided) = (found.summary.to_send, report.decided());
+        report.bar = progress::bar("{bar:30} {pos}/{len} {per_sec}, {eta} left");
+        report.bar.set_length(to_send);
+        let record = self.finished(&found);
+        let mut reader = RowReader::new(&self.source, &self.plan)?;
+        let mut run = Run {
+            backend,
+            id: &self.plan.id,
+            numbers: found.numbers,
+            left: found.left,
+            pacer,
+            hours: self.args.between,
+            is_utc: self.style.zone == crate::output::Zone::UTC,
+            limit: self.args.limit.unwrap_or(u64::MAX),
+            report,
+            stop: stop.clone(),
+            hold_until: Instant::now(),
+            failure: None,
+        };
+        let sent = run.run(&mut reader).await;
+        let Run { mut report, failure, .. } = run;
+        report.bar.finish_and_clear();
+        sent?;
+        let left = to_send.saturating_sub(report.decided() - decided);
+        if left == 0 {
+            backend.record_batch(&self.plan.id, &record).await?;
+        }
+        if self.args.wait
+            && let Some(file) = report.file.take()
+        {
+            let timeout = self.args.timeout.unwrap_or(WAIT);
+            report.file = Some(wait::wait(file, &mut report, backend, timeout, &stop).await?);
+        }
+        say(&format!("{}\n", report.sentence()));
+        let interrupted = (stop.is_cancelled() && left > 0).then(interrupted);
+        let ended = report::ended(&report, failure.or(interrupted), left);
+        let go_on = format!("to go on: {}", self.args.command(&self.plan.id));
+        if left > 0 && ended.is_ok() {
+            let left = format!("{left} rows are left; {go_on}\n");
+            say(&self.style.target.add_to(&left));
+        }
+        report.written()?;
+        ended.map_err(|error| if left > 0 { error.hint(go_on) } else { error })
+    }
+
+    /// Records that sending begins.
+    async fn record(
+        &self,
+        backend: &Backend,
+        found: &CheckFound,
+        finished: bool,
+    ) -> Result<(), Error> {
+        let record = BatchRecord { finished, ..self.finished(found) };
+        backend.record_batch(&self.plan.id, &record).await.map(drop)
+    }
+
+    fn finished(&self, found: &CheckFound) -> BatchRecord {
+        BatchRecord { content: self.source.content, rows: found.summary.rows, finished: true }
+    }
+}
+
+impl CheckFound {
+    /// Adds a row that is to be sent.
+    fn add(&mut self, checked: &CheckedRow) {
+        self.left.insert(checked.row.place);
+        let sticky = checked.known.as_ref().and_then(|known| known.from.as_ref());
+        match checked.row.draft.from().or(sticky) {
+            Some(sender) => drop(self.senders.insert(sender.clone())),
+            None => self.senders.extend(self.numbers.iter().cloned()),
+        }
+    }
+}
+
+/// At the first signal, what was begun ends; at the second, it is interrupted.
+fn stop_at_signal(interrupt: CancellationToken) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        signals::requested().await;
+        stopped.cancel();
+        signals::requested().await;
+        interrupt.cancel();
+    });
+    stop
+}
+
+fn interrupted() -> Error {
+    Error::new(Code::SendsStopped, "it was interrupted")
+}
+
+fn say(text: &str) {
+    // A closed standard error is ignored.
+    let _ = stdio::stderr().write_all(text.as_bytes());
+}
+
+/// Whether the person at the terminal says yes.
+fn is_sure(texts: u64) -> bool {
+    let noun = if texts == 1 { "text" } else { "texts" };
+    say(&format!("Send {texts} {noun}? [y/N] "));
+    let mut typed = String::new();
+    let read = io::stdin().lock().read_line(&mut typed);
+    let typed = typed.trim();
+    read.is_ok() && (typed.eq_ignore_ascii_case("y") || typed.eq_ignore_ascii_case("yes"))
+}
+
+/// The name of a column as it is compared: letter case and blanks around it do not matter.
+fn column_name(name: &str) -> String {
+    name.trim().to_lowercase()
+}
