@@ -123,6 +123,12 @@
 //!     terminal.rs        questions on the terminal, also for a secret
 //!   completion.rs        `convo completion`; completion/bash.sh is the script for bash
 //!   search.rs            `convo search`
+//!   contact/             `convo contact`: which action runs
+//!     list.rs name.rs    the contacts that have names; giving and removing one
+//!     export.rs          names as vCards or CSV
+//!     import/            names from a file: asking, and giving them
+//!       vcard.rs table.rs entry.rs  reading vCards and CSV; what a file says of one number
+//!       plan.rs report.rs  each number once; what became of each
 //!   show/                `convo show`
 //!     range.rs           reading a range of a conversation in constant memory
 //!     follow.rs          `--follow`: what comes after it
@@ -154,7 +160,7 @@
 //!   import/              `convo import`
 //!     source.rs          what it reads, recognised by its beginning
 //!     lines.rs seed.rs   the lines of an export; the example program's database
-//!   progress.rs          progress bars
+//!   progress.rs confirm.rs  progress bars; a question before something is changed
 //!   follow.rs            reading the feed across failures of the database or the server
 //!   ask/                 `convo ask`
 //!     search.rs wait.rs  which message is the answer; reading the feed until it is there
@@ -183,7 +189,7 @@
 //!   export.rs            an export, of the database or by a server
 //!   forward.rs media.rs  the operations of forwarding; media files
 //!   batches.rs           checking and recording batches
-//!   forget.rs            forgetting contacts
+//!   forget.rs contacts.rs  forgetting contacts; their names
 //!   stored_events.rs     the raw events
 //!   unread.rs            marking conversations read and unread
 //! config/                the settings, each resolved when a command asks for it
@@ -212,7 +218,7 @@
 //!     peer.rs            which user a local peer's socket belongs to
 //!     local.rs           whether a caller without a token is a program on this machine
 //!   limits.rs            limits and shutdown times, with their defaults
-//!   body.rs              reading request bodies in bounded memory
+//!   body.rs json_body.rs reading request bodies in bounded memory; those that are JSON objects
 //!   path.rs query.rs     path segments; query parameters
 //!   budget.rs            budgets that clients share
 //!   answer_memory.rs     the memory that responses take until they are read
@@ -221,6 +227,7 @@
 //!   send.rs              `POST …/send`: request body, idempotency key
 //!   batches.rs           `POST /batches/{id}/check`, `POST /batches/{id}`
 //!   conversations.rs     `GET /conversations`, `GET /conversations/{id}`
+//!   contacts.rs          `/contacts`, `/conversations/{contact}/name`: names of contacts
 //!   events.rs            `GET /events`: pages, long polls, server-sent events
 //!   stored_events.rs     `GET /webhooks/events`, `GET /webhooks/events/{id}`
 //!   export.rs            `GET /export`: everything, as JSON lines
@@ -247,7 +254,7 @@
 //!   health.rs            the response about a server's health
 //!   feed.rs              reading the feed by long polling
 //!   export.rs            reading an export as it comes
-//!   forward.rs forget.rs  the operations of forwarding; forgetting a contact
+//!   forward.rs forget.rs contacts.rs  the operations of forwarding; forgetting contacts; their names
 //!   media.rs             reading a media file
 //!   stored_events.rs     the raw events
 //!   unread.rs            marking conversations read and unread
@@ -287,6 +294,7 @@
 //!   search.rs            searching messages; keeping the search index up to date
 //!   stored_events.rs     listing the raw events, and reading one
 //!   export.rs            reading an export, part by part
+//!   names.rs             whom a number, a name or an id means; giving names
 //!   retention.rs         removing what is no longer kept
 //!   forget.rs            forgetting a contact, and refusing what is older
 //!   unread.rs            marking conversations read and unread
@@ -358,6 +366,8 @@
 //!   messages.rs          inserting messages, conversations' counters, opt-outs, removal
 //!   reports.rs fold.rs   inserting delivery reports; updating messages to the resulting status
 //!   unread.rs            which messages are unread: marking them, counting them
+//!   names/               names of contacts: finding and listing them
+//!     write.rs           giving and removing names
 //!   opt_outs.rs          opt-outs by contact: the latest STOP or START decides
 //!   sends.rs             the row before a send, its outcome after it, idempotency keys
 //!   batches.rs           which rows of batches were sent
@@ -402,7 +412,7 @@
 //!   entity/              SeaORM entities, one file per table
 //!     conversation.rs message.rs delivery_report.rs event.rs idempotency_key.rs meta.rs
 //!     opt_out.rs feed.rs merged_message.rs forward.rs forward_range.rs search_place.rs sync_source.rs
-//!     media.rs media_progress.rs media_garbage.rs forgotten.rs batch.rs batch_row.rs
+//!     media.rs media_progress.rs media_garbage.rs forgotten.rs batch.rs batch_row.rs contact_name.rs
 //!                        the columns of the table of that name
 //!     telnyx_id.rs       Telnyx's ids as bytes
 //!
@@ -429,7 +439,8 @@
 //!   terminal.rs          what is known of the terminal: size, colour, pager
 //!   list.rs table.rs     the list of conversations; its table layout
 //!   thread.rs chat.rs    one conversation; the chat view
-//!   search.rs            messages that were found
+//!   search.rs contacts.rs  messages that were found; contacts that have names
+//!   vcard.rs             contacts as vCards
 //!   event.rs             events, one line each
 //!   stored_events.rs     the list of stored webhook events
 //!   doctor.rs            what `convo doctor` found
@@ -450,6 +461,7 @@
 //!
 //! domain/                re-exports
 //!   conversation.rs      a conversation, its last message, how a user names one
+//!   contact.rs naming.rs names of contacts: which there may be, how they are compared; naming several
 //!   message.rs           a message, its direction, media, cost, error
 //!   media.rs             states, types and file names of media; content hashes
 //!   telnyx_codes.rs      hints for Telnyx's error codes

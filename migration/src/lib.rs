@@ -16,6 +16,7 @@ mod m20261201_000001_sync;
 mod m20261201_000005_search;
 mod m20261201_000006_media;
 mod m20261201_000007_lifecycle;
+mod m20261202_000001_names;
 mod m20261202_000002_unread;
 mod m20261202_000003_batches;
 
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261201_000005_search::Migration),
             Box::new(m20261201_000006_media::Migration),
             Box::new(m20261201_000007_lifecycle::Migration),
+            Box::new(m20261202_000001_names::Migration),
             Box::new(m20261202_000002_unread::Migration),
             Box::new(m20261202_000003_batches::Migration),
         ]

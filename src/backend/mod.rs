@@ -4,6 +4,7 @@
 //! what both do.
 
 mod batches;
+mod contacts;
 pub(crate) mod export;
 mod forget;
 pub(crate) mod forward;

@@ -11,7 +11,7 @@ use crate::domain::{Direction, FeedFilter, FeedKind, PhoneNumber, Selector};
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct EventFilterArgs {
-    /// Only events of this contact: a number, or the full id of its conversation
+    /// Only events of this contact: a number, a name, or the full id of its conversation
     #[arg(long, value_name = "CONTACT", value_parser = NonEmptyStringValueParser::new())]
     pub contact: Option<String>,
     /// Only messages from or to this number of yours

@@ -13,7 +13,7 @@ use crate::output::{Zone, status};
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct FilterArgs {
-    /// Only the conversation with this contact: a number or a full id
+    /// Only the conversation with this contact: a number, a name or a full id
     #[arg(long, value_name = "CONTACT", value_parser = NonEmptyStringValueParser::new())]
     pub contact: Option<String>,
     /// Active since: 2h, 3d, today, yesterday, 09:00, a date or RFC 3339
@@ -65,7 +65,7 @@ impl FilterArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct MessageFilterArgs {
-    /// Only messages with this contact: a number, or the full id of the conversation
+    /// Only messages with this contact: a number, a name, or the full id of the conversation
     #[arg(long, value_name = "CONTACT", value_parser = NonEmptyStringValueParser::new())]
     pub contact: Option<String>,
     /// Only messages since: 2h, 3d, today, yesterday, 09:00, a date or RFC 3339

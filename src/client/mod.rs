@@ -6,6 +6,7 @@
 mod address;
 mod batches;
 mod connect_error;
+mod contacts;
 mod exchange;
 mod export;
 mod feed;

@@ -20,7 +20,7 @@ use super::send::{check_settings, input};
 use super::signals;
 use crate::backend::Backend;
 use crate::cli::{self, BackendArgs, Group, HelpText, JsonArgs};
-use crate::domain::{Draft, IdempotencyKey, Message, Selector, SendRequest};
+use crate::domain::{CheckedRequest, Draft, IdempotencyKey, Message, Recipient, SendRequest};
 use crate::error::Error;
 use crate::output::{self, Format, Style, escape, json};
 use crate::stdio;
@@ -35,7 +35,7 @@ const PATTERN_LIMIT: usize = 1024 * 1024;
 #[derive(Args, Clone, Debug)]
 #[command(add = Group::More, add = HELP, after_help = HELP.examples)]
 pub(super) struct AskArgs {
-    /// The contact: a number with its country code, or the full id of a conversation
+    /// The contact: a number with its country code, a whole name, or the full id of a conversation
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     #[arg(add = ArgValueCompleter::new(complete::contacts))]
     to: String,
@@ -110,19 +110,22 @@ fn pattern(text: &str) -> Result<Regex, String> {
 impl AskArgs {
     pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
         let style = context.style(self.json.format());
-        let text = self.question(context)?;
+        let text = self.text(context)?;
         let key = self.idempotency_key.as_deref().map(IdempotencyKey::parse).transpose()?;
-        if Selector::new(&self.to).id().is_none() {
-            // Whatever is wrong is found before a database is opened.
-            self.draft(&self.to, text.clone())?;
-        }
+        // Whatever is wrong is found before a database is opened.
+        let recipient = Recipient::parse(&self.to)?;
+        let question = self.question(text)?;
         check_settings(&context.config)?;
         context.block_on(async {
             let backend = context.backend(Purpose::Write).await?;
             signals::cancel_at_signal(backend.interrupt());
             let (mut out, mut err) = (stdout(), stdio::stderr());
             let mut reporter = Reporter { out: &mut out, err: &mut err, style: &style };
-            let ended = self.ask(text, key.as_ref(), &backend, &mut reporter).await;
+            let asked = async {
+                let draft = question.to(backend.recipient(&recipient).await?);
+                self.ask(&draft, key.as_ref(), &backend, &mut reporter).await
+            };
+            let ended = asked.await;
             if let (Some(path), true) = (backend.created_file(), ended.is_ok()) {
                 reporter.say(&output::send::new_database(path));
             }
@@ -131,7 +134,7 @@ impl AskArgs {
         })
     }
 
-    fn question(&self, context: &Context) -> Result<String, Error> {
+    fn text(&self, context: &Context) -> Result<String, Error> {
         if self.text != "-" {
             return Ok(self.text.clone());
         }
@@ -142,25 +145,23 @@ impl AskArgs {
         input::read(stdio::stdin(), "standard input")
     }
 
-    fn draft(&self, to: &str, text: String) -> Result<Draft, Error> {
+    fn question(&self, text: String) -> Result<CheckedRequest, Error> {
         let request = SendRequest {
             message: Some(text).filter(|text| !text.is_empty()),
             from: self.from.clone(),
             ..SendRequest::default()
         };
-        Draft::new(to, request)
+        CheckedRequest::new(request)
     }
 
     async fn ask(
         &self,
-        text: String,
+        draft: &Draft,
         key: Option<&IdempotencyKey>,
         backend: &Backend,
         reporter: &mut Reporter<'_>,
     ) -> Result<(), Error> {
-        let to = recipient(&self.to, backend).await?;
-        let draft = self.draft(&to, text)?;
-        let sent = backend.send(&draft, key).await.map_err(|error| {
+        let sent = backend.send(draft, key).await.map_err(|error| {
             if let Some(id) = error.extra().message_id {
                 reporter.say(&format!("the question is stored as {id}"));
             }
@@ -171,18 +172,6 @@ impl AskArgs {
         let patience = Patience::new(self.timeout.unwrap_or(DEFAULT_TIMEOUT));
         let (question, answer) = patience.wait(sent, self.pattern.as_ref(), backend).await?;
         finish_write(print(reporter.out, &question, &answer, reporter.style))
-    }
-}
-
-/// The contact's number: as typed, or that of the conversation whose full id was typed.
-///
-/// # Errors
-/// There is no such conversation.
-pub(super) async fn recipient(typed: &str, backend: &Backend) -> Result<String, Error> {
-    let selector = Selector::new(typed);
-    match selector.id() {
-        Some(_) => Ok(backend.find(&selector).await?.contact_number.to_string()),
-        None => Ok(typed.to_owned()),
     }
 }
 

@@ -9,14 +9,14 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use clap_complete::engine::ArgValueCompleter;
 
-use super::ask::recipient;
 use super::complete;
 use super::context::Context;
 use super::send::check_settings;
+use crate::backend::Backend;
 use crate::cli::{BackendArgs, Group, HelpText};
-use crate::domain::{Draft, Selector, SendRequest};
+use crate::domain::{CheckedRequest, Recipient, SendRequest};
 use crate::error::Error;
-use crate::output::Format;
+use crate::output::{Format, Style};
 use crate::store::Purpose;
 use session::Session;
 
@@ -24,7 +24,7 @@ use session::Session;
 #[derive(Args, Clone, Debug)]
 #[command(add = Group::Send, add = HELP, after_help = HELP.examples)]
 pub(super) struct ChatArgs {
-    /// The contact: a number with its country code, or the full id of a conversation
+    /// The contact: a number with its country code, a whole name, or the full id of a conversation
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     #[arg(add = ArgValueCompleter::new(complete::contacts))]
     contact: String,
@@ -60,28 +60,36 @@ impl ChatArgs {
                 .hint("in a script, use convo send, convo show or convo ask"));
         }
         let style = context.style(Some(Format::Table));
-        if Selector::new(&self.contact).id().is_none() {
-            // Whatever is wrong is found before a database is opened.
-            self.draft(&self.contact, "text")?;
-        }
+        // Whatever is wrong is found before a database is opened.
+        let recipient = Recipient::parse(&self.contact)?;
+        self.request("text")?;
         check_settings(&context.config)?;
         context.block_on(async {
             let backend = context.backend(Purpose::Write).await?;
-            let to = recipient(&self.contact, &backend).await?;
-            let contact = self.draft(&to, "text")?.to().clone();
-            let draft = |text: &str| self.draft(&to, text);
-            Session::begin(&backend, contact, &style).await?.run(draft).await;
+            let ended = self.chat(&recipient, &backend, &style).await;
             backend.close().await;
-            Ok(())
+            ended
         })
     }
 
-    fn draft(&self, to: &str, text: &str) -> Result<Draft, Error> {
+    async fn chat(
+        &self,
+        recipient: &Recipient,
+        backend: &Backend,
+        style: &Style,
+    ) -> Result<(), Error> {
+        let contact = backend.recipient(recipient).await?;
+        let draft = |text: &str| Ok(self.request(text)?.to(contact.clone()));
+        Session::begin(backend, contact.clone(), style).await?.run(draft).await;
+        Ok(())
+    }
+
+    fn request(&self, text: &str) -> Result<CheckedRequest, Error> {
         let request = SendRequest {
             message: Some(text.to_owned()),
             from: self.from.clone(),
             ..SendRequest::default()
         };
-        Draft::new(to, request)
+        CheckedRequest::new(request)
     }
 }

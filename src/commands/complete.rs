@@ -16,7 +16,7 @@ use crate::backend::Backend;
 use crate::cli::{PROGRAM, VARIABLE};
 use crate::config::{Config, Flags, Source};
 use crate::domain::conversation::SHOWN_SUFFIX;
-use crate::domain::{Conversation, Listing, Status};
+use crate::domain::{ContactFilter, Conversation, Listing, Status};
 use crate::error::Error;
 use crate::runtime;
 use crate::store::Purpose;
@@ -53,15 +53,16 @@ fn typed_words(args: &[OsString]) -> Vec<OsString> {
     args.iter().skip_while(|word| *word != "--").skip(1).cloned().collect()
 }
 
-/// Contacts' numbers.
+/// Contacts' numbers and names.
 pub(super) fn contacts(word: &OsStr) -> Vec<CompletionCandidate> {
     candidates(word, |lookup, prefix| {
         let conversations = lookup.conversations(prefix).into_iter();
-        conversations.map(|conversation| conversation.contact_number.to_string()).collect()
+        let numbers = conversations.map(|conversation| conversation.contact_number.to_string());
+        numbers.chain(lookup.names(prefix)).collect()
     })
 }
 
-/// For each conversation its contact, the end of its id as tables show it, or its whole id: the
+/// Contacts' names, and for each conversation its contact, the end of its id as tables show it, or its whole id: the
 /// first that continues what was typed.
 pub(super) fn contacts_and_ids(word: &OsStr) -> Vec<CompletionCandidate> {
     candidates(word, |lookup, prefix| {
@@ -72,7 +73,8 @@ pub(super) fn contacts_and_ids(word: &OsStr) -> Vec<CompletionCandidate> {
             let mut names = [contact, end, id].into_iter();
             names.find(|name| name.starts_with(prefix) && is_harmless(name))
         };
-        lookup.conversations(prefix).into_iter().filter_map(name).collect()
+        let conversations = lookup.conversations(prefix).into_iter().filter_map(name);
+        conversations.chain(lookup.names(prefix)).collect()
     })
 }
 
@@ -170,11 +172,20 @@ impl NameLookup {
         })
     }
 
+    /// Names of contacts that begin with `prefix`; none if it is empty or may begin a number.
+    fn names(&self, prefix: &str) -> Vec<String> {
+        if !prefix.starts_with(char::is_alphabetic) {
+            return Vec::new();
+        }
+        let filter = ContactFilter { part: Some(prefix.to_owned()) };
+        let found = self.query(async |backend| {
+            backend.contacts(&filter, None, OFFERED).await.map(|page| page.rows)
+        });
+        found.into_iter().filter_map(|contact| contact.contact_name).collect()
+    }
+
     /// What the query finds; nothing if it fails or takes too long.
-    fn query(
-        &self,
-        query: impl AsyncFnOnce(&Backend) -> Result<Vec<Conversation>, Error>,
-    ) -> Vec<Conversation> {
+    fn query<T>(&self, query: impl AsyncFnOnce(&Backend) -> Result<Vec<T>, Error>) -> Vec<T> {
         let found = || {
             let (config, runtime) = (self.config()?, runtime::for_command()?);
             let found = runtime.block_on(async {

@@ -26,7 +26,7 @@ use crate::store::Purpose;
 #[command(add = Group::More, add = HELP, after_help = HELP.examples)]
 #[command(mut_arg("contact", |arg| arg.add(ArgValueCompleter::new(complete::contacts))))]
 pub(super) struct ExportArgs {
-    /// Only the conversation with this contact: a number or a full id
+    /// Only the conversation with this contact: a number, a name or a full id
     #[arg(long, value_name = "CONTACT", value_parser = NonEmptyStringValueParser::new())]
     contact: Option<String>,
     /// Only messages since: 2h, 3d, today, yesterday, 09:00, a date or RFC 3339

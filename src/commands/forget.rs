@@ -1,9 +1,10 @@
 //! `convo forget`: removes everything that is about a contact.
 
-use std::io::{self, BufRead, Write};
+use std::io::Write;
 
 use clap::Args;
 
+use super::confirm::confirmed;
 use super::context::Context;
 use super::print::{finish_write, stdout};
 use crate::backend::Backend;
@@ -18,7 +19,7 @@ use crate::store::Purpose;
 #[derive(Args, Clone, Debug)]
 #[command(add = Group::More, add = HELP, after_help = HELP.examples)]
 pub(super) struct ForgetArgs {
-    /// The contact's number, or the whole id of the conversation
+    /// The contact's number, its whole name, or the whole id of the conversation
     #[arg(required_unless_present = "list")]
     contact: Option<String>,
     /// Do not ask
@@ -45,7 +46,7 @@ Examples:
   convo forget --list >forgotten.json",
     description: "\
 Removes the contact's messages, their delivery reports, the webhooks about it as they came, its entries in \
-the feed, idempotency keys and opt-out, also from what is still to be forwarded. Those who follow the feed \
+the feed, idempotency keys, opt-out and name, also from what is still to be forwarded. Those who follow the feed \
 are told that the conversation was removed. It cannot be undone. On a terminal convo asks first; elsewhere \
 --yes is needed. While a message to the contact is pending, unknown or scheduled, it is refused (exit \
 code 6).
@@ -58,8 +59,8 @@ Space that is free holds remains until it is used again, or until convo prune --
 explains what backups and forwarding receivers still hold.",
     output: "\
 One line for each kind: its name and how many were removed, separated by TAB. With --json the receipt, an \
-object with contact_number, conversation_id, dry_run, forgotten_at, messages, webhooks, feed_entries and \
-opted_out. With --list an object with the key and the marks: keep it as secret as the database.",
+object with contact_number, conversation_id, dry_run, forgotten_at, messages, webhooks, feed_entries, \
+opted_out and named. With --list an object with the key and the marks: keep it as secret as the database.",
 };
 
 impl ForgetArgs {
@@ -116,14 +117,5 @@ fn print_marks(marks: &ForgottenMarks) -> Result<(), Error> {
 fn is_sure(counted: &ForgetReceipt) -> bool {
     let ForgetReceipt { contact_number, messages, webhooks, .. } = counted;
     let contact = crate::output::escape::line(contact_number.as_str());
-    let mut err = stdio::stderr();
-    let _ = write!(
-        err,
-        "Remove {messages} messages and {webhooks} webhooks of {contact} for good? [y/N] "
-    );
-    let _ = err.flush();
-    let mut typed = String::new();
-    let read = io::stdin().lock().read_line(&mut typed);
-    let typed = typed.trim();
-    read.is_ok() && (typed.eq_ignore_ascii_case("y") || typed.eq_ignore_ascii_case("yes"))
+    confirmed(&format!("Remove {messages} messages and {webhooks} webhooks of {contact} for good?"))
 }

@@ -1,15 +1,12 @@
 //! `convo list`: conversations, most recently active first.
 
-use std::io::Write;
-
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 
 use super::complete;
 use super::context::Context;
-use super::print::{BRIEF, Extent, PAGE, PrintError};
+use super::print::{Extent, print_pages};
 use crate::cli::{BackendArgs, FilterArgs, Group, HelpText, PrintArgs};
-use crate::domain::{Conversation, Cursor, Page};
 use crate::error::Error;
 use crate::output::list::List;
 use crate::output::pager::Start;
@@ -60,12 +57,13 @@ In a pipe, one conversation per line, its fields separated by TAB:
 
   id  contact_number  message_count  last_message_at
   direction  status  opted_out_at  body  subject  cc  unread_count
+  contact_name
 
 direction, status, body, subject and cc are the last message's. csv has the same fields below a \
 header line; ids prints the conversations' ids. json is one array and jsonl one object per line, \
 with the fields of the REST API:
 
-  id  contact_number  message_count  last_message_at  created_at
+  id  contact_number  contact_name  message_count  last_message_at  created_at
   opted_out_at  opted_out_number  unread_count  arrived
   last_message: id  direction  body  subject  cc  media_count  status  created_at  send_at
 
@@ -78,34 +76,9 @@ impl ListArgs {
             let listing = self.filter.listing(style.now, style.zone);
             let fetch = async |after, limit| backend.list(&listing, after, limit).await;
             let extent = Extent::new(&self.print, style);
-            print(fetch, extent, &mut List::for_listing(&listing, out, style)).await
+            print_pages(fetch, extent, &mut List::for_listing(&listing, out, style)).await
         })
     }
-}
-
-/// Prints conversations as they are read: memory does not grow with their number.
-async fn print<W: Write>(
-    fetch: impl AsyncFn(Option<Cursor>, u64) -> Result<Page<Conversation>, Error>,
-    extent: Extent,
-    list: &mut List<'_, W>,
-) -> Result<(), PrintError> {
-    let mut left = match extent {
-        Extent::All => u64::MAX,
-        Extent::Newest(limit) => limit,
-        Extent::Brief => BRIEF,
-    };
-    let mut after = None;
-    while left > 0 {
-        let page = fetch(after, left.min(PAGE)).await?;
-        list.page(&page.rows)?;
-        left = left.saturating_sub(page.rows.len() as u64);
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    // Only a person who did not say how much to print needs to know that there is more.
-    Ok(list.finish(extent == Extent::Brief && after.is_some())?)
 }
 
 #[cfg(test)]
@@ -114,6 +87,7 @@ mod tests {
     use super::super::{Cli, Command};
     use super::*;
     use crate::cli;
+    use crate::domain::{Conversation, Cursor, Page};
     use crate::output::Format;
     use crate::output::samples::{conversation, style};
     use std::cell::RefCell;
@@ -150,7 +124,9 @@ mod tests {
             Ok(Page { rows, next })
         };
         let style = style(format, 80, false);
-        print(fetch, extent, &mut List::new(&mut out, &style)).await.expect("a vector takes all");
+        print_pages(fetch, extent, &mut List::new(&mut out, &style))
+            .await
+            .expect("a vector takes all");
         (String::from_utf8(out).expect("UTF-8"), limits.into_inner())
     }
 
@@ -219,12 +195,12 @@ mod tests {
             }
             Some(_) => Err(Error::internal()),
         };
-        let ended = print(fetch, Extent::All, &mut List::new(&mut out, &style)).await;
+        let ended = print_pages(fetch, Extent::All, &mut List::new(&mut out, &style)).await;
         assert!(finish(ended).is_err());
         assert!(serde_json::from_slice::<serde_json::Value>(&out).is_err());
-        let refuse = async |_, _| Err(Error::internal());
+        let refuse = async |_: Option<Cursor>, _| Err(Error::internal());
         let mut out = Vec::new();
-        let _ = print(refuse, Extent::All, &mut List::new(&mut out, &style)).await;
+        let _ = print_pages(refuse, Extent::All, &mut List::new(&mut out, &style)).await;
         assert!(out.is_empty(), "nothing is printed when nothing could be read");
     }
 }

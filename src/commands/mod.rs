@@ -8,6 +8,8 @@ mod chat;
 mod complete;
 mod completion;
 mod config;
+mod confirm;
+mod contact;
 mod context;
 mod copy;
 mod doctor;
@@ -101,6 +103,10 @@ enum Command {
     Serve(serve::ServeArgs),
     Sync(sync::SyncArgs),
     Media(media::MediaArgs),
+    Contact(contact::ContactArgs),
+    /// Name a contact; short for contact name
+    #[command(hide = true)]
+    Name(contact::ContactNameArgs),
     Forward(forward::ForwardArgs),
     Webhook(webhook::WebhookArgs),
     Migrate(migrate::MigrateArgs),
@@ -155,6 +161,8 @@ impl Command {
             Self::Serve(args) => args.flags(),
             Self::Sync(args) => args.backend.flags(),
             Self::Media(args) => args.backend.flags(),
+            Self::Contact(args) => args.flags(),
+            Self::Name(args) => args.backend.flags(),
             Self::Forward(args) => args.backend.flags(),
             Self::Webhook(args) => args.flags(),
             Self::Migrate(args) => args.flags(),
@@ -194,6 +202,8 @@ impl Command {
             Self::Serve(args) => args.run(&context()?),
             Self::Sync(args) => args.run(&context()?),
             Self::Media(args) => args.run(&context()?),
+            Self::Contact(args) => args.run(&context()?),
+            Self::Name(args) => args.run(&context()?),
             Self::Forward(args) => args.run(&context()?),
             Self::Webhook(args) => args.run(&context()?),
             Self::Migrate(args) => args.run(&context()?),

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use anstream::{AutoStream, ColorChoice};
 
 use crate::cli::PrintArgs;
+use crate::domain::Page;
 use crate::error::{Code, Error};
 use crate::output::Style;
+use crate::output::pages::{PageTable, Pages};
 use crate::stdio;
 
 /// The number of records read at a time.
@@ -35,6 +37,32 @@ impl Extent {
             None => Self::All,
         }
     }
+}
+
+/// Prints a list as it is read, page by page: memory does not grow with its length. `fetch` reads up to so
+/// many rows after a position.
+pub(super) async fn print_pages<W: Write, T: PageTable, P>(
+    fetch: impl AsyncFn(Option<P>, u64) -> Result<Page<T::Row, P>, Error>,
+    extent: Extent,
+    list: &mut Pages<'_, W, T>,
+) -> Result<(), PrintError> {
+    let mut left = match extent {
+        Extent::All => u64::MAX,
+        Extent::Newest(limit) => limit,
+        Extent::Brief => BRIEF,
+    };
+    let mut after = None;
+    while left > 0 {
+        let page = fetch(after.take(), left.min(PAGE)).await?;
+        list.page(&page.rows)?;
+        left = left.saturating_sub(page.rows.len() as u64);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    // Only a person who did not say how much to print needs to know that there is more.
+    Ok(list.finish(extent == Extent::Brief && after.is_some())?)
 }
 
 /// Why printing ended early.

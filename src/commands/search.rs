@@ -65,12 +65,12 @@ background, and every search goes on with it.",
 In a pipe, one message per line, its fields separated by TAB:
 
   created_at  direction  status  from  to  body  id
-  contact_number  conversation_id  subject  cc
+  contact_number  conversation_id  subject  cc  contact_name
 
 csv has the same fields below a header line; ids prints the messages' ids. json is one array and jsonl \
 one object per line, with the fields of a message in the REST API, and:
 
-  contact_number
+  contact_number  contact_name
   snippet: text  marks
 
 snippet.text is the part of the text with the first hits, and each of its marks is the start and the end \

@@ -21,7 +21,9 @@ use super::status_news::StatusNews;
 use crate::backend::Backend;
 use crate::cli::{self, BackendArgs, Group, HelpText, JsonArgs, Moment};
 use crate::config::Config;
-use crate::domain::{Draft, IdempotencyKey, SendRequest, Sent, Timestamp};
+use crate::domain::{
+    CheckedRequest, Draft, IdempotencyKey, Recipient, SendRequest, Sent, Timestamp,
+};
 use crate::error::Error;
 use crate::output::{self, Zone};
 use crate::stdio;
@@ -33,7 +35,7 @@ use editor::EditedText;
 #[derive(Args, Clone, Debug)]
 #[command(add = Group::Send, add = HELP, after_help = HELP.examples)]
 pub(super) struct SendArgs {
-    /// The recipient's number with its country code, in any common notation
+    /// The recipient: a number with its country code, in any common notation, or a contact's whole name
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     #[arg(add = ArgValueCompleter::new(complete::contacts))]
     to: String,
@@ -137,7 +139,8 @@ separated by TAB. One line for people goes to standard error.",
 /// A send as its arguments request it, validated.
 #[derive(Clone, Debug)]
 struct PreparedSend {
-    draft: Draft,
+    recipient: Recipient,
+    request: CheckedRequest,
     /// The caller's own key, or that of the answer.
     key: Option<IdempotencyKey>,
 }
@@ -192,11 +195,7 @@ impl SendArgs {
             signals::cancel_at_signal(backend.interrupt());
             let (mut out, mut err) = (stdout(), stdio::stderr());
             let mut reporter = Reporter { out: &mut out, err: &mut err, style: &style };
-            let ended = if self.dry_run {
-                plan(&prepared.draft, &backend, &mut reporter).await
-            } else {
-                self.send(&prepared, &backend, &mut reporter).await
-            };
+            let ended = self.send_prepared(prepared, &backend, &mut reporter).await;
             if let (Some(path), true) = (backend.created_file(), ended.is_ok()) {
                 // Perhaps another one was meant.
                 reporter.say(&output::send::new_database(path));
@@ -220,13 +219,14 @@ impl SendArgs {
             no_retry: self.no_retry,
         };
         let key = self.idempotency_key.as_deref().map(IdempotencyKey::parse).transpose()?;
-        let draft = Draft::new(&self.to, request)?;
-        let key = draft.key(key.as_ref())?;
+        let recipient = Recipient::parse(&self.to)?;
+        let request = CheckedRequest::new(request)?;
+        let key = request.key(key.as_ref())?;
         // Under a known key the time may have passed: the repeat gets the earlier outcome.
         if key.is_none() {
-            draft.check_schedule(now)?;
+            request.check_schedule(now)?;
         }
-        Ok(PreparedSend { draft, key })
+        Ok(PreparedSend { recipient, request, key })
     }
 
     /// When Telnyx is to send it. Under a key of the caller's, a repeat must be the same request,
@@ -241,13 +241,27 @@ impl SendArgs {
         Ok(Some(time))
     }
 
-    async fn send(
+    async fn send_prepared(
         &self,
-        PreparedSend { draft, key }: &PreparedSend,
+        PreparedSend { recipient, request, key }: PreparedSend,
         backend: &Backend,
         reporter: &mut Reporter<'_>,
     ) -> Result<(), Error> {
-        match backend.send(draft, key.as_ref()).await {
+        let draft = request.to(backend.recipient(&recipient).await?);
+        match self.dry_run {
+            true => plan(&draft, backend, reporter).await,
+            false => self.send(&draft, key.as_ref(), backend, reporter).await,
+        }
+    }
+
+    async fn send(
+        &self,
+        draft: &Draft,
+        key: Option<&IdempotencyKey>,
+        backend: &Backend,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(), Error> {
+        match backend.send(draft, key).await {
             Ok(sent) => match self.wait {
                 Some(goal) => {
                     report_after(Wait::new(goal, self.timeout), sent, backend, reporter).await
@@ -258,7 +272,7 @@ impl SendArgs {
                 if let Some(id) = error.extra().message_id {
                     reporter.print_stored(id, backend).await;
                 }
-                Err(with_key(error, key.as_ref()))
+                Err(with_key(error, key))
             }
         }
     }
@@ -385,7 +399,7 @@ mod tests {
             let now = time("2026-06-18T14:33:00Z");
             args(line)
                 .prepare(text.to_owned(), now, Zone::UTC)
-                .map(|prepared| prepared.draft.text().to_owned())
+                .map(|prepared| prepared.request.text().to_owned())
         };
         for (line, text, code) in [
             (&[TO][..], "", Code::InvalidRequest),

@@ -27,7 +27,7 @@ use range::{Range, RangeStart};
 #[derive(Args, Clone, Debug)]
 #[command(add = Group::Read, add = HELP, after_help = HELP.examples)]
 pub(super) struct ShowArgs {
-    /// The contact's number, the conversation's id or a part of it, or a message's id
+    /// The contact's number, its name or a part of it, the conversation's id or a part of it, or a message's id
     #[arg(value_name = "CONTACT|ID", value_parser = NonEmptyStringValueParser::new())]
     #[arg(add = ArgValueCompleter::new(complete::contacts_and_ids))]
     conversation: String,
@@ -90,8 +90,9 @@ pipe, or with another format, nothing is marked without --mark-read.
 An arrow to the left marks a message from the contact and an arrow to the right one from you. A \
 failed or unknown status is followed by its reason and a hint.
 
-A conversation is given by the contact's number in any common notation, its id, or at least 4 hex \
-digits at the beginning or end of the id, if no other conversation has them. Given the full id of a \
+A conversation is given by the contact's number in any common notation, by the contact's name or a part \
+of it without regard to letter case, by its id, or by at least 4 hex digits at the beginning or end of \
+the id. A part must be of one conversation only; a whole name or id comes before it. Given the full id of a \
 message, as convo send prints it, convo shows that message with its delivery reports.",
     output: "\
 In a pipe, one message per line, its fields separated by TAB:

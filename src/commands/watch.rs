@@ -100,6 +100,7 @@ written at once, its fields separated by TAB:
 
   at  kind  contact_number  direction  status  from  to  body  id  error
   media  subject  cc  conversation_id  cursor  opted_out  replaces
+  recovered  contact_name
 
 at is when it was stored, id the message's, and status the one at the time of the event; the other \
 fields of a message are as they are now. opted_out is true or false, for opt_out. replaces is the id \

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::contact::{LONGEST_NAME, fold};
 use super::text::is_format;
-use super::{Cursor, Direction, Message, PhoneNumber, Status, Timestamp};
+use super::{Cursor, Direction, Message, PhoneNumber, Recipient, Status, Timestamp};
 use crate::error::{Code, Error};
 
 /// The shortest part of an id that identifies it.
@@ -20,6 +21,9 @@ pub struct Conversation {
     pub id: Uuid,
     /// The other party's number; each contact has one conversation.
     pub contact_number: PhoneNumber,
+    /// The name that the contact was given; null if it has none.
+    #[serde(default)]
+    pub contact_name: Option<String>,
     /// How many messages it has.
     pub message_count: u64,
     /// The latest `created_at` of its messages.
@@ -108,9 +112,9 @@ pub struct Thread {
     pub messages: Vec<Message>,
 }
 
-/// What a user types to name a thread: a number in any usual notation, an id, or the beginning or
-/// end of an id. It is kept as typed, since only a look at the stored threads tells a number from
-/// a part of an id.
+/// What a user types to name a thread: a number in any usual notation, the contact's name or a part of
+/// it, an id, or the beginning or end of an id. It is kept as typed, since only a look at what is stored
+/// tells them apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     typed: String,
@@ -134,6 +138,17 @@ impl Selector {
     #[must_use]
     pub fn id(&self) -> Option<Uuid> {
         matches!(self.typed.len(), 32 | 36).then(|| Uuid::try_parse(&self.typed).ok()).flatten()
+    }
+
+    /// The name that it may be, as names are compared; `None` if it is a number or a full id, or longer
+    /// than any name.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        let is_short = self.typed.chars().nth(LONGEST_NAME).is_none();
+        let may_be_name = is_short
+            && self.id().is_none()
+            && matches!(Recipient::parse(&self.typed), Ok(Recipient::Named(_)));
+        may_be_name.then(|| fold(&self.typed)).filter(|name| !name.is_empty())
     }
 
     /// The contacts it may mean: the text as typed, since contacts other than E.164 numbers are
@@ -164,6 +179,14 @@ impl Selector {
         let is_part = self.typed.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
         is_part.then(|| self.typed.to_ascii_lowercase().replace('-', ""))
     }
+}
+
+/// The error for a part of an id that several conversations have.
+pub(crate) fn ambiguous_id(typed: &str, found: &[Conversation]) -> Error {
+    let shown = |found: &Conversation| format!("{} ({})", found.id, found.contact_number);
+    let list: Vec<_> = found.iter().map(shown).collect();
+    Error::new(Code::AmbiguousId, format!("'{typed}' matches several conversations"))
+        .hint(format!("use more digits of the id: {}", list.join(", ")))
 }
 
 /// The error when no stored conversation matches.

@@ -115,6 +115,9 @@ pub struct FeedEvent {
     pub conversation_id: Option<Uuid>,
     /// The contact; null for a conversation that was removed.
     pub contact_number: Option<PhoneNumber>,
+    /// The contact's name, as it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact_name: Option<String>,
     /// The message as it is now; for `message` and `status`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Message>,
@@ -285,6 +288,7 @@ mod tests {
             at: Timestamp::from_micros(1),
             conversation_id: message.as_ref().map(|message| message.conversation_id),
             contact_number: message.as_ref().map(|message| message.contact().clone()),
+            contact_name: None,
             message,
             status: None,
             replaces: None,

@@ -25,6 +25,9 @@ pub struct ForgetReceipt {
     pub feed_entries: u64,
     /// Whether it had opted out: nothing is sent to it as before.
     pub opted_out: bool,
+    /// Whether it had a name, which was removed.
+    #[serde(default)]
+    pub named: bool,
 }
 
 /// What stays of a contact that was forgotten.

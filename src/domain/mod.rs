@@ -4,6 +4,7 @@
 //! that the server and the client share one definition.
 
 pub mod batch;
+pub mod contact;
 pub mod conversation;
 pub mod cursor;
 pub mod event_outcome;
@@ -16,6 +17,7 @@ pub mod idempotency_key;
 pub mod listing;
 pub mod media;
 pub mod message;
+pub mod naming;
 pub mod phone;
 pub mod search;
 pub mod segments;
@@ -33,6 +35,7 @@ pub use batch::{
     BatchCheck, BatchId, BatchInfo, BatchPlace, BatchRecord, BatchRow, BatchRowQuery,
     BatchRowState, BatchRows, Fingerprint, SegmentCost,
 };
+pub use contact::{Contact, ContactCursor, ContactFilter, ContactName, Recipient};
 pub use conversation::{Conversation, LastMessage, ReadUpTo, Selector, Thread};
 pub use cursor::{Cursor, Place, Window};
 pub use event_outcome::EventOutcome;
@@ -44,10 +47,11 @@ pub use idempotency_key::IdempotencyKey;
 pub use listing::{Listing, MessagePage, Page};
 pub use media::{ContentHash, MediaState};
 pub use message::{Cost, Direction, Facts, Media, Message, MessageError, StatusReport};
+pub use naming::{NamedContact, NamesRequest, Naming, NamingOutcome};
 pub use phone::PhoneNumber;
 pub use search::{MessageSearch, SearchHit, SearchPage, Snippet};
 pub use segments::{Encoding, Segments};
-pub use send::{Draft, SendPlan, SendRequest, Sent};
+pub use send::{CheckedRequest, Draft, SendPlan, SendRequest, Sent};
 pub use status::Status;
 pub use stored_event::{StoredEvent, StoredEventCursor, StoredEventFilter};
 pub use sync::{

@@ -305,6 +305,9 @@ pub struct SearchHit {
     pub message: Message,
     /// The contact of its conversation.
     pub contact_number: PhoneNumber,
+    /// The contact's name; null if it has none.
+    #[serde(default)]
+    pub contact_name: Option<String>,
     /// The part of its text with the first hits.
     pub snippet: Snippet,
 }
@@ -317,7 +320,8 @@ impl SearchHit {
         marks: &[Range<usize>],
     ) -> Self {
         let text = searched_text(message.subject.as_deref(), &message.body);
-        Self { snippet: Snippet::new(&text, marks), message, contact_number }
+        let snippet = Snippet::new(&text, marks);
+        Self { snippet, message, contact_number, contact_name: None }
     }
 
     /// Its position in the results.

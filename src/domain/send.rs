@@ -68,10 +68,16 @@ pub struct SendRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     to: PhoneNumber,
+    checked: CheckedRequest,
+    request_hash: Vec<u8>,
+}
+
+/// A valid request whose recipient is not known yet: a name has to be looked up first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedRequest {
     from: Option<PhoneNumber>,
     request: SendRequest,
     size: Segments,
-    request_hash: Vec<u8>,
 }
 
 /// What a send would do (`?dry_run=true`, `--dry-run`).
@@ -118,9 +124,8 @@ fn none_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
 }
 
 impl SendRequest {
-    fn refuse_nul(&self, to: &str) -> Result<(), Error> {
-        let texts =
-            [Some(to), self.message.as_deref(), self.subject.as_deref(), self.from.as_deref()];
+    fn refuse_nul(&self) -> Result<(), Error> {
+        let texts = [self.message.as_deref(), self.subject.as_deref(), self.from.as_deref()];
         let media = self.media_urls.iter().map(String::as_str);
         if texts.into_iter().flatten().chain(media).any(|text| text.contains('\0')) {
             return Err(Error::invalid("the request contains a NUL character"));
@@ -191,15 +196,14 @@ fn fetchable(address: &str) -> Option<String> {
     is_fetchable.then(|| url.into())
 }
 
-impl Draft {
-    /// Validates a request for the recipient as typed. Whether it can be scheduled depends on the
-    /// current time: see [`check_schedule`](Self::check_schedule).
+impl CheckedRequest {
+    /// Validates everything but the recipient. Whether it can be scheduled depends on the current time: see
+    /// [`check_schedule`](Self::check_schedule).
     ///
     /// # Errors
     /// `invalid_number`, `message_too_long` or `invalid_request`, each with a hint.
-    pub fn new(to: &str, mut request: SendRequest) -> Result<Self, Error> {
-        request.refuse_nul(to)?;
-        let to = PhoneNumber::parse(to)?;
+    pub fn new(mut request: SendRequest) -> Result<Self, Error> {
+        request.refuse_nul()?;
         request.message = request.message.filter(|text| !is_blank(text));
         if request.batch.is_some() && request.in_reply_to.is_some() {
             return Err(Error::invalid("an answer cannot be a row of a batch"));
@@ -211,43 +215,7 @@ impl Draft {
         let from = request.from.as_deref().map(PhoneNumber::parse_sender).transpose()?;
         request.from = from.as_ref().map(ToString::to_string);
         let size = request.measure(request.message.as_deref().unwrap_or_default())?;
-        let request_hash = request.hash(&to);
-        Ok(Self { to, from, request, size, request_hash })
-    }
-
-    /// The same as a row of a batch.
-    #[must_use]
-    pub fn in_batch(mut self, place: BatchPlace) -> Self {
-        self.request.batch = Some(place);
-        self.request_hash = self.request.hash(&self.to);
-        self
-    }
-
-    /// The same from another sender.
-    #[must_use]
-    pub fn sent_from(mut self, sender: PhoneNumber) -> Self {
-        self.request.from = Some(sender.to_string());
-        self.from = Some(sender);
-        self.request_hash = self.request.hash(&self.to);
-        self
-    }
-
-    /// The fingerprint of what is sent to whom, by which batches recognise doubles.
-    #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of_text(&self.to, self.text())
-    }
-
-    /// The recipient.
-    #[must_use]
-    pub fn to(&self) -> &PhoneNumber {
-        &self.to
-    }
-
-    /// The sender, if the caller chose one.
-    #[must_use]
-    pub fn from(&self) -> Option<&PhoneNumber> {
-        self.from.as_ref()
+        Ok(Self { from, request, size })
     }
 
     /// The text; empty when there are only media.
@@ -256,23 +224,11 @@ impl Draft {
         self.request.message.as_deref().unwrap_or_default()
     }
 
-    /// The size of the text.
+    /// The message to a recipient.
     #[must_use]
-    pub fn size(&self) -> Segments {
-        self.size
-    }
-
-    /// The validated request: numbers in E.164, URLs in normal form, an empty text left out.
-    #[must_use]
-    pub fn request(&self) -> &SendRequest {
-        &self.request
-    }
-
-    /// The hash that binds an idempotency key to this request. It depends neither on how numbers
-    /// were typed nor on whether the offer may be retried.
-    #[must_use]
-    pub fn request_hash(&self) -> &[u8] {
-        &self.request_hash
+    pub fn to(self, to: PhoneNumber) -> Draft {
+        let request_hash = self.request.hash(&to);
+        Draft { to, checked: self, request_hash }
     }
 
     /// The idempotency key of the send: that of the answer or of the row of a batch if it is one, else the
@@ -326,6 +282,94 @@ impl Draft {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Draft {
+    /// Validates a request for the recipient as typed, a number.
+    ///
+    /// # Errors
+    /// `invalid_number`, `message_too_long` or `invalid_request`, each with a hint.
+    pub fn new(to: &str, request: SendRequest) -> Result<Self, Error> {
+        if to.contains('\0') {
+            return Err(Error::invalid("the request contains a NUL character"));
+        }
+        let to = PhoneNumber::parse(to)?;
+        Ok(CheckedRequest::new(request)?.to(to))
+    }
+
+    /// The same as a row of a batch.
+    #[must_use]
+    pub fn in_batch(mut self, place: BatchPlace) -> Self {
+        self.checked.request.batch = Some(place);
+        self.checked.to(self.to)
+    }
+
+    /// The same from another sender.
+    #[must_use]
+    pub fn sent_from(mut self, sender: PhoneNumber) -> Self {
+        self.checked.request.from = Some(sender.to_string());
+        self.checked.from = Some(sender);
+        self.checked.to(self.to)
+    }
+
+    /// The fingerprint of what is sent to whom, by which batches recognise doubles.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of_text(&self.to, self.text())
+    }
+
+    /// The recipient.
+    #[must_use]
+    pub fn to(&self) -> &PhoneNumber {
+        &self.to
+    }
+
+    /// The sender, if the caller chose one.
+    #[must_use]
+    pub fn from(&self) -> Option<&PhoneNumber> {
+        self.checked.from.as_ref()
+    }
+
+    /// The text; empty when there are only media.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.checked.text()
+    }
+
+    /// The size of the text.
+    #[must_use]
+    pub fn size(&self) -> Segments {
+        self.checked.size
+    }
+
+    /// The validated request: numbers in E.164, URLs in normal form, an empty text left out.
+    #[must_use]
+    pub fn request(&self) -> &SendRequest {
+        &self.checked.request
+    }
+
+    /// The hash that binds an idempotency key to this request. It depends neither on how numbers
+    /// were typed nor on whether the offer may be retried.
+    #[must_use]
+    pub fn request_hash(&self) -> &[u8] {
+        &self.request_hash
+    }
+
+    /// The idempotency key of the send, see [`CheckedRequest::key`].
+    ///
+    /// # Errors
+    /// `invalid_request`.
+    pub fn key(&self, given: Option<&IdempotencyKey>) -> Result<Option<IdempotencyKey>, Error> {
+        self.checked.key(given)
+    }
+
+    /// Checks that Telnyx would accept the scheduled time now.
+    ///
+    /// # Errors
+    /// `invalid_request`.
+    pub fn check_schedule(&self, now: Timestamp) -> Result<(), Error> {
+        self.checked.check_schedule(now)
     }
 }
 

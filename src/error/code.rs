@@ -39,6 +39,8 @@ codes! {
     MessageTooLong => "message_too_long",
     /// Part of an id that matches several conversations.
     AmbiguousId => "ambiguous_id",
+    /// A name that several contacts have, or a part of one where the whole is needed.
+    AmbiguousName => "ambiguous_name",
     /// An idempotency key that belongs to another request.
     IdempotencyKeyReused => "idempotency_key_reused",
     /// No such conversation.
@@ -145,7 +147,8 @@ impl Code {
             | Self::UnknownParameter
             | Self::InvalidNumber
             | Self::MessageTooLong
-            | Self::AmbiguousId => StatusCode::BAD_REQUEST,
+            | Self::AmbiguousId
+            | Self::AmbiguousName => StatusCode::BAD_REQUEST,
             Self::InvalidSignature | Self::Unauthorized | Self::InvalidApiKey => {
                 StatusCode::UNAUTHORIZED
             }
@@ -200,6 +203,7 @@ impl Code {
             | Self::InvalidNumber
             | Self::MessageTooLong
             | Self::AmbiguousId
+            | Self::AmbiguousName
             | Self::IdempotencyKeyReused
             | Self::NotRetryable
             | Self::RangeNotSatisfiable

@@ -20,6 +20,9 @@ const DEEPER: usize = INDENT + 2;
 /// The most columns used: longer lines are hard to read, however wide the window.
 const WIDEST: usize = 100;
 
+/// The fewest columns in which a name says anything.
+const LEAST_NAME: usize = 4;
+
 /// The messages left out above the oldest one shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Earlier {
@@ -52,7 +55,7 @@ impl Chat {
         self.width = width.min(WIDEST);
     }
 
-    /// The contact, the number of messages, and whether the contact has opted out.
+    /// The contact with its name, the number of messages, and whether the contact has opted out.
     pub(super) fn heading(&self, thread: &Conversation, earlier: Option<&Earlier>) -> Vec<String> {
         let mut lines = vec![self.title(thread)];
         if let Some(at) = thread.opted_out_at {
@@ -75,10 +78,18 @@ impl Chat {
     }
 
     fn title(&self, thread: &Conversation) -> String {
-        let contact = escape::line(thread.contact_number.as_str());
-        let count = counted(thread.message_count, "message");
+        let number = escape::line(thread.contact_number.as_str());
+        let (dot, count) = (self.style.glyphs.dot, counted(thread.message_count, "message"));
+        let fixed = columns(&number) + count.len() + SHOWN_SUFFIX + 3 * (columns(dot) + 2);
+        let room = self.width.saturating_sub(fixed);
+        let contact = match &thread.contact_name {
+            Some(name) if room >= LEAST_NAME => {
+                let name = escape::line(name);
+                format!("{} {dot} {number}", cut(&name, room, self.style.glyphs.cut))
+            }
+            _ => number,
+        };
         let id = thread.id.to_string();
-        let dot = self.style.glyphs.dot;
         let whole = columns(&contact) + count.len() + id.len() + 2 * (columns(dot) + 2);
         let id = if whole <= self.width { &id } else { &id[id.len() - SHOWN_SUFFIX..] };
         let contact = Tone::Strong.paint(&contact, self.style.color);

@@ -10,7 +10,7 @@ use super::tone::Tone;
 use super::width::{columns, cut};
 use super::{Format, Style, counted, escape, status};
 use crate::domain::conversation::SHOWN_SUFFIX;
-use crate::domain::{FeedEvent, FeedKind, Message, Status};
+use crate::domain::{FeedEvent, FeedKind, Message, PhoneNumber, Status};
 
 /// The width of a contact's number; wider ones push the text to the right.
 const CONTACT: usize = 14;
@@ -103,10 +103,11 @@ pub fn line(event: &FeedEvent, style: &Style) -> String {
         .to_owned()
 }
 
-/// The contact, as wide as those of other lines.
+/// The contact by its name, or else its number, as wide as those of other lines.
 fn contact(event: &FeedEvent, style: &Style) -> String {
-    let contact = event.contact_number.as_ref().map(|contact| escape::line(contact.as_str()));
-    let contact = contact.unwrap_or_default();
+    let number = event.contact_number.as_ref().map(PhoneNumber::as_str);
+    let contact = event.contact_name.as_deref().or(number).unwrap_or_default();
+    let contact = escape::line(contact);
     let contact = cut(&contact, LONGEST_CONTACT, style.glyphs.cut);
     let width = if style.width < NARROW { 0 } else { CONTACT };
     let blanks = width.saturating_sub(columns(&contact));
@@ -197,6 +198,7 @@ impl Record for FeedEvent {
         "opted_out",
         "replaces",
         "recovered",
+        "contact_name",
     ];
     const NUMBERS: &'static [&'static str] = &["contact_number", "from", "to"];
 
@@ -231,6 +233,7 @@ impl Record for FeedEvent {
             text(self.opted_out).into(),
             text(self.replaces).into(),
             text(self.recovered.then_some(true)).into(),
+            self.contact_name.as_deref().unwrap_or_default().into(),
         ]
     }
 }
@@ -252,6 +255,7 @@ mod tests {
             at: time("2026-06-18T14:32:00Z"),
             conversation_id: Some(Uuid::from_u128(2)),
             contact_number: message.as_ref().map(|message| message.contact().clone()),
+            contact_name: None,
             status: message.as_ref().filter(|_| kind == FeedKind::Status).map(|m| m.status),
             message,
             replaces: None,

@@ -6,6 +6,7 @@
 
 pub mod advice;
 pub mod chat;
+pub mod contacts;
 pub mod doctor;
 pub mod error;
 pub mod escape;
@@ -30,6 +31,7 @@ pub mod thread;
 pub mod time;
 mod time_zone;
 mod tone;
+pub mod vcard;
 pub mod width;
 
 use crate::domain::Timestamp;

@@ -35,6 +35,7 @@ impl Record for Conversation {
         "subject",
         "cc",
         "unread_count",
+        "contact_name",
     ];
     const NUMBERS: &'static [&'static str] = &["contact_number", "message_count", "unread_count"];
 
@@ -56,6 +57,7 @@ impl Record for Conversation {
             last.and_then(|last| last.subject.as_deref()).unwrap_or_default().into(),
             last.map(|last| last.cc.join(" ")).unwrap_or_default().into(),
             self.unread_count.to_string().into(),
+            self.contact_name.as_deref().unwrap_or_default().into(),
         ]
     }
 }
@@ -116,6 +118,7 @@ impl Record for SearchHit {
         "conversation_id",
         "subject",
         "cc",
+        "contact_name",
     ];
     const NUMBERS: &'static [&'static str] = &["from", "to", "contact_number"];
 
@@ -137,6 +140,7 @@ impl Record for SearchHit {
             message.conversation_id.to_string().into(),
             message.subject.as_deref().unwrap_or_default().into(),
             message.cc.join(" ").into(),
+            self.contact_name.as_deref().unwrap_or_default().into(),
         ]
     }
 }
@@ -211,7 +215,7 @@ mod tests {
         assert_eq!(
             written(Format::Lines, &[conversation("a\tb\nc\\d\x1b[2J")]),
             "01890000-0000-7000-8000-0000e6f70819\t+12125551234\t4\t2026-06-18T14:30:00.000000Z\t\
-             inbound\treceived\t\ta\\tb\\nc\\\\d\\u{1b}[2J\t\t\t0\n"
+             inbound\treceived\t\ta\\tb\\nc\\\\d\\u{1b}[2J\t\t\t0\t\n"
         );
         assert_eq!(
             written(Format::Lines, &[failed("Hi")]),

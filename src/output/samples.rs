@@ -33,6 +33,7 @@ pub(crate) fn conversation(body: &str) -> Conversation {
     Conversation {
         id: id(0xe6f7_0819),
         contact_number: number("+12125551234"),
+        contact_name: None,
         message_count: 4,
         last_message_at: at,
         created_at: time("2026-06-18T14:00:00Z"),

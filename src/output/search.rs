@@ -74,9 +74,10 @@ fn layout(style: &Style) -> (Vec<usize>, usize) {
 
 fn row(hit: &SearchHit, before: &[usize], room: usize, style: &Style) -> String {
     let message = &hit.message;
+    let contact = hit.contact_name.as_deref().unwrap_or(hit.contact_number.as_str());
     let cells = [
         (style.zone.ago(message.created_at, style.now), Tone::Quiet),
-        (escape::line(hit.contact_number.as_str()), Tone::Strong),
+        (escape::line(contact), Tone::Strong),
         (status::word(message.status).to_owned(), status::tone(message.status)),
     ];
     let mut line = String::new();

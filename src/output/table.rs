@@ -49,6 +49,7 @@ impl Column {
     fn bounds(self) -> (usize, usize) {
         match self {
             Self::Id => (SHOWN_SUFFIX, SHOWN_SUFFIX),
+            // A name is shown as far as there is room; a number always fits.
             Self::Contact => (12, 16),
             Self::Count => (4, 9),
             Self::When | Self::Status => (11, 11),
@@ -190,13 +191,13 @@ fn unread(thread: &Conversation, style: &Style) -> String {
 }
 
 fn text(column: Column, thread: &Conversation, style: &Style, marked: bool) -> String {
-    let last = thread.last_message.as_ref();
+    let (last, number) = (thread.last_message.as_ref(), thread.contact_number.as_str());
     match column {
         Column::Id => {
             let id = thread.id.to_string();
             id[id.len() - SHOWN_SUFFIX..].to_owned()
         }
-        Column::Contact => escape::line(thread.contact_number.as_str()),
+        Column::Contact => escape::line(thread.contact_name.as_deref().unwrap_or(number)),
         Column::Count => thread.message_count.to_string(),
         Column::When => style.zone.ago(thread.last_message_at, style.now),
         Column::Status => last.map_or("", |last| status::word(last.status)).to_owned(),

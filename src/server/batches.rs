@@ -4,19 +4,24 @@ use std::sync::Arc;
 
 use bytes::Buf;
 use futures_util::Stream;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use warp::reply::Response;
 
 use super::body::Arrival;
+use super::json_body::{self, BodyForm};
 use super::path::Segment;
 use super::query::Query;
-use super::send::parse_body;
+use super::response;
 use super::state::ServerState;
-use super::{access, response};
 use crate::domain::{BatchId, BatchRecord, BatchRows};
 use crate::error::Error;
+
+const ROWS: BodyForm = BodyForm { name: "a valid list of rows", example: r#"{"rows": []}"# };
+const RECORD: BodyForm = BodyForm {
+    name: "a valid record of a batch",
+    example: r#"{"content": "00112233445566778899aabbccddeeff", "rows": 2, "finished": false}"#,
+};
 
 /// What is known of a batch and of some of its rows.
 pub(super) async fn check<B: Buf, E>(
@@ -28,7 +33,7 @@ pub(super) async fn check<B: Buf, E>(
     body: impl Stream<Item = Result<B, E>>,
 ) -> Result<Response, Error> {
     let id = batch_id(&id, &query)?;
-    let rows: BatchRows = read(&headers, &state, &arrival, body, "a valid list of rows").await?;
+    let rows: BatchRows = read(&headers, &state, &arrival, body, ROWS).await?;
     let check = state.conversations().await?.check_batch(&id, &rows).await?;
     response::json(StatusCode::OK, &check)
 }
@@ -43,8 +48,7 @@ pub(super) async fn record<B: Buf, E>(
     body: impl Stream<Item = Result<B, E>>,
 ) -> Result<Response, Error> {
     let id = batch_id(&id, &query)?;
-    let record: BatchRecord =
-        read(&headers, &state, &arrival, body, "a valid record of a batch").await?;
+    let record: BatchRecord = read(&headers, &state, &arrival, body, RECORD).await?;
     let batch = state.conversations().await?.record_batch(&id, &record).await?;
     response::json(StatusCode::OK, &batch)
 }
@@ -59,13 +63,8 @@ async fn read<T: DeserializeOwned, B: Buf, E>(
     state: &ServerState,
     arrival: &Arrival,
     body: impl Stream<Item = Result<B, E>>,
-    what: &str,
+    form: BodyForm,
 ) -> Result<T, Error> {
-    if headers.contains_key(CONTENT_TYPE) && !access::is_json(headers) {
-        return Err(access::not_json());
-    }
-    let body = state.bodies.admit(body, &arrival.connection, headers).await?;
-    let deadline = arrival.since + state.limits.request_time;
-    let raw = state.bodies.collect(body, &arrival.connection, deadline).await?;
-    parse_body(&raw.bytes, what)
+    let raw = json_body::collect(state, headers, arrival, body).await?;
+    json_body::parse(&raw.bytes, form)
 }

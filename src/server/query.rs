@@ -228,7 +228,7 @@ impl Query {
         self.take(name)?.map(|text| text.parse().map_err(invalid)).transpose()
     }
 
-    fn take(&mut self, name: &'static str) -> Result<Option<String>, Error> {
+    pub(super) fn take(&mut self, name: &'static str) -> Result<Option<String>, Error> {
         self.taken.push(name);
         let mut found = self.pairs.extract_if(.., |pair| pair.0 == name).map(|pair| pair.1);
         let value = found.next();

@@ -19,8 +19,8 @@ use super::permits::Admission;
 use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
 use super::{
-    batches, conversations, events, export, forget, forwards, health, media, messages, metrics,
-    openapi, search, send, stored_events, sync, unread, webhook,
+    batches, contacts, conversations, events, export, forget, forwards, health, media, messages,
+    metrics, openapi, search, send, stored_events, sync, unread, webhook,
 };
 use crate::metrics::Route;
 
@@ -40,6 +40,8 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .or(marking(state))
         .unify()
         .or(forgetting(state))
+        .unify()
+        .or(contacts(state))
         .unify()
         .or(retry(state))
         .unify()
@@ -238,6 +240,86 @@ fn forgetting(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .map(respond)
         .or(list)
         .unify()
+        .boxed()
+}
+
+/// Contacts and their names.
+fn contacts(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    list_contacts(state)
+        .or(contact(state))
+        .unify()
+        .or(name_contacts(state))
+        .unify()
+        .or(name_contact(state))
+        .unify()
+        .or(unname_contact(state))
+        .unify()
+        .boxed()
+}
+
+fn list_contacts(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("contacts")
+        .and(route(Route::Contacts))
+        .and(get_beside_put())
+        .and(allowed(&[Scope::Read], state))
+        .and(client())
+        .and(with(state))
+        .and(raw_query())
+        .then(contacts::list)
+        .map(respond)
+        .boxed()
+}
+
+/// Whoever may send can find out whom a name means.
+fn contact(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("contacts" / Segment)
+        .and(route(Route::Contact))
+        .and(get())
+        .and(allowed(&[Scope::Read, Scope::Send], state))
+        .and(with(state))
+        .and(raw_query())
+        .then(contacts::show)
+        .map(respond)
+        .boxed()
+}
+
+fn name_contacts(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("contacts")
+        .and(route(Route::Contacts))
+        .and(put_beside_get())
+        .and(allowed_headers(&[Scope::Send], state))
+        .and(with(state))
+        .and(arrival())
+        .and(raw_query())
+        .and(body::stream())
+        .then(contacts::name_all)
+        .map(respond)
+        .boxed()
+}
+
+fn name_contact(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("conversations" / Segment / "name")
+        .and(route(Route::ContactName))
+        .and(put_beside_delete())
+        .and(allowed_headers(&[Scope::Send], state))
+        .and(with(state))
+        .and(arrival())
+        .and(raw_query())
+        .and(body::stream())
+        .then(contacts::name)
+        .map(respond)
+        .boxed()
+}
+
+fn unname_contact(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("conversations" / Segment / "name")
+        .and(route(Route::ContactName))
+        .and(delete_beside_put())
+        .and(allowed(&[Scope::Send], state))
+        .and(with(state))
+        .and(raw_query())
+        .then(contacts::unname)
+        .map(respond)
         .boxed()
 }
 
@@ -551,6 +633,26 @@ fn get() -> impl Filter<Extract = (), Error = Rejection> + Copy {
 
 fn post() -> impl Filter<Extract = (), Error = Rejection> + Copy {
     only(|method| *method == Method::POST, "POST")
+}
+
+const GET_AND_PUT: &str = "GET, HEAD, PUT";
+
+fn get_beside_put() -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    only(|method| matches!(*method, Method::GET | Method::HEAD), GET_AND_PUT)
+}
+
+fn put_beside_get() -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    only(|method| *method == Method::PUT, GET_AND_PUT)
+}
+
+const PUT_AND_DELETE: &str = "PUT, DELETE";
+
+fn put_beside_delete() -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    only(|method| *method == Method::PUT, PUT_AND_DELETE)
+}
+
+fn delete_beside_put() -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    only(|method| *method == Method::DELETE, PUT_AND_DELETE)
 }
 
 const GET_AND_DELETE: &str = "GET, HEAD, DELETE";

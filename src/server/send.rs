@@ -4,27 +4,27 @@ use std::sync::Arc;
 
 use bytes::Buf;
 use futures_util::Stream;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 use tokio::task::JoinError;
 use tracing::Instrument;
 use warp::reply::Response;
 
 use super::body::Arrival;
+use super::json_body::BodyForm;
 use super::path::Segment;
 use super::query::Query;
 use super::state::ServerState;
-use super::{access, response};
-use crate::domain::{Draft, IdempotencyKey, Message, Sent, verdict};
+use super::{json_body, response};
+use crate::domain::{
+    CheckedRequest, Draft, IdempotencyKey, Message, Recipient, SendRequest, Sent, verdict,
+};
 use crate::error::{Code, Error};
 use crate::metrics;
 
 /// The header with the idempotency key, in the request and in the response.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// How many characters of a parser's message are passed on: it may quote the body.
-const MAX_REASON: usize = 200;
+const FORM: BodyForm =
+    BodyForm { name: "a valid send request", example: r#"{"message": "Hello"}"# };
 
 /// Sends a message, or with `dry_run` returns the plan for it.
 pub(super) async fn send<B: Buf, E>(
@@ -37,20 +37,23 @@ pub(super) async fn send<B: Buf, E>(
 ) -> Result<Response, Error> {
     let to = number.number()?;
     let dry_run = parse_query(&query)?;
-    if headers.contains_key(CONTENT_TYPE) && !access::is_json(&headers) {
-        return Err(access::not_json());
-    }
     let key = idempotency_key(&headers)?;
-    let body = state.bodies.admit(body, &arrival.connection, &headers).await?;
-    let deadline = arrival.since + state.limits.request_time;
-    let raw = state.bodies.collect(body, &arrival.connection, deadline).await?;
-    let draft = Draft::new(&to, parse_body(&raw.bytes, "a valid send request")?);
+    let raw = json_body::collect(&state, &headers, &arrival, body).await?;
+    let draft = address(&state, &to, parse_body(&raw.bytes)?).await;
     if dry_run {
         let plan = state.conversations().await?.plan(&draft?).await?;
         return response::json(StatusCode::OK, &plan);
     }
     let draft = draft.inspect_err(|error| metrics::send(Err(error.code())))?;
     respond(&run(&state, draft, key).await?)
+}
+
+/// The draft of a message to a contact that is given by number, whole name or whole id.
+async fn address(state: &ServerState, to: &str, request: SendRequest) -> Result<Draft, Error> {
+    let recipient = Recipient::parse(to)?;
+    let request = CheckedRequest::new(request)?;
+    let to = state.conversations().await?.recipient(&recipient).await?;
+    Ok(request.to(to))
 }
 
 /// Sends in a task of its own: a client that disconnects cannot cancel it between Telnyx's response
@@ -116,41 +119,16 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Error>
     IdempotencyKey::parse(key).map(Some)
 }
 
-/// Parses a body that is an object: `what` it is to be.
-pub(super) fn parse_body<T: DeserializeOwned>(raw: &[u8], what: &str) -> Result<T, Error> {
-    // serde would also accept an array of the fields' values.
-    let is_object = raw.trim_ascii_start().first() == Some(&b'{');
-    match serde_json::from_slice(raw) {
-        Ok(request) if is_object => Ok(request),
-        Ok(_) => Err(not_an_object()),
-        Err(error) if error.classify() == Category::Data && !is_object => Err(not_an_object()),
-        Err(error) => Err(explain(&error, what)),
-    }
-}
-
-fn not_an_object() -> Error {
-    Error::invalid("the body is not a JSON object").hint(r#"send one such as {"message": "Hello"}"#)
-}
-
-/// The position of the mistake, and what is wrong.
-fn explain(error: &serde_json::Error, what: &str) -> Error {
-    let position = format!("line {}, column {}", error.line(), error.column());
-    if error.classify() != Category::Data {
-        return Error::invalid(format!("the body is not valid JSON ({position})"));
-    }
-    let message = error.to_string();
-    let reason = message.rsplit_once(" at line ").map_or(message.as_str(), |(reason, _)| reason);
-    let reason: String = reason.chars().take(MAX_REASON).collect();
-    Error::invalid(format!("the body is not {what}: {reason} ({position})"))
+fn parse_body(raw: &[u8]) -> Result<SendRequest, Error> {
+    json_body::parse(raw, FORM)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::SendRequest;
 
     fn parsed(body: &str) -> Result<SendRequest, Error> {
-        parse_body(body.as_bytes(), "a valid send request")
+        parse_body(body.as_bytes())
     }
 
     fn refused(body: &str) -> String {

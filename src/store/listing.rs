@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// Runs a query for conversations, adding the last message of each by an index lookup. In one
-    /// statement, so that both are from the same snapshot. It ends early where the messages have more
+    /// statement, so that both are from the same snapshot; names are looked up by another. It ends early where the messages have more
     /// than so many bytes.
     pub(super) async fn with_last_messages(
         &self,
@@ -143,7 +143,9 @@ impl Store {
             }
         }
         let is_all = rows.len() == all;
-        let rows = rows.into_iter().map(ListedRow::into_domain).collect::<Result<_, DbErr>>()?;
+        let rows = rows.into_iter().map(ListedRow::into_domain);
+        let mut rows = rows.collect::<Result<Vec<_>, DbErr>>()?;
+        self.add_names(&mut rows).await?;
         Ok(Listed { rows, is_all })
     }
 }

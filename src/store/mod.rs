@@ -40,6 +40,7 @@ mod messages;
 mod meta;
 mod mode;
 pub(crate) mod model;
+pub(crate) mod names;
 mod open_error;
 mod opt_outs;
 mod pool;

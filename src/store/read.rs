@@ -24,24 +24,26 @@ use crate::error::Error;
 const CANDIDATES: u64 = 6;
 
 impl Store {
-    /// The conversations that a selector matches: by id, else by number, else by a part of the id.
-    pub(crate) async fn candidates(&self, selector: &Selector) -> Result<Vec<Conversation>, Error> {
+    /// The conversation with an id, or else with a contact, both whole.
+    pub(crate) async fn exactly(&self, selector: &Selector) -> Result<Option<Conversation>, Error> {
         use conversation::Column as C;
-        let find = conversation::Entity::find;
-        let mut queries = vec![find().filter(C::ContactNumber.is_in(selector.numbers()))];
-        if let Some(whole) = selector.id() {
-            queries.insert(0, find().filter(C::Id.eq(whole)));
-        } else if let Some(fragment) = selector.fragment() {
-            queries.push(find().filter(self.has_fragment(&fragment)).limit(CANDIDATES));
-        }
-        for query in queries {
-            let query = query.order_by_desc(C::LastMessageAt);
-            let found = self.with_last_messages(query, u64::MAX).await.or_tell()?.rows;
-            if !found.is_empty() {
-                return Ok(found);
+        let with_id = selector.id().map(|id| C::Id.eq(id));
+        for named in with_id.into_iter().chain([C::ContactNumber.is_in(selector.numbers())]) {
+            let query = conversation::Entity::find().filter(named);
+            let query = query.order_by_desc(C::LastMessageAt).limit(1);
+            let mut found = self.with_last_messages(query, u64::MAX).await.or_tell()?.rows;
+            if let Some(found) = found.pop() {
+                return Ok(Some(found));
             }
         }
-        Ok(Vec::new())
+        Ok(None)
+    }
+
+    /// Some of the conversations whose ids begin or end with some digits.
+    pub(crate) async fn with_id_part(&self, digits: &str) -> Result<Vec<Conversation>, Error> {
+        let query = conversation::Entity::find().filter(self.has_fragment(digits));
+        let query = query.order_by_desc(conversation::Column::LastMessageAt).limit(CANDIDATES);
+        Ok(self.with_last_messages(query, u64::MAX).await.or_tell()?.rows)
     }
 
     /// Whether an id starts or ends with some digits. A prefix is a range of ids; the last eight digits have

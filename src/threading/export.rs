@@ -2,7 +2,7 @@
 
 use super::Conversations;
 use crate::domain::conversation;
-use crate::domain::{Conversation, ExportFilter, ExportLine};
+use crate::domain::{ExportFilter, ExportLine};
 use crate::error::Error;
 use crate::store::ExportPosition;
 
@@ -36,17 +36,12 @@ impl Conversations {
     /// An export of what a filter covers.
     ///
     /// # Errors
-    /// `conversation_not_found` if there is none with the contact of the filter.
+    /// `conversation_not_found` if there is none with the contact of the filter; `ambiguous_name`.
     pub async fn export(&self, filter: ExportFilter) -> Result<ExportReader, Error> {
         let contact = match &filter.contact {
             Some(contact) => {
-                // A part of an id is not enough.
-                let is_meant = |found: &Conversation| {
-                    let number = found.contact_number.as_str();
-                    contact.id() == Some(found.id)
-                        || contact.numbers().iter().any(|meant| meant == number)
-                };
-                let found = self.store.candidates(contact).await?.into_iter().find(is_meant);
+                let named = self.without_name(Some(contact)).await?;
+                let found = self.store.exactly(named.as_ref().unwrap_or(contact)).await?;
                 let found = found.ok_or_else(conversation::not_found)?;
                 Some(found.contact_number.to_string())
             }

@@ -120,7 +120,7 @@ impl Conversations {
     /// A reader of the events that match a filter.
     ///
     /// # Errors
-    /// `database_unavailable`.
+    /// `ambiguous_name`, `database_unavailable`.
     pub async fn read_feed(
         &self,
         start: FeedStart,
@@ -134,7 +134,8 @@ impl Conversations {
             FeedStart::Since(time) => self.store.feed_before(time).await?,
             FeedStart::After(cursor) => cursor,
         };
-        let (conversations, filter) = (self.clone(), filter.clone());
+        let contact = self.without_name(filter.contact.as_ref()).await?;
+        let (conversations, filter) = (self.clone(), FeedFilter { contact, ..filter.clone() });
         let (growth, is_at_end, found) = (None, false, None);
         Ok(FeedReader { conversations, filter, next, waiter, growth, is_at_end, found })
     }

@@ -55,9 +55,9 @@ impl Conversations {
     ///
     /// # Errors
     /// `conversation_not_found` if nothing is stored about it; `contact_busy` while one of its messages is
-    /// undecided; `invalid_request` if only a part of a number or id is given.
+    /// undecided; `ambiguous_name` if only a part of a name or id is given, or several have the name.
     pub async fn forget(&self, selector: &Selector, is_dry: bool) -> Result<ForgetReceipt, Error> {
-        let contact = self.whole_contact(selector).await?;
+        let contact = self.whole_contact(selector).await?.as_str().to_owned();
         let at = clock::now();
         let begun = match is_dry {
             true => self.store.look_before_forget(&contact).await?,
@@ -67,10 +67,10 @@ impl Conversations {
             }
         };
         self.marks.clear();
-        let (conversation, opted_out) = match begun {
+        let (conversation, opted_out, named) = match begun {
             Begun::Unknown => return Err(conversation::not_found()),
             Begun::Undecided(count) => return Err(busy(count)),
-            Begun::Known { conversation, opted_out } => (conversation, opted_out),
+            Begun::Known { conversation, opted_out, named } => (conversation, opted_out, named),
         };
         let mut key = conversation.map(|(key, _)| key);
         if !is_dry {
@@ -102,6 +102,7 @@ impl Conversations {
             webhooks,
             feed_entries,
             opted_out,
+            named,
         })
     }
 
@@ -111,30 +112,6 @@ impl Conversations {
     /// `database_unavailable`.
     pub async fn forgotten(&self) -> Result<ForgottenMarks, Error> {
         self.store.forgotten_marks().await
-    }
-
-    /// The contact that a whole number or a whole id names.
-    async fn whole_contact(&self, selector: &Selector) -> Result<String, Error> {
-        let found = self.store.candidates(selector).await?;
-        let contact =
-            |found: &crate::domain::Conversation| found.contact_number.as_str().to_owned();
-        if selector.id().is_some() {
-            return found.first().map(contact).ok_or_else(conversation::not_found);
-        }
-        let numbers = selector.numbers();
-        let is_whole = |number: &String| numbers.contains(number);
-        if let Some(whole) = found.iter().map(contact).find(is_whole) {
-            return Ok(whole);
-        }
-        match PhoneNumber::parse(selector.as_str()) {
-            Ok(number) => Ok(number.as_str().to_owned()),
-            Err(_) if !found.is_empty() => {
-                let what = format!("'{}' is only a part of a name", selector.as_str());
-                let list: Vec<_> = found.iter().map(contact).collect();
-                Err(Error::invalid(what).hint(format!("name the contact: {}", list.join(", "))))
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 
     async fn forget_webhooks(
@@ -242,7 +219,8 @@ impl Conversations {
                 self.remove_messages(conversation, until, true).await?;
             }
         }
-        self.drop_marked_opt_outs(&marks).await
+        self.drop_marked_opt_outs(&marks).await?;
+        self.drop_marked_names(&marks).await
     }
 
     async fn drop_marked_opt_outs(&self, marks: &AllMarks) -> Result<(), Error> {
@@ -254,6 +232,20 @@ impl Conversations {
             for contact in page {
                 if let Some(at) = marks.time_of(&contact) {
                     self.store.drop_opt_out(contact, at).await?;
+                }
+            }
+        }
+    }
+
+    async fn drop_marked_names(&self, marks: &AllMarks) -> Result<(), Error> {
+        let mut after = String::new();
+        loop {
+            let page = self.store.named_after(&after).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after.clone_from(last);
+            for contact in page {
+                if let Some(at) = marks.time_of(&contact) {
+                    self.store.drop_name(contact, at).await?;
                 }
             }
         }

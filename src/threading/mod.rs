@@ -8,6 +8,7 @@ mod export;
 mod feed;
 mod forget;
 mod inspect;
+mod names;
 mod offer;
 mod outcome;
 mod receive;
@@ -34,13 +35,11 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::domain::conversation::{self, SHORTEST_FRAGMENT};
 use crate::domain::message;
-use crate::domain::phone::NumberError;
 use crate::domain::{
-    Conversation, Cursor, Listing, Message, MessagePage, Page, PhoneNumber, Selector, Window,
+    Conversation, Cursor, Listing, Message, MessagePage, Page, PhoneNumber, Window,
 };
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::store::Store;
 use crate::store::writer::Writer;
 use crate::telnyx::client::TelnyxClient;
@@ -51,9 +50,6 @@ pub use feed::FeedReader;
 pub use retention::Pruned;
 pub(crate) use send::no_api_key;
 pub use settle::Settled;
-
-/// The longest name for which the hint proposes a country code.
-const LONGEST_PROPOSAL: usize = 40;
 
 /// The conversations of one database, and the Telnyx client that sends. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -185,14 +181,15 @@ impl Conversations {
     /// even none, without being the last.
     ///
     /// # Errors
-    /// `database_unavailable`.
+    /// `ambiguous_name`, `database_unavailable`.
     pub async fn list(
         &self,
         listing: &Listing,
         after: Option<Cursor>,
         limit: u64,
     ) -> Result<Page<Conversation>, Error> {
-        self.store.list(listing, after, limit).await
+        let contact = self.without_name(listing.contact.as_ref()).await?;
+        self.store.list(&Listing { contact, ..listing.clone() }, after, limit).await
     }
 
     /// Conversations, most recently active first, after a position in that order.
@@ -216,40 +213,6 @@ impl Conversations {
         match text {
             "" => self.conversations(None, limit).await,
             text => self.store.beginning_with(text, limit).await,
-        }
-    }
-
-    /// The conversation that a user named.
-    ///
-    /// # Errors
-    /// `conversation_not_found`, or `ambiguous_id` naming the candidates.
-    pub async fn find(&self, selector: &Selector) -> Result<Conversation, Error> {
-        let mut found = self.store.candidates(selector).await?;
-        match found.len() {
-            0 if selector.is_too_short() => Err(conversation::not_found().hint(format!(
-                "use at least {SHORTEST_FRAGMENT} hex digits of an id; `convo list` shows eight"
-            ))),
-            0 => Err(match PhoneNumber::parse(selector.as_str()) {
-                Err(error @ NumberError::NoCountryCode { .. })
-                    if selector.as_str().len() <= LONGEST_PROPOSAL =>
-                {
-                    conversation::not_found().hint(error.hint())
-                }
-                _ => conversation::not_found(),
-            }),
-            1 => Ok(found.remove(0)),
-            _ => {
-                let list: Vec<_> = found
-                    .iter()
-                    .map(|found| format!("{} ({})", found.id, found.contact_number))
-                    .collect();
-                let name = selector.as_str();
-                Err(Error::new(
-                    Code::AmbiguousId,
-                    format!("'{name}' matches several conversations"),
-                )
-                .hint(format!("use more digits of the id: {}", list.join(", "))))
-            }
         }
     }
 

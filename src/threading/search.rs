@@ -51,7 +51,7 @@ impl Conversations {
     /// for as long as `patience`.
     ///
     /// # Errors
-    /// `invalid_request` if the search cannot be answered; `database_unavailable`.
+    /// `invalid_request` if the search cannot be answered; `ambiguous_name`; `database_unavailable`.
     pub async fn search(
         &self,
         search: &MessageSearch,
@@ -68,9 +68,9 @@ impl Conversations {
                 Coverage::MissingBefore(time) => Some(time),
             },
         };
-        let conversation = match &search.contact {
+        let conversation = match self.without_name(search.contact.as_ref()).await? {
             None => None,
-            Some(contact) => match self.store.conversation_key(contact).await? {
+            Some(contact) => match self.store.conversation_key(&contact).await? {
                 Some(key) => Some(key),
                 None => return Ok(SearchPage { hits: Vec::new(), next: None, incomplete_before }),
             },
@@ -78,7 +78,16 @@ impl Conversations {
         let scope = SearchScope { search, conversation };
         let mut page = ResultPage::new(limit);
         let next = self.fill_page(scope, after, &mut page).await?;
+        self.add_names(&mut page.hits).await?;
         Ok(SearchPage { hits: page.hits, next, incomplete_before })
+    }
+
+    async fn add_names(&self, hits: &mut [SearchHit]) -> Result<(), Error> {
+        let names = self.store.names(hits.iter().map(|hit| &hit.contact_number)).await?;
+        for hit in hits {
+            hit.contact_name = names.get(hit.contact_number.as_str()).cloned();
+        }
+        Ok(())
     }
 
     /// Looks at windows of candidates until the page is full. Returns where the next page begins.

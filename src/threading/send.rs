@@ -180,8 +180,7 @@ impl Conversations {
     /// Those of a send before anything is stored.
     pub async fn plan(&self, draft: &Draft) -> Result<SendPlan, Error> {
         draft.check_schedule(clock::now())?;
-        let found = self.store.candidates(&Selector::new(draft.to().as_str())).await?;
-        let conversation = found.into_iter().next();
+        let conversation = self.store.exactly(&Selector::new(draft.to().as_str())).await?;
         Ok(SendPlan {
             from: self.sender(draft, self.answered(draft).await?.as_ref()).await?,
             conversation_id: conversation.as_ref().map(|conversation| conversation.id),

@@ -10,7 +10,7 @@ use crate::support::{
     execute, inbound, query_one, wait_until,
 };
 
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 18] = [
     "conversations",
     "messages",
     "delivery_reports",
@@ -25,6 +25,7 @@ const TABLES: [&str; 17] = [
     "media_progress",
     "media_garbage",
     "forgotten",
+    "contact_names",
     "batches",
     "batch_rows",
     "feed",
@@ -60,6 +61,8 @@ async fn full() -> (World, String) {
         "INSERT INTO batches (id, content, row_count, created_at) VALUES ('may', randomblob(16), 2, 3)",
         "INSERT INTO batch_rows (batch_id, row, message_id, content, created_at) \
          VALUES ('may', randomblob(16), randomblob(16), randomblob(16), 4)",
+        "INSERT INTO contact_names (contact_number, name, folded_name, named_at) \
+         VALUES ('+12125551234', 'Ada', 'ada', 7)",
     ] {
         execute(&url, row).await;
     }

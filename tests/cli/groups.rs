@@ -68,7 +68,8 @@ async fn one_report_about_three_is_shown_with_all_of_them(db: TestDatabase) {
     let shown = [&["show", A][..], &["list"]];
     for (args, with) in shown.into_iter().zip([&*format!("with {B}, {C}"), "[with 2 others] Hi"]) {
         let line = home.run(args).silent();
-        assert_eq!(line.line().rsplit('\t').next(), Some(&*format!("{B} {C}")), "{args:?}");
+        let others = format!("{B} {C}");
+        assert!(line.line().split('\t').any(|field| field == others), "{args:?}");
         let table = home.run(&[args, &["--format", "table"]].concat()).silent().out;
         assert!(table.contains(with), "{table}");
     }

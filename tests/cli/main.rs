@@ -38,6 +38,7 @@ mod media;
 mod memory;
 mod metrics;
 mod moving;
+mod names;
 mod network;
 mod nginx;
 mod opt_outs;

@@ -81,7 +81,7 @@ async fn events_come_as_they_happen(db: TestDatabase) {
     let [here, there] = watches.each_ref().map(|watch| [watch.line(), watch.line(), watch.line()]);
     assert_eq!(here, there, "the same bytes here and there");
     let fields: Vec<Vec<&str>> = here.iter().map(|line| line.split('\t').collect()).collect();
-    assert!(fields.iter().all(|fields| fields.len() == 18 && fields[2] == CONTACT), "{fields:?}");
+    assert!(fields.iter().all(|fields| fields.len() == 19 && fields[2] == CONTACT), "{fields:?}");
     assert_eq!(fields[0][1..5], ["message", CONTACT, "inbound", "received"]);
     assert_eq!(fields[0][7], r"a\tb\\\n\u{1b}[2J");
     let kinds: Vec<_> = fields.iter().map(|fields| fields[1]).collect();

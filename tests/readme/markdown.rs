@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Every page of prose.
-pub const PAGES: [&str; 16] = [
+pub const PAGES: [&str; 17] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -11,6 +11,7 @@ pub const PAGES: [&str; 16] = [
     "docs/doctor.md",
     "docs/forwarding.md",
     "docs/media.md",
+    "docs/names.md",
     "docs/sync.md",
     "docs/kubernetes.md",
     "docs/observing.md",

@@ -127,7 +127,8 @@ fn routes_in_source() -> BTreeSet<String> {
         assert_eq!(pattern(template), segments, "the template that logs and metrics name");
         let method = match rest.trim_start() {
             rest if rest.starts_with(".and(post())") => "POST",
-            rest if rest.starts_with(".and(delete())") => "DELETE",
+            rest if rest.starts_with(".and(put") => "PUT",
+            rest if rest.starts_with(".and(delete") => "DELETE",
             _ => "GET",
         };
         format!("{method} {segments}")

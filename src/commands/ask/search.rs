@@ -170,6 +170,7 @@ mod tests {
             at: Timestamp::from_micros(at),
             conversation_id: None,
             contact_number: None,
+            contact_name: None,
             status: message.as_ref().map(|message| message.status),
             message,
             replaces: None,

@@ -7,7 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 use crate::cli::{BackendArgs, HelpText, Moment, PrintArgs, moment};
 use crate::commands::complete;
 use crate::commands::context::Context;
-use crate::commands::print::{BRIEF, Extent, PAGE};
+use crate::commands::print::{Extent, print_pages};
 use crate::domain::{Selector, StoredEventFilter};
 use crate::error::Error;
 use crate::output::pager::Start;
@@ -60,24 +60,9 @@ impl WebhookListArgs {
                 since: self.since.map(|since| since.past(style.now, style.zone)),
                 contact: self.contact.as_deref().map(Selector::new),
             };
+            let fetch = async |after, limit| backend.stored_events(&filter, after, limit).await;
             let extent = Extent::new(&self.print, style);
-            let mut left = match extent {
-                Extent::All => u64::MAX,
-                Extent::Newest(limit) => limit,
-                Extent::Brief => BRIEF,
-            };
-            let mut list = StoredEventList::new(out, style);
-            let mut after = None;
-            while left > 0 {
-                let page = backend.stored_events(&filter, after, left.min(PAGE)).await?;
-                list.page(&page.rows)?;
-                left = left.saturating_sub(page.rows.len() as u64);
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-            Ok(list.finish(extent == Extent::Brief && after.is_some())?)
+            print_pages(fetch, extent, &mut StoredEventList::new(out, style)).await
         })
     }
 }

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::domain::export::{EXPORT_VERSION, ExportEnd, ExportHeader};
+use crate::domain::naming::{NamedContact, NamesRequest, Naming, NamingOutcome};
 use crate::domain::{
     BatchCheck, BatchId, BatchInfo, BatchRecord, BatchRow, BatchRowQuery, BatchRowState, BatchRows,
-    Conversation, Cost, Direction, Encoding, ExportLine, FeedCursor, FeedEvent, FeedKind, FeedPage,
-    Fingerprint, ForgetReceipt, ForgottenMark, ForgottenMarks, Forward, ForwardReplay,
+    Contact, Conversation, Cost, Direction, Encoding, ExportLine, FeedCursor, FeedEvent, FeedKind,
+    FeedPage, Fingerprint, ForgetReceipt, ForgottenMark, ForgottenMarks, Forward, ForwardReplay,
     ForwardState, ForwardTest, LastMessage, Message, PhoneNumber, SearchHit, SegmentCost, SendPlan,
     SendRequest, SettledMessage, SourceReport, Status, StatusReport, StoredEvent, SyncNews,
     SyncReport, SyncSource, SyncState, Thread, Timestamp,
@@ -18,6 +19,7 @@ use crate::threading::Check;
 
 const OURS: &str = "+12025550100";
 const CONTACT: &str = "+12125551234";
+pub(super) const NAME: &str = "Ada Lovelace";
 const TEXT: &str = "Your table for four is booked at eight.";
 /// 23 November 2026, 09:14 UTC.
 const SENT: i64 = 1_795_425_240_000_000;
@@ -38,10 +40,37 @@ fn message_id() -> Uuid {
     Uuid::from_u128(0x01a2_0696_9c1e_7d50_8f3a_6b0d_51c2_77aa)
 }
 
+pub(super) fn contact() -> Contact {
+    Contact {
+        contact_number: number(CONTACT),
+        contact_name: Some(NAME.to_owned()),
+        named_at: Some(at(0)),
+    }
+}
+
+pub(super) fn nameless_contact() -> Contact {
+    Contact { contact_name: None, named_at: None, ..contact() }
+}
+
+pub(super) fn names_request() -> NamesRequest {
+    let (contact_number, contact_name) = (CONTACT.to_owned(), NAME.to_owned());
+    NamesRequest { contacts: vec![NamedContact { contact_number, contact_name }], replace: false }
+}
+
+pub(super) fn naming() -> Naming {
+    Naming {
+        contact_number: number(CONTACT),
+        contact_name: NAME.to_owned(),
+        outcome: NamingOutcome::Added,
+        previous_name: None,
+    }
+}
+
 pub(super) fn conversation() -> Conversation {
     Conversation {
         id: thread_id(),
         contact_number: number(CONTACT),
+        contact_name: Some(NAME.to_owned()),
         message_count: 2,
         last_message_at: at(0),
         created_at: at(-120),
@@ -217,6 +246,7 @@ pub(super) fn feed_page() -> FeedPage {
         at: message.completed_at.unwrap_or(message.created_at),
         conversation_id: Some(message.conversation_id),
         contact_number: Some(message.contact().clone()),
+        contact_name: Some(NAME.to_owned()),
         status: (kind == FeedKind::Status).then_some(message.status),
         message: Some(message),
         replaces: None,
@@ -324,6 +354,7 @@ pub(super) fn forget_receipt() -> ForgetReceipt {
         webhooks: 31,
         feed_entries: 40,
         opted_out: true,
+        named: true,
     }
 }
 

@@ -81,6 +81,7 @@ pub fn document() -> String {
 fn tags() -> Value {
     json!([
         { "name": "conversations", "description": "Reading conversations and messages" },
+        { "name": "contacts", "description": "Names of contacts" },
         { "name": "sending", "description": "Sending messages" },
         { "name": "feed", "description": "What happens, as it happens" },
         { "name": "forwarding", "description": "Forwarding events to other programs" },

@@ -13,11 +13,13 @@ use super::schemas::{
 };
 use super::{examples, unread};
 use crate::domain::batch::BATCH_ID_PATTERN;
+use crate::domain::contact::LONGEST_NAME;
 use crate::domain::idempotency_key::IDEMPOTENCY_KEY_PATTERN;
+use crate::domain::naming::{NamesRequest, Naming};
 use crate::domain::{
-    BatchCheck, BatchInfo, BatchRecord, BatchRows, Conversation, Direction, EventOutcome, FeedKind,
-    FeedPage, ForgetReceipt, ForgottenMarks, Forward, ForwardReplay, ForwardTest, Message,
-    SearchHit, SendPlan, SendRequest, Status, StoredEvent, Thread,
+    BatchCheck, BatchInfo, BatchRecord, BatchRows, Contact, Conversation, Direction, EventOutcome,
+    FeedKind, FeedPage, ForgetReceipt, ForgottenMarks, Forward, ForwardReplay, ForwardTest,
+    Message, SearchHit, SendPlan, SendRequest, Status, StoredEvent, Thread,
 };
 use crate::error::Code;
 use crate::server::access::Scope;
@@ -27,6 +29,7 @@ use crate::server::query::MAX_WAIT;
 use crate::server::sync::NDJSON;
 
 pub(super) const CONVERSATIONS: &str = "conversations";
+const CONTACTS: &str = "contacts";
 const SENDING: &str = "sending";
 const FEED: &str = "feed";
 const FORWARDING: &str = "forwarding";
@@ -55,6 +58,11 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/conversations/{id}/unread", "post", unread::unread(schemas));
     add("/batches/{id}", "post", record_batch(schemas));
     add("/batches/{id}/check", "post", check_batch(schemas));
+    add("/conversations/{id}/name", "put", name_contact(schemas));
+    add("/conversations/{id}/name", "delete", unname_contact(schemas));
+    add("/contacts", "get", contacts(schemas));
+    add("/contacts", "put", name_contacts(schemas));
+    add("/contacts/{id}", "get", contact(schemas));
     add("/messages", "get", search(schemas));
     add("/messages/{id}", "get", message(schemas));
     add("/messages/{id}/media/{n}", "get", medium());
@@ -99,7 +107,8 @@ fn conversations(schemas: &mut Schemas) -> Operation {
     .query("until", "Only conversations last active before this time.", time())
     .query(
         "contact",
-        "Only the conversation with this contact: a number in any common notation, or its id.",
+        "Only the conversation with this contact: a number in any common notation, a name or an \
+         unambiguous part of one, or its id.",
         name(),
     )
     .query_list(
@@ -119,7 +128,7 @@ fn conversations(schemas: &mut Schemas) -> Operation {
     .query("opted_out", "Only conversations whose contact has opted out.", flag())
     .query("reverse", "Least recently active first.", flag())
     .errors(&QUERY)
-    .errors(&[Code::InvalidNumber, Code::Overloaded])
+    .errors(&[Code::InvalidNumber, Code::AmbiguousName, Code::Overloaded])
     .errors(&STORE)
     .response(StatusCode::OK, "The conversations", conversations, &json!([examples::conversation()]))
     .response_header(StatusCode::OK, "Link")
@@ -151,8 +160,8 @@ fn search(schemas: &mut Schemas) -> Operation {
         .query("until", "Only messages before this time.", time())
         .query(
             "contact",
-            "Only messages with this contact: a number in any common notation, or the id of the \
-             conversation.",
+            "Only messages with this contact: a number in any common notation, a name or an unambiguous \
+             part of one, or the id of the conversation.",
             name(),
         )
         .query_list(
@@ -168,7 +177,7 @@ fn search(schemas: &mut Schemas) -> Operation {
             own_number(),
         )
         .errors(&QUERY)
-        .errors(&[Code::InvalidNumber, Code::Overloaded])
+        .errors(&[Code::InvalidNumber, Code::AmbiguousName, Code::Overloaded])
         .errors(&STORE)
         .response(StatusCode::OK, "The messages", hits, &json!([examples::search_hit()]))
         .response_header(StatusCode::OK, "Link")
@@ -192,8 +201,8 @@ fn conversation(schemas: &mut Schemas) -> Operation {
     )
     .path(
         "id",
-        "The conversation's id, at least 4 hex digits from its beginning or end, or the contact's \
-         number in any common notation.",
+        "The contact's number in any common notation, its name or an unambiguous part of it, the \
+         conversation's id, or at least 4 hex digits from its beginning or end.",
         name(),
     )
     .query("limit", "The maximum number of messages.", limit())
@@ -210,12 +219,106 @@ fn conversation(schemas: &mut Schemas) -> Operation {
     )
     .query("history", "Include the delivery reports of each message.", flag())
     .errors(&QUERY)
-    .errors(&[Code::AmbiguousId, Code::Overloaded])
+    .errors(&[Code::AmbiguousId, Code::AmbiguousName, Code::Overloaded])
     .errors(&[Code::ConversationNotFound, Code::MessageNotFound])
     .errors(&STORE)
     .response(StatusCode::OK, "The conversation", thread, &json!(examples::thread()))
     .response_header(StatusCode::OK, "Link")
     .link(StatusCode::OK, "getMessage", "id", "/messages/0/id")
+}
+
+/// What names a contact in the path of an operation on its name.
+const ANY_CONTACT: &str = "The contact's number in any common notation, its name or an unambiguous part \
+                           of it, or the conversation's id or a part of it.";
+
+fn contacts(schemas: &mut Schemas) -> Operation {
+    let contacts = list(&schemas.serialized::<Contact>());
+    let position = json!({ "type": "string", "pattern": "^([0-9a-f]{2})*_([0-9a-f]{2})*$" });
+    Operation::with_scope(
+        Scope::Read,
+        CONTACTS,
+        "listContacts",
+        "List the contacts that have a name",
+    )
+    .description("In the order of their names. Without `limit`, all of them are streamed.")
+    .query("limit", "The maximum size of the page.", limit())
+    .query("after", "The end of the previous page: an opaque value from its `Link`.", position)
+    .query("name", "Only contacts whose names have this part, without regard to case.", text())
+    .errors(&QUERY)
+    .errors(&[Code::Overloaded])
+    .errors(&STORE)
+    .response(StatusCode::OK, "The contacts", contacts, &json!([examples::contact()]))
+    .response_header(StatusCode::OK, "Link")
+    .link(StatusCode::OK, "getConversation", "id", "/0/contact_number")
+}
+
+fn contact(schemas: &mut Schemas) -> Operation {
+    let contact = schemas.serialized::<Contact>();
+    Operation::with_scope(Scope::Read, CONTACTS, "getContact", "Find out whom a name means")
+        .allow(&[Scope::Send])
+        .description("By the rule of what sends: a part of a name or of an id is refused.")
+        .path("id", "A number in any common notation, a whole name, or a whole id.", name())
+        .errors(&QUERY)
+        .errors(&[Code::InvalidNumber, Code::AmbiguousName, Code::ConversationNotFound])
+        .errors(&[Code::Overloaded])
+        .errors(&STORE)
+        .response(StatusCode::OK, "The contact", contact, &json!(examples::contact()))
+}
+
+fn name_contact(schemas: &mut Schemas) -> Operation {
+    let contact = schemas.serialized::<Contact>();
+    let named = json!({
+        "type": "object",
+        "description": "The name that the contact is to have; null or an empty text removes it.",
+        "properties": { "name": { "type": ["string", "null"], "maxLength": LONGEST_NAME } },
+        "required": ["name"],
+        "additionalProperties": false,
+    });
+    Operation::with_scope(Scope::Send, CONTACTS, "nameContact", "Name a contact")
+        .description(
+            "There need not be a conversation yet. Several contacts may have the same name, but a name \
+             cannot read as a number or an id.",
+        )
+        .path("id", ANY_CONTACT, name())
+        .body(&named, &json!({ "name": examples::NAME }))
+        .errors(&QUERY)
+        .errors(&[Code::InvalidNumber, Code::AmbiguousName, Code::ConversationNotFound])
+        .errors(&[Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::RequestTimeout])
+        .errors(&[Code::Overloaded])
+        .errors(&STORE)
+        .response(StatusCode::OK, "The contact", contact, &json!(examples::contact()))
+}
+
+fn unname_contact(schemas: &mut Schemas) -> Operation {
+    let contact = schemas.serialized::<Contact>();
+    Operation::with_scope(Scope::Send, CONTACTS, "unnameContact", "Remove the name of a contact")
+        .path("id", ANY_CONTACT, name())
+        .errors(&QUERY)
+        .errors(&[Code::InvalidNumber, Code::AmbiguousName, Code::ConversationNotFound])
+        .errors(&[Code::Overloaded])
+        .errors(&STORE)
+        .response(StatusCode::OK, "The contact", contact, &json!(examples::nameless_contact()))
+}
+
+fn name_contacts(schemas: &mut Schemas) -> Operation {
+    let namings = list(&schemas.serialized::<Naming>());
+    Operation::with_scope(Scope::Send, CONTACTS, "nameContacts", "Name several contacts")
+        .description(
+            "Up to 500, in one transaction. A contact that has another name keeps it, unless `replace` is \
+             true. If one cannot have its name, none is named.",
+        )
+        .query("dry_run", "Change nothing, and tell what would become of each.", flag())
+        .body(&schemas.deserialized::<NamesRequest>(), &json!(examples::names_request()))
+        .errors(&QUERY)
+        .errors(&[Code::InvalidNumber, Code::PayloadTooLarge, Code::UnsupportedMediaType])
+        .errors(&[Code::RequestTimeout, Code::Overloaded])
+        .errors(&STORE)
+        .response(
+            StatusCode::OK,
+            "What became of each",
+            namings,
+            &json!([examples::naming()]),
+        )
 }
 
 fn send(schemas: &mut Schemas) -> Operation {
@@ -231,7 +334,7 @@ fn send(schemas: &mut Schemas) -> Operation {
         .path(
             "number",
             "The recipient: a number with its country code, or a short code. Other common notations are \
-             accepted, too.",
+             accepted, too, and the whole name of a contact or the whole id of a conversation.",
             recipient(),
         )
         .query("dry_run", "Return what would be sent, without sending it.", flag())
@@ -246,6 +349,7 @@ fn send(schemas: &mut Schemas) -> Operation {
         .body(&schemas.deserialized::<SendRequest>(), &json!(examples::send_request()))
         .errors(&QUERY)
         .errors(&[Code::InvalidNumber, Code::MessageTooLong, Code::RequestTimeout])
+        .errors(&[Code::AmbiguousName, Code::ConversationNotFound])
         .errors(&[Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::IdempotencyKeyReused])
         .errors(&[Code::InvalidApiKey, Code::OptedOut, Code::TelnyxRefused, Code::Cancelled])
         .errors(&[Code::MessageNotFound, Code::ReplyLimit, Code::SendLimit, Code::AlreadySent])
@@ -465,7 +569,8 @@ fn events(schemas: &mut Schemas) -> Operation {
         .query("wait", "For how many seconds to wait for an event if there is none yet.", wait)
         .query(
             "contact",
-            "Only events of this contact: a number in any common notation, or the conversation's full id.",
+            "Only events of this contact: a number in any common notation, a name or an unambiguous part of \
+             one, or the conversation's full id.",
             name(),
         )
         .query("number", "Only messages sent from or to this number of yours.", own_number())
@@ -483,7 +588,8 @@ fn events(schemas: &mut Schemas) -> Operation {
             feed_cursor(),
         )
         .errors(&QUERY)
-        .errors(&[Code::InvalidNumber, Code::CursorExpired, Code::Overloaded])
+        .errors(&[Code::InvalidNumber, Code::AmbiguousName, Code::CursorExpired])
+        .errors(&[Code::Overloaded])
         .errors(&STORE)
         .response(StatusCode::OK, "The events", page, &json!(examples::feed_page()))
         .also_as(
@@ -497,8 +603,8 @@ fn events(schemas: &mut Schemas) -> Operation {
 }
 
 fn export() -> Operation {
-    let contact = "Only the conversation with this contact: a number in any common notation, or the \
-                   conversation's full id.";
+    let contact = "Only the conversation with this contact: a number in any common notation, a name or an \
+                   unambiguous part of one, or the conversation's full id.";
     Operation::with_scope(Scope::Admin, CONVERSATIONS, "exportConversations", "Export everything")
         .description(
             "JSON lines that lose nothing, streamed: `convo import` reads them back. The first line has the \
@@ -510,7 +616,7 @@ fn export() -> Operation {
         .query("until", "Only messages before this time.", time())
         .query("raw", "Also the raw webhook events.", flag())
         .errors(&QUERY)
-        .errors(&[Code::ConversationNotFound, Code::Overloaded])
+        .errors(&[Code::ConversationNotFound, Code::AmbiguousName, Code::Overloaded])
         .errors(&STORE)
         .response_as(JSON_LINES, StatusCode::OK, "The export", text(), &json!(examples::export()))
 }
@@ -591,7 +697,8 @@ fn stored_events(schemas: &mut Schemas) -> Operation {
             name(),
         )
         .errors(&QUERY)
-        .errors(&[Code::ConversationNotFound, Code::AmbiguousId, Code::Overloaded])
+        .errors(&[Code::ConversationNotFound, Code::AmbiguousId, Code::AmbiguousName])
+        .errors(&[Code::Overloaded])
         .errors(&STORE)
         .response(StatusCode::OK, "The events", events, &json!([examples::stored_event()]))
         .response_header(StatusCode::OK, "Link")
@@ -622,15 +729,15 @@ fn forget(schemas: &mut Schemas) -> Operation {
     )
     .description(
         "Its messages with their delivery reports, the webhooks about it as they came, its entries in the \
-         feed, idempotency keys and opt-out. It cannot be undone. A keyed hash of the number stays with \
+         feed, idempotency keys, opt-out and name. It cannot be undone. A keyed hash of the number stays with \
          the time: an opt-out still refuses, and older messages are not stored again. Followers of the \
          feed get an event of the kind `removed`. It goes on if the client hangs up.",
     )
-    .path("id", "The contact's number, or the conversation's whole id.", name())
+    .path("id", "The contact's number, its whole name, or the conversation's whole id.", name())
     .query("dry_run", "Only count what would be removed.", flag())
     .errors(&QUERY)
     .errors(&[Code::InvalidNumber, Code::ConversationNotFound, Code::ContactBusy])
-    .errors(&[Code::Overloaded])
+    .errors(&[Code::AmbiguousName, Code::Overloaded])
     .errors(&STORE)
     .response(StatusCode::OK, "The receipt", receipt, &json!(examples::forget_receipt()))
 }

@@ -59,7 +59,7 @@ fn marking(operation: Operation, schemas: &mut Schemas) -> Operation {
         )
         .errors(&QUERY)
         .errors(&[Code::UnsupportedMediaType, Code::Overloaded])
-        .errors(&[Code::AmbiguousId, Code::ConversationNotFound])
+        .errors(&[Code::AmbiguousId, Code::AmbiguousName, Code::ConversationNotFound])
         .errors(&STORE)
         .response(
             StatusCode::OK,

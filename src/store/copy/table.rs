@@ -13,13 +13,13 @@ use tokio::sync::mpsc;
 use super::driver::Cell;
 use super::page::RowPage;
 use crate::store::entity::{
-    batch, batch_row, conversation, delivery_report, event, feed, forgotten, forward,
+    batch, batch_row, contact_name, conversation, delivery_report, event, feed, forgotten, forward,
     forward_range, idempotency_key, media, media_garbage, media_progress, merged_message, message,
     opt_out, sync_source,
 };
 
 /// What is copied, each table after those that its rows refer to.
-pub(in crate::store) const TABLES: [&str; 17] = [
+pub(in crate::store) const TABLES: [&str; 18] = [
     "conversations",
     "messages",
     "delivery_reports",
@@ -34,6 +34,7 @@ pub(in crate::store) const TABLES: [&str; 17] = [
     "media_progress",
     "media_garbage",
     "forgotten",
+    "contact_names",
     "batches",
     "batch_rows",
     FEED,
@@ -77,7 +78,7 @@ pub(super) enum CellType {
 pub(super) type CopyKey = Vec<Value>;
 
 /// The tables to copy, in the order of [`TABLES`].
-pub(super) fn tables() -> Result<[CopyTable; 17], DbErr> {
+pub(super) fn tables() -> Result<[CopyTable; 18], DbErr> {
     Ok([
         CopyTable::from_entity::<conversation::Entity>(TABLES[0])?,
         CopyTable::from_entity::<message::Entity>(TABLES[1])?,
@@ -93,9 +94,10 @@ pub(super) fn tables() -> Result<[CopyTable; 17], DbErr> {
         CopyTable::from_entity::<media_progress::Entity>(TABLES[11])?,
         CopyTable::from_entity::<media_garbage::Entity>(TABLES[12])?,
         CopyTable::from_entity::<forgotten::Entity>(TABLES[13])?,
-        CopyTable::from_entity::<batch::Entity>(TABLES[14])?,
-        CopyTable::from_entity::<batch_row::Entity>(TABLES[15])?,
-        CopyTable::from_entity::<feed::Entity>(TABLES[16])?,
+        CopyTable::from_entity::<contact_name::Entity>(TABLES[14])?,
+        CopyTable::from_entity::<batch::Entity>(TABLES[15])?,
+        CopyTable::from_entity::<batch_row::Entity>(TABLES[16])?,
+        CopyTable::from_entity::<feed::Entity>(TABLES[17])?,
     ])
 }
 

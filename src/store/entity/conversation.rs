@@ -52,6 +52,7 @@ impl From<Model> for Conversation {
         Self {
             id: row.id,
             contact_number: PhoneNumber::from_stored(row.contact_number),
+            contact_name: None,
             message_count: u64::try_from(row.message_count).unwrap_or_default(),
             last_message_at: Timestamp::from_micros(row.last_message_at),
             created_at: Timestamp::from_micros(row.created_at),

@@ -2,6 +2,7 @@
 
 pub(super) mod batch;
 pub(super) mod batch_row;
+pub mod contact_name;
 pub mod conversation;
 pub mod delivery_report;
 pub mod event;

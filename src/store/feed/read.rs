@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::store::db_error::OrTell;
 use crate::store::entity::feed::{Column, Entity, Model, kind};
 use crate::store::entity::{conversation, merged_message, message, micros};
-use crate::store::{Store, weight};
+use crate::store::{Store, names, weight};
 
 /// Some of what follows a position.
 #[derive(Clone, Debug)]
@@ -143,6 +143,8 @@ struct Subjects {
     survivors: HashMap<Uuid, Uuid>,
     /// The conversations of contacts.
     conversations: HashMap<String, Uuid>,
+    /// The names of contacts.
+    names: HashMap<String, String>,
 }
 
 impl Subjects {
@@ -163,8 +165,12 @@ impl Subjects {
             }
         }
         let contacts = entries.iter().filter_map(|entry| entry.contact.as_deref());
-        let conversations = conversations(store, contacts.collect()).await?;
-        Ok(Some(Self { messages, survivors, conversations }))
+        let contacts: HashSet<&str> = contacts.collect();
+        let correspondents = messages.values().map(|(_, contact)| contact.as_str());
+        let named = contacts.iter().copied().chain(correspondents);
+        let names = names::names_of(&store.reader, named).await?;
+        let conversations = conversations(store, contacts).await?;
+        Ok(Some(Self { messages, survivors, conversations, names }))
     }
 
     /// The event of an entry. `None` if its message was removed.
@@ -175,6 +181,7 @@ impl Subjects {
             at: Timestamp::from_micros(entry.at),
             conversation_id: None,
             contact_number: None,
+            contact_name: None,
             message: None,
             status: None,
             replaces: entry.replaces,
@@ -199,6 +206,9 @@ impl Subjects {
             }
             FeedKind::Removed => event.conversation_id = Some(entry.conversation_id?),
         }
+        let contact = event.contact_number.as_ref();
+        let name = contact.and_then(|contact| self.names.get(contact.as_str()));
+        event.contact_name = name.cloned();
         Some(event)
     }
 }

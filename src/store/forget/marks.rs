@@ -12,7 +12,7 @@ use crate::domain::{ForgottenMark, ForgottenMarks, Status, Timestamp};
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::db_error::OrTell;
-use crate::store::entity::{conversation, forgotten, message, micros, opt_out};
+use crate::store::entity::{contact_name, conversation, forgotten, message, micros, opt_out};
 use crate::store::job::Settlement;
 use crate::store::meta::{self, FORGET_KEY};
 use crate::store::sql;
@@ -34,7 +34,7 @@ pub(crate) enum Begun {
     /// So many of its messages are pending, unknown or scheduled.
     Undecided(u64),
     /// What is to be removed.
-    Known { conversation: Option<(i64, Uuid)>, opted_out: bool },
+    Known { conversation: Option<(i64, Uuid)>, opted_out: bool, named: bool },
 }
 
 impl Store {
@@ -95,6 +95,7 @@ impl Settlement for BeginForget {
         // Without a later decision, what was known when it was forgotten before still holds.
         set_mark(db, row, opt_out.is_some()).await?;
         opt_out::Entity::delete_by_id(&self.contact).exec(db).await?;
+        contact_name::Entity::delete_by_id(&self.contact).exec(db).await?;
         Ok(begun)
     }
 }
@@ -130,11 +131,12 @@ async fn look(
         .one(db)
         .await?;
     let opt_out = opt_out::Entity::find_by_id(contact).one(db).await?;
+    let named = contact_name::Entity::find_by_id(contact).one(db).await?.is_some();
+    let opted_out = opt_out.as_ref().is_some_and(|row| row.opted_out_at.is_some());
+    let known = Begun::Known { conversation, opted_out, named };
     let Some((key, _)) = conversation else {
-        let opted_out = opt_out.as_ref().map(|row| row.opted_out_at.is_some());
-        let begun = opted_out
-            .map_or(Begun::Unknown, |opted_out| Begun::Known { conversation: None, opted_out });
-        return Ok((begun, opt_out));
+        let is_known = named || opt_out.is_some();
+        return Ok((if is_known { known } else { Begun::Unknown }, opt_out));
     };
     let undecided = Status::UNDECIDED.map(Status::rank);
     let undecided = message::Entity::find()
@@ -145,8 +147,7 @@ async fn look(
     if undecided > 0 {
         return Ok((Begun::Undecided(undecided), opt_out));
     }
-    let opted_out = opt_out.as_ref().is_some_and(|row| row.opted_out_at.is_some());
-    Ok((Begun::Known { conversation, opted_out }, opt_out))
+    Ok((known, opt_out))
 }
 
 /// Stores marks that another database exported. Their key must be that of this one, if it has one.

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::domain::{
-    Cursor, Direction, FeedCursor, IdempotencyKey, Listing, MessageError, PhoneNumber, Place,
-    Selector, Status, Timestamp, Window,
+    ContactCursor, ContactFilter, Cursor, Direction, FeedCursor, IdempotencyKey, Listing,
+    MessageError, PhoneNumber, Place, Selector, Status, Timestamp, Window,
 };
 use crate::error::{Code, Error};
 use crate::store::model::{
@@ -252,20 +252,30 @@ async fn list(store: &Store) {
 }
 
 async fn mark(store: &Store) {
-    let found = store.candidates(&Selector::new(contact(1_010).as_str())).await.expect("read");
-    let conversation = &found[0];
+    let find = async |number| {
+        let found = store.exactly(&Selector::new(contact(number).as_str())).await.expect("read");
+        found.expect("a conversation")
+    };
+    let conversation = &find(1_010).await;
     store.mark_read(conversation, conversation.arrived).await.expect("marked");
     assert_eq!(store.mark_unread(conversation).await.expect("marked"), 1);
     store.arrival(conversation.id, Uuid::from_u128(1_010)).await.expect("read");
     // Where some have been removed, the others are counted.
-    let gaps = store.candidates(&Selector::new(contact(1_012).as_str())).await.expect("read");
-    assert_eq!(store.mark_read(&gaps[0], 1).await.expect("marked"), 0);
+    let gaps = find(1_012).await;
+    assert_eq!(store.mark_read(&gaps, 1).await.expect("marked"), 0);
 }
 
 async fn read(store: &Store) {
     let id = Uuid::from_u128(7);
-    for name in [contact(7).to_string(), id.to_string(), "00000007".to_owned()] {
-        store.candidates(&Selector::new(&name)).await.expect("read");
+    for name in [contact(7).to_string(), id.to_string()] {
+        store.exactly(&Selector::new(&name)).await.expect("read");
+    }
+    store.with_id_part("00000007").await.expect("read");
+    store.contacts_named("ada 7").await.expect("read");
+    store.names([contact(7), contact(8)].iter()).await.expect("read");
+    let after = ContactCursor { folded: "ada 7".to_owned(), number: contact(7).to_string() };
+    for after in [None, Some(&after)] {
+        store.contacts(&ContactFilter::default(), after, 50).await.expect("read");
     }
     for beginning in ["+12000", "0000", "00000007-0000"] {
         store.beginning_with(beginning, 10).await.expect("read");

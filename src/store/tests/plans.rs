@@ -29,6 +29,11 @@ async fn fill(db: &DatabaseConnection) {
              unread_count",
             format!("{uuid}, {contact}, 1, i, i, 'in:{OWN}', 3, i % 3"),
         ),
+        (
+            "contact_names",
+            "contact_number, name, folded_name, named_at",
+            format!("{contact}, 'Ada ' || i, 'ada ' || i, i"),
+        ),
         ("opt_outs", "contact_number, decided_at", format!("{contact}, i")),
         (
             "messages",

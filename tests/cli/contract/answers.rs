@@ -19,6 +19,11 @@ const THREAD: &str = "GET /conversations/{id}";
 const SEND: &str = "POST /conversations/{number}/send";
 const MARK_READ: &str = "POST /conversations/{id}/read";
 const MARK_UNREAD: &str = "POST /conversations/{id}/unread";
+const CONTACTS: &str = "GET /contacts";
+const NAME_CONTACTS: &str = "PUT /contacts";
+const WHO: &str = "GET /contacts/{id}";
+const NAME: &str = "PUT /conversations/{id}/name";
+const UNNAME: &str = "DELETE /conversations/{id}/name";
 const MESSAGES: &str = "GET /messages";
 const MESSAGE: &str = "GET /messages/{id}";
 const MEDIA: &str = "GET /messages/{id}/media/{n}";
@@ -43,12 +48,17 @@ const SYNC: &str = "POST /sync";
 const BATCH: &str = "POST /batches/{id}";
 const CHECK_BATCH: &str = "POST /batches/{id}/check";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 25] = [
+const GUARDED: [(&str, &str); 30] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
     (MARK_READ, "/conversations/1/read"),
     (MARK_UNREAD, "/conversations/1/unread"),
+    (CONTACTS, "/contacts"),
+    (NAME_CONTACTS, "/contacts"),
+    (WHO, "/contacts/1"),
+    (NAME, "/conversations/1/name"),
+    (UNNAME, "/conversations/1/name"),
     (MESSAGES, "/messages"),
     (MESSAGE, "/messages/1"),
     (MEDIA, "/messages/1/media/1"),
@@ -146,6 +156,7 @@ async fn every_answer_matches_the_document() {
     batches(&asker).await;
     reading(&asker).await;
     marking(&asker).await;
+    naming(&asker).await;
     stored_events(&asker).await;
     media(&asker, &world).await;
     following(&asker).await;
@@ -393,6 +404,76 @@ async fn reading(asker: &Asker<'_>) {
     assert_eq!(asker.ask(OPENAPI, "/openapi.json", "", "").await.status, 200);
 }
 
+/// Two contacts of one name, with neither of whom there is a conversation.
+async fn naming(asker: &Asker<'_>) {
+    let name = r#"{"name":"Twin"}"#;
+    for path in ["/conversations/+13125550101/name", "/conversations/+13125550102/name"] {
+        assert_eq!(asker.ask(NAME, path, "", name).await.json()["contact_name"], "Twin");
+    }
+    let who = asker.ask(WHO, "/contacts/+13125550101", "", "").await;
+    assert_eq!(who.json()["contact_name"], "Twin");
+    let page = asker.ask(CONTACTS, "/contacts?limit=1&name=win", "", "").await;
+    assert!(page.header("link").is_some());
+    assert_eq!(asker.ask(CONTACTS, "/contacts", "", "").await.status, 200);
+    asker.refuses(CONTACTS, "/contacts?limit=0", "", "", (400, "invalid_request")).await;
+    let id = "01a20685-7f6b-7790-99a8-f178d4040dda";
+    for (contact, expected) in [
+        ("twin", (400, "ambiguous_name")),
+        ("12125551234", (400, "invalid_number")),
+        (id, (404, "conversation_not_found")),
+        ("%00", (400, "invalid_request")),
+        ("twin?no_such_parameter=1", (400, "unknown_parameter")),
+    ] {
+        let (contact, query) = contact.split_once('?').unwrap_or((contact, ""));
+        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+        let path = format!("/conversations/{contact}/name{query}");
+        asker.refuses(NAME, &path, "", name, expected).await;
+        asker.refuses(UNNAME, &path, "", "", expected).await;
+        asker.refuses(WHO, &format!("/contacts/{contact}{query}"), "", "", expected).await;
+    }
+    let row = |number: &str| {
+        let contact = json!({ "contact_number": number, "contact_name": "Ada" });
+        json!({ "contacts": [contact] }).to_string()
+    };
+    for path in ["/contacts?dry_run=true", "/contacts"] {
+        let named = asker.ask(NAME_CONTACTS, path, "", &row("+13125550103")).await;
+        assert_eq!(named.json()[0]["outcome"], "added", "{path}");
+    }
+    let large = format!("{{\"name\":\"{}\"}}", "x".repeat(1024 * 1024));
+    let form = "content-type: text/plain\r\n";
+    let one = "/conversations/+13125550101/name";
+    for (operation, path, lines, body, expected) in [
+        (NAME_CONTACTS, "/contacts", "", row("3125550103"), (400, "invalid_number")),
+        (NAME_CONTACTS, "/contacts", "", "[]".to_owned(), (400, "invalid_request")),
+        (NAME_CONTACTS, "/contacts?x=1", "", row("72975"), (400, "unknown_parameter")),
+        (NAME_CONTACTS, "/contacts", form, row("72975"), (415, "unsupported_media_type")),
+        (NAME_CONTACTS, "/contacts", "", large.clone(), (413, "payload_too_large")),
+        (NAME, one, form, name.to_owned(), (415, "unsupported_media_type")),
+        (NAME, one, "", large, (413, "payload_too_large")),
+        (THREAD, "/conversations/twin", "", String::new(), (400, "ambiguous_name")),
+        (MARK_READ, "/conversations/twin/read", "", "{}".to_owned(), (400, "ambiguous_name")),
+        (MARK_UNREAD, "/conversations/twin/unread", "", "{}".to_owned(), (400, "ambiguous_name")),
+        (FORGET, "/conversations/twin", "", String::new(), (400, "ambiguous_name")),
+        (LIST, "/conversations?contact=twin", "", String::new(), (400, "ambiguous_name")),
+        (MESSAGES, "/messages?contact=twin", "", String::new(), (400, "ambiguous_name")),
+        (EVENTS, "/events?contact=twin", "", String::new(), (400, "ambiguous_name")),
+        (EXPORT, "/export?contact=twin", "", String::new(), (400, "ambiguous_name")),
+        (
+            STORED_EVENTS,
+            "/webhooks/events?contact=twin",
+            "",
+            String::new(),
+            (400, "ambiguous_name"),
+        ),
+    ] {
+        asker.refuses(operation, path, lines, &body, expected).await;
+    }
+    asker.refuses_a_send("twin", HI, (400, "ambiguous_name")).await;
+    asker.refuses_a_send(id, HI, (404, "conversation_not_found")).await;
+    let path = "/conversations/+13125550103/name";
+    assert!(asker.ask(UNNAME, path, "", "").await.json()["contact_name"].is_null());
+}
+
 async fn media(asker: &Asker<'_>, world: &World) {
     let host = world.telnyx.base_url().replace("/v2", "");
     let files =
@@ -622,16 +703,21 @@ async fn bounds(contract: &Contract) {
     let signature = signer.lines("another body");
     let late = async |name: &str, path: &str| {
         let head = "host: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n";
-        let answer = server.raw(format!("POST {path} HTTP/1.1\r\n{signature}{head}\r\n{{")).await;
+        let method = name.split(' ').next().expect("a method");
+        let answer =
+            server.raw(format!("{method} {path} HTTP/1.1\r\n{signature}{head}\r\n{{")).await;
         contract.holds(name, &answer);
         assert_eq!(answer.status_and_code(), (408, "request_timeout".into()), "{name}");
     };
     let send = format!("/conversations/{CONTACT}/send");
+    let name = format!("/conversations/{CONTACT}/name");
     let routes = [
         (WEBHOOK, "/webhooks/sms"),
         (SEND, &send),
         (BATCH, "/batches/x"),
         (CHECK_BATCH, "/batches/x/check"),
+        (NAME, &name),
+        (NAME_CONTACTS, "/contacts"),
     ];
     futures_util::future::join_all(routes.map(|(name, path)| late(name, path))).await;
     // The only place is held by a send that Telnyx does not answer.
@@ -654,7 +740,10 @@ async fn guards(contract: &Contract, server: &Server) {
     for (name, path) in GUARDED {
         let poor = if name.starts_with("GET") { SENDER } else { READER };
         asker.refuses(name, path, "", "{}", (401, "unauthorized")).await;
-        asker.refuses(name, path, poor, "{}", (403, "forbidden")).await;
+        // Whoever may read or send finds out whom a name means.
+        if name != WHO {
+            asker.refuses(name, path, poor, "{}", (403, "forbidden")).await;
+        }
     }
     asker.refuses(READY, "/health/ready", WRONG, "", (401, "unauthorized")).await;
     while asker.ask(LIST, "/conversations", WRONG, "").await.status == 401 {}
@@ -677,6 +766,7 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
         "sync_sources",
         "batches",
         "batch_rows",
+        "contact_names",
     ] {
         execute(&world.db.url, &format!("ALTER TABLE {table} RENAME TO {table}_away")).await;
     }
@@ -688,6 +778,19 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
         let path = format!("/conversations/{CONTACT}/{mark}");
         asker.refuses(name, &path, "", "{}", away).await;
     }
+    asker.refuses(CONTACTS, "/contacts", "", "", away).await;
+    asker.refuses(WHO, "/contacts/ada", "", "", away).await;
+    asker
+        .refuses(
+            NAME_CONTACTS,
+            "/contacts?dry_run=true",
+            "",
+            r#"{"contacts":[{"contact_number":"72975","contact_name":"Ada"}]}"#,
+            away,
+        )
+        .await;
+    asker.refuses(NAME, "/conversations/1/name", "", r#"{"name":"Ada"}"#, away).await;
+    asker.refuses(UNNAME, "/conversations/1/name", "", "", away).await;
     asker.refuses(MESSAGES, "/messages", "", "", away).await;
     asker.refuses(MESSAGE, &format!("/messages/{id}"), "", "", away).await;
     asker.refuses(MEDIA, &format!("/messages/{id}/media/1"), "", "", away).await;

@@ -173,7 +173,8 @@ fn the_document_has_every_route() {
         });
         let method = match rest.trim_start() {
             rest if rest.starts_with(".and(post())") => "POST",
-            rest if rest.starts_with(".and(delete())") => "DELETE",
+            rest if rest.starts_with(".and(put") => "PUT",
+            rest if rest.starts_with(".and(delete") => "DELETE",
             _ => "GET",
         };
         shape(&format!("{method} {}", template.expect("the template of the route")))
@@ -195,21 +196,20 @@ async fn a_running_server_matches_the_document() {
     for (name, operation) in contract.operations() {
         let (method, template) = name.split_once(' ').expect("a method");
         let path = filled(template, NOBODY);
-        let is_deletable = contract.operations().contains_key(&format!("DELETE {template}"));
-        let allowed = match method {
-            _ if is_deletable => "get, head, delete",
-            "GET" => "get, head",
-            _ => "post",
-        };
+        let operations = contract.operations();
+        let has = |method: &&str| operations.contains_key(&format!("{method} {template}"));
+        let methods = ["GET", "POST", "PUT", "DELETE"].into_iter().filter(has);
+        let lower = methods.map(|method| if method == "GET" { "get, head" } else { method });
+        let allowed = lower.collect::<Vec<_>>().join(", ").to_lowercase();
         let others = ["DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"].into_iter();
-        for other in others.filter(|other| *other != "DELETE" || !is_deletable) {
+        for other in others.filter(|other| !has(other)) {
             let answer = server.ask(other, &path, "", "").await;
             assert_eq!(
                 answer.status_and_code(),
                 (405, "method_not_allowed".into()),
                 "{other} {path}"
             );
-            assert_eq!(answer.header("allow"), Some(allowed), "{path}");
+            assert_eq!(answer.header("allow"), Some(&*allowed), "{path}");
         }
         // A parameter that no route has is refused, with the ones that the route takes.
         let query = format!("{path}?no_such_parameter=1");
@@ -253,10 +253,13 @@ async fn every_route_requires_the_scope_that_it_documents() {
             _ => (sender, reader),
         };
         assert_eq!(with("").await.status_and_code(), (401, "unauthorized".into()), "{name}");
-        let refused = with(&poor).await;
-        assert_eq!(refused.status_and_code(), (403, "forbidden".into()), "{name}");
-        let sentence = format!("this API token lacks the scope '{scope}'");
-        assert_eq!(refused.json()["error"], sentence, "{name}");
+        // Another scope may suffice, too.
+        if operation["security"][1]["token"][0] != "send" {
+            let refused = with(&poor).await;
+            assert_eq!(refused.status_and_code(), (403, "forbidden".into()), "{name}");
+            let sentence = format!("this API token lacks the scope '{scope}'");
+            assert_eq!(refused.json()["error"], sentence, "{name}");
+        }
         let served = with(&good).await;
         assert!(![401, 403].contains(&served.status), "{name}: {}", served.body);
     }
