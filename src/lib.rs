@@ -91,6 +91,10 @@
 //! words; phrases and exclusions are checked on the messages. It follows the feed in batches, and a search
 //! first brings it up to date.
 //!
+//! **Statistics are sums of blocks.** The messages are divided into ranges of ids of a few thousand each. The
+//! feed tells which messages have changed, and what it does not tell is recorded with the change; the sums
+//! of their blocks are made anew from the messages, by whoever asks or by a server in the background.
+//!
 //! **Keyset pagination.** A page begins after the last row of the previous one, by value: there is no
 //! `OFFSET`, and no database cursor is held open for a slow reader.
 //!
@@ -122,7 +126,7 @@
 //!     profile.rs         the offer to set the profile's webhook URL
 //!     terminal.rs        questions on the terminal, also for a secret
 //!   completion.rs        `convo completion`; completion/bash.sh is the script for bash
-//!   search.rs            `convo search`
+//!   search.rs stats.rs   `convo search`; `convo stats`
 //!   contact/             `convo contact`: which action runs
 //!     list.rs name.rs    the contacts that have names; giving and removing one
 //!     export.rs          names as vCards or CSV
@@ -190,6 +194,7 @@
 //!   forward.rs media.rs  the operations of forwarding; media files
 //!   batches.rs           checking and recording batches
 //!   forget.rs contacts.rs  forgetting contacts; their names
+//!   stats.rs             statistics
 //!   stored_events.rs     the raw events
 //!   unread.rs            marking conversations read and unread
 //! config/                the settings, each resolved when a command asks for it
@@ -237,6 +242,7 @@
 //!   messages.rs          `GET /messages/{id}`, `POST /messages/{id}/retry` and `…/cancel`
 //!   search.rs            `GET /messages`: searching messages
 //!   unread.rs            marking conversations read and unread
+//!   stats.rs             `GET /stats`: statistics
 //!   media.rs             `GET /messages/{id}/media/{n}`: a media file or a part of it
 //!   health.rs            `GET /health`, `GET /health/ready`
 //!   metrics.rs           `GET /metrics`
@@ -261,7 +267,7 @@
 //!   posted_webhook.rs    posting a webhook as Telnyx does
 //!   sync.rs              a sync, followed line by line
 //!   connect_error.rs     why a connection failed: DNS, TLS, certificates
-//!   search.rs            searching messages
+//!   search.rs stats.rs   searching messages; statistics
 //!   batches.rs           checking and recording batches
 //!   link.rs              the position of the next page, from the `Link` header
 //!
@@ -292,6 +298,7 @@
 //!   batches.rs           what is known of the rows of a batch
 //!   feed.rs              reading the feed, and waiting for what comes
 //!   search.rs            searching messages; keeping the search index up to date
+//!   stats.rs             statistics; keeping the sums up to date that they are read from
 //!   stored_events.rs     listing the raw events, and reading one
 //!   export.rs            reading an export, part by part
 //!   names.rs             whom a number, a name or an id means; giving names
@@ -388,6 +395,12 @@
 //!     expression.rs      what the databases' indices are asked
 //!     candidates/        the messages that may match, from new to old
 //!       sqlite.rs postgres.rs  in the order of the row ids; by date, or by the index
+//!   stats/               sums of blocks of messages, for statistics
+//!     place.rs           how far they follow the feed
+//!     changes.rs         which messages have changed; marking their blocks
+//!     blocks.rs rows.rs  making the sums of a block; the columns of a message that are counted
+//!     totals.rs          the sums of all blocks together
+//!     read.rs contacts.rs  reading sums; the contacts with the most messages
 //!   weight/              pages limited in bytes
 //!     thread.rs          a page of a conversation, with few values a row
 //!   inspect.rs           connection and open-message figures for `/metrics`
@@ -441,6 +454,7 @@
 //!   thread.rs chat.rs    one conversation; the chat view
 //!   search.rs contacts.rs  messages that were found; contacts that have names
 //!   vcard.rs             contacts as vCards
+//!   stats.rs             statistics and bar charts
 //!   event.rs             events, one line each
 //!   stored_events.rs     the list of stored webhook events
 //!   doctor.rs            what `convo doctor` found
@@ -482,6 +496,9 @@
 //!   listing.rs cursor.rs filters of a list; cursors, places and windows: which page of what
 //!   idempotency_key.rs   callers' idempotency keys: validation
 //!   search.rs words.rs   what a search finds, and where; the words of a text
+//!   stats/               statistics: what is asked, and the answer
+//!     sums.rs            sums of messages; putting an answer together
+//!     offsets.rs         when the days of a place begin
 //!   text.rs              NUL and lone surrogates
 //!
 //! error/                 the error: message, hint, further fields

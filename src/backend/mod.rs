@@ -10,6 +10,7 @@ mod forget;
 pub(crate) mod forward;
 pub(crate) mod media;
 pub(crate) mod open;
+mod stats;
 mod stored_events;
 mod unread;
 

@@ -17,6 +17,7 @@ mod link;
 mod media;
 mod posted_webhook;
 mod search;
+mod stats;
 mod stored_events;
 mod sync;
 #[cfg(test)]

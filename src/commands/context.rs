@@ -7,7 +7,7 @@ use crate::backend::Backend;
 use crate::cli::{GlobalArgs, PrintArgs};
 use crate::clock;
 use crate::config::{Config, Flags, Source};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::logging;
 use crate::output::pager::{Screen, Start};
 use crate::output::{Format, Style, TerminalInfo, Zone};
@@ -53,6 +53,17 @@ impl Context {
 
     pub(super) async fn backend(&self, purpose: Purpose) -> Result<Backend, Error> {
         Backend::open(&self.config, purpose).await
+    }
+
+    /// Opens the database so that the search index and the sums of messages can be brought up to date; if
+    /// it cannot be changed, only to read.
+    pub(super) async fn backend_to_catch_up(&self) -> Result<Backend, Error> {
+        match self.backend(Purpose::Change).await {
+            Err(error) if error.code() == Code::DatabaseNotReady => {
+                self.backend(Purpose::Read).await.map_err(|_| error)
+            }
+            opened => opened,
+        }
     }
 
     /// Runs a command's work on this thread, with the log of a command.

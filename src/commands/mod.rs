@@ -43,6 +43,7 @@ mod serve;
 mod setup;
 mod show;
 mod signals;
+mod stats;
 mod status_news;
 mod sync;
 #[cfg(test)]
@@ -107,6 +108,7 @@ enum Command {
     /// Name a contact; short for contact name
     #[command(hide = true)]
     Name(contact::ContactNameArgs),
+    Stats(stats::StatsArgs),
     Forward(forward::ForwardArgs),
     Webhook(webhook::WebhookArgs),
     Migrate(migrate::MigrateArgs),
@@ -163,6 +165,7 @@ impl Command {
             Self::Media(args) => args.backend.flags(),
             Self::Contact(args) => args.flags(),
             Self::Name(args) => args.backend.flags(),
+            Self::Stats(args) => args.backend.flags(),
             Self::Forward(args) => args.backend.flags(),
             Self::Webhook(args) => args.flags(),
             Self::Migrate(args) => args.flags(),
@@ -204,6 +207,7 @@ impl Command {
             Self::Media(args) => args.run(&context()?),
             Self::Contact(args) => args.run(&context()?),
             Self::Name(args) => args.run(&context()?),
+            Self::Stats(args) => args.run(&context()?),
             Self::Forward(args) => args.run(&context()?),
             Self::Webhook(args) => args.run(&context()?),
             Self::Migrate(args) => args.run(&context()?),

@@ -8,14 +8,12 @@ use clap_complete::engine::ArgValueCompleter;
 use super::complete;
 use super::context::Context;
 use super::print::{BRIEF, Extent, PAGE, PrintError};
-use crate::backend::Backend;
 use crate::cli::{BackendArgs, Group, HelpText, MessageFilterArgs, PrintArgs};
 use crate::domain::search::Term;
 use crate::domain::{Cursor, MessageSearch, SearchPage, Timestamp};
 use crate::error::{Code, Error};
 use crate::output::pager::Start;
 use crate::output::search::SearchResults;
-use crate::store::Purpose;
 
 /// Search messages, newest first
 #[derive(Args, Clone, Debug)]
@@ -92,7 +90,7 @@ impl SearchArgs {
         words.check()?;
         let mut incomplete = None;
         context.print_from(
-            async || open(context).await,
+            async || context.backend_to_catch_up().await,
             &self.print,
             Start::Top,
             async |backend, out, style| {
@@ -107,17 +105,6 @@ impl SearchArgs {
             },
         )?;
         incomplete.map_or(Ok(()), |before| Err(incomplete_before(before)))
-    }
-}
-
-/// Opens the database so that new messages can be added to the search index; if it cannot be changed,
-/// only to read.
-async fn open(context: &Context) -> Result<Backend, Error> {
-    match context.backend(Purpose::Change).await {
-        Err(error) if error.code() == Code::DatabaseNotReady => {
-            context.backend(Purpose::Read).await.map_err(|_| error)
-        }
-        opened => opened,
     }
 }
 

@@ -167,6 +167,10 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
         let (conversations, shutdown) = (conversations.clone(), shutdown.asked.clone());
         async move { conversations.keep_indexing(shutdown).await }
     }));
+    let summing = AbortOnDropHandle::new(tokio::spawn({
+        let (conversations, shutdown) = (conversations.clone(), shutdown.asked.clone());
+        async move { conversations.keep_sums(shutdown).await }
+    }));
     let forwarding = tokio::spawn({
         let shutdown = shutdown.asked.clone();
         async move { forwarder.run(shutdown).await }
@@ -178,6 +182,7 @@ async fn serve(mut settings: ServerSettings, inherited: Option<StdListener>) -> 
     })?;
     drop(trimming);
     drop(indexing);
+    drop(summing);
     let background = async {
         let _ = tokio::join!(settling, forwarding, syncing, fetching);
     };

@@ -10,7 +10,9 @@ use super::{MediaState, PhoneNumber, Status, Timestamp};
 use crate::error::{Code, Error};
 
 /// The direction of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// From the contact to one of your numbers.

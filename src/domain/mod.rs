@@ -22,6 +22,7 @@ pub mod phone;
 pub mod search;
 pub mod segments;
 pub mod send;
+pub mod stats;
 pub mod status;
 pub mod stored_event;
 pub mod sync;
@@ -52,6 +53,7 @@ pub use phone::PhoneNumber;
 pub use search::{MessageSearch, SearchHit, SearchPage, Snippet};
 pub use segments::{Encoding, Segments};
 pub use send::{CheckedRequest, Draft, SendPlan, SendRequest, Sent};
+pub use stats::{Stats, StatsBy, StatsQuery, UtcOffsets};
 pub use status::Status;
 pub use stored_event::{StoredEvent, StoredEventCursor, StoredEventFilter};
 pub use sync::{

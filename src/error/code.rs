@@ -121,6 +121,8 @@ codes! {
     DatabaseUnavailable => "database_unavailable",
     /// The search index does not have all messages yet.
     SearchIncomplete => "search_incomplete",
+    /// The statistics do not have all messages yet.
+    StatsIncomplete => "stats_incomplete",
     /// The server has reached a concurrency limit.
     Overloaded => "overloaded",
     /// The convo server cannot be reached, or its response was incomplete.
@@ -182,6 +184,7 @@ impl Code {
             | Self::DatabaseDamaged
             | Self::DatabaseUnavailable
             | Self::SearchIncomplete
+            | Self::StatsIncomplete
             | Self::MediaUnavailable
             | Self::SendsStopped
             | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -232,6 +235,7 @@ impl Code {
             | Self::RequestTimeout
             | Self::Overloaded
             | Self::SearchIncomplete
+            | Self::StatsIncomplete
             | Self::DatabaseUnavailable
             | Self::MediaUnavailable
             | Self::ServerUnreachable => 5,

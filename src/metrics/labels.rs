@@ -48,6 +48,7 @@ labels! {
         Contact => "/contacts/{contact}",
         ContactName => "/conversations/{contact}/name",
         Messages => "/messages",
+        Stats => "/stats",
         Message => "/messages/{id}",
         Media => "/messages/{id}/media/{n}",
         Retry => "/messages/{id}/retry",

@@ -16,6 +16,8 @@ pub struct Glyphs {
     pub dot: &'static str,
     /// Marks text that was cut off.
     pub cut: &'static str,
+    /// A part of a bar in a chart. One column.
+    pub bar: &'static str,
 }
 
 impl Glyphs {
@@ -29,6 +31,7 @@ impl Glyphs {
         unread: "●",
         dot: "·",
         cut: "…",
+        bar: "▇",
     };
     /// For `TERM=dumb`: ASCII only.
     pub const PLAIN: Self = Self {
@@ -40,6 +43,7 @@ impl Glyphs {
         unread: "*",
         dot: "-",
         cut: "...",
+        bar: "#",
     };
 
     /// Success. One column.

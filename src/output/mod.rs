@@ -22,6 +22,7 @@ pub mod record;
 pub mod rows;
 pub mod search;
 pub mod send;
+pub mod stats;
 pub mod status;
 pub mod stored_events;
 mod table;

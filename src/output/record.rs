@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Format, escape, json};
+use crate::domain::stats::StatsRow;
 use crate::domain::{Conversation, Message, SearchHit};
 
 /// A row of a listing.
@@ -142,6 +143,54 @@ impl Record for SearchHit {
             message.cc.join(" ").into(),
             self.contact_name.as_deref().unwrap_or_default().into(),
         ]
+    }
+}
+
+impl Record for StatsRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "key",
+        "inbound",
+        "outbound",
+        "delivered",
+        "unconfirmed",
+        "failed",
+        "cancelled",
+        "open",
+        "delivery_rate",
+        "segments",
+        "cost",
+        "within_5s",
+        "within_15s",
+        "within_1m",
+        "within_5m",
+        "within_1h",
+        "later",
+    ];
+    const NUMBERS: &'static [&'static str] = Self::COLUMNS;
+
+    fn id(&self) -> Option<Cow<'_, str>> {
+        Some(self.key.as_str().into())
+    }
+
+    fn values(&self) -> Vec<Cow<'_, str>> {
+        let counts = &self.counts;
+        let cost = counts.cost.iter().map(|cost| format!("{} {}", cost.amount, cost.currency));
+        let mut values: Vec<Cow<'_, str>> = vec![self.key.as_str().into()];
+        let leading = [
+            counts.inbound,
+            counts.outbound,
+            counts.delivered,
+            counts.unconfirmed,
+            counts.failed,
+            counts.cancelled,
+            counts.open,
+        ];
+        values.extend(leading.map(|count| count.to_string().into()));
+        values.push(counts.delivery_rate.map(|rate| rate.to_string()).unwrap_or_default().into());
+        values.push(counts.segments.to_string().into());
+        values.push(cost.collect::<Vec<_>>().join(", ").into());
+        values.extend(counts.delivery_times.buckets().map(|(_, count)| count.to_string().into()));
+        values
     }
 }
 

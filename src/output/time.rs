@@ -46,6 +46,13 @@ impl Zone {
         utc.checked_add_offset(offset).unwrap_or(utc)
     }
 
+    /// How far its clocks are ahead of UTC, in seconds.
+    #[must_use]
+    pub fn offset(self, time: Timestamp) -> i32 {
+        let ahead = self.at(time) - time.to_utc().naive_utc();
+        i32::try_from(ahead.num_seconds()).unwrap_or_default()
+    }
+
     /// The instant of a date and time in this zone. Where the clocks are put back, it is the first
     /// of the two; where they are put forward, a time that is skipped is the end of the gap.
     #[must_use]

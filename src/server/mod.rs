@@ -34,6 +34,7 @@ mod search;
 mod send;
 mod service;
 mod state;
+mod stats;
 mod stored_events;
 mod stream;
 mod sync;

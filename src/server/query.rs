@@ -12,7 +12,7 @@ use crate::domain::cursor::{BadPlace, MAX_PAGE};
 use crate::domain::search::parse_terms;
 use crate::domain::{
     Cursor, Direction, FeedFilter, FeedKind, FeedStart, Listing, MessageSearch, PhoneNumber, Place,
-    Selector, Status, StoredEventFilter, Timestamp,
+    Selector, StatsQuery, Status, StoredEventFilter, Timestamp,
 };
 use crate::error::{Code, Error};
 
@@ -109,6 +109,25 @@ impl Query {
             statuses: self.statuses()?,
             direction: self.direction()?,
             number: self.number("number")?,
+        })
+    }
+
+    /// What statistics are asked for.
+    pub(super) fn stats(&mut self) -> Result<StatsQuery, Error> {
+        let filter = MessageSearch {
+            since: self.time("since")?,
+            until: self.time("until")?,
+            contact: self.contact()?,
+            statuses: self.statuses()?,
+            direction: self.direction()?,
+            number: self.number("number")?,
+            ..MessageSearch::default()
+        };
+        Ok(StatsQuery {
+            filter,
+            by: self.parsed("by")?.unwrap_or_default(),
+            offsets: self.parsed("utc_offset")?.unwrap_or_default(),
+            limit: self.limit()?,
         })
     }
 

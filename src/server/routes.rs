@@ -20,7 +20,7 @@ use super::response::{Refused, WrongMethod, recover, respond};
 use super::state::ServerState;
 use super::{
     batches, contacts, conversations, events, export, forget, forwards, health, media, messages,
-    metrics, openapi, search, send, stored_events, sync, unread, webhook,
+    metrics, openapi, search, send, stats, stored_events, sync, unread, webhook,
 };
 use crate::metrics::Route;
 
@@ -50,6 +50,8 @@ pub(super) fn all(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .or(search_messages(state))
         .unify()
         .or(message(state))
+        .unify()
+        .or(statistics(state))
         .unify()
         .or(medium(state))
         .unify()
@@ -344,6 +346,19 @@ fn search_messages(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
         .and(with(state))
         .and(raw_query())
         .then(search::list)
+        .map(respond)
+        .boxed()
+}
+
+fn statistics(state: &Arc<ServerState>) -> BoxedFilter<(Response,)> {
+    path!("stats")
+        .and(route(Route::Stats))
+        .and(get())
+        .and(allowed(&[Scope::Read], state))
+        .and(client())
+        .and(with(state))
+        .and(raw_query())
+        .then(stats::show)
         .map(respond)
         .boxed()
 }

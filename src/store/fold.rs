@@ -60,6 +60,9 @@ pub(super) async fn fold(
         if target.rank != target.rank_before {
             let status = message::status(target.rank)?;
             db.record(FeedChange::Status { message: target.id, status, replaces: None });
+        } else {
+            // Its cost, error or sender may be another.
+            db.recount([target.id]);
         }
     }
     if updates.is_empty() {

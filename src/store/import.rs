@@ -209,6 +209,7 @@ impl Settlement for ImportBatch {
         let plan = plan::Plan::new(db, self).await?;
         let counts = write::write(db, self, &plan).await?;
         search::add_later(db, plan.new_messages()).await?;
+        db.recount(plan.changed_messages());
         if self.messages.iter().any(|message| !message.media.is_empty()) {
             media::walk_again(db).await?;
         }

@@ -345,6 +345,7 @@ pub(super) async fn remove(
 ) -> Result<(), DbErr> {
     use conversation::Column as C;
     message::Entity::delete_by_id(gone.id).exec(db).await?;
+    db.recount([gone.id]);
     search::remove(db, &[(gone.id, gone.created_at)]).await?;
     let merged = merged_message::Model { id: gone.id, survivor_id: survivor };
     merged_message::Entity::insert(merged.into_active_model()).exec_without_returning(db).await?;

@@ -57,6 +57,7 @@ mod sends;
 pub(crate) mod settle;
 mod sql;
 mod sqlstate;
+pub(crate) mod stats;
 pub(crate) mod stored_events;
 pub(crate) mod sync;
 #[cfg(test)]

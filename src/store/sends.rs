@@ -182,8 +182,8 @@ async fn decide_opt_out(
     opt_outs::decide(db, message.contact().as_str(), change).await
 }
 
-/// Raises the status of a message; a lower one changes nothing.
-async fn advance(db: &WriteTransaction, ours: Uuid, status: Status) -> Result<(), DbErr> {
+/// Raises the status of a message; a lower one changes nothing. Returns whether it was raised.
+async fn advance(db: &WriteTransaction, ours: Uuid, status: Status) -> Result<bool, DbErr> {
     let raised = message::Entity::update_many()
         .col_expr(message::Column::StatusRank, Expr::value(status.rank()))
         .filter(message::Column::Id.eq(ours))
@@ -193,7 +193,7 @@ async fn advance(db: &WriteTransaction, ours: Uuid, status: Status) -> Result<()
     if raised.rows_affected > 0 {
         db.record(FeedChange::Status { message: ours, status, replaces: None });
     }
-    Ok(())
+    Ok(raised.rows_affected > 0)
 }
 
 async fn accept(
@@ -202,7 +202,7 @@ async fn accept(
     status: Status,
     facts: &Facts,
 ) -> Result<(), DbErr> {
-    advance(db, ours, status).await?;
+    let is_raised = advance(db, ours, status).await?;
     let mut row = message::ActiveModel { id: Set(ours), ..Default::default() };
     if let Some(from) = &facts.from {
         messages::reset_route(db, ours, from).await?;
@@ -220,6 +220,9 @@ async fn accept(
     }
     if row.is_changed() {
         row.update(db).await?;
+        if !is_raised {
+            db.recount([ours]);
+        }
     }
     Ok(())
 }

@@ -10,7 +10,10 @@ use sea_orm::{
     Statement,
 };
 
+use uuid::Uuid;
+
 use super::feed::{self, FeedChange, RecordedChange};
+use super::stats;
 use crate::domain::Timestamp;
 
 /// A transaction that writes. Everything that changes a message or an opt-out must
@@ -19,13 +22,16 @@ use crate::domain::Timestamp;
 pub(super) struct WriteTransaction {
     txn: DatabaseTransaction,
     changes: Mutex<Vec<RecordedChange>>,
+    /// The messages that are counted otherwise from now on, which the feed does not tell.
+    recounted: Mutex<Vec<Uuid>>,
     /// Whether what is recorded now was brought by a sync.
     recovering: AtomicBool,
 }
 
 impl WriteTransaction {
     pub(super) fn new(txn: DatabaseTransaction) -> Self {
-        Self { txn, changes: Mutex::default(), recovering: AtomicBool::new(false) }
+        let (changes, recounted) = (Mutex::default(), Mutex::default());
+        Self { txn, changes, recounted, recovering: AtomicBool::new(false) }
     }
 
     /// Adds a change to the feed when the transaction commits.
@@ -39,6 +45,13 @@ impl WriteTransaction {
         changes.push(RecordedChange { change, recovered });
     }
 
+    /// Tells that messages were removed, or stored or changed without an entry in the feed: statistics
+    /// have to count them again.
+    pub(super) fn recount(&self, messages: impl IntoIterator<Item = Uuid>) {
+        let mut recounted = self.recounted.lock().unwrap_or_else(PoisonError::into_inner);
+        recounted.extend(messages);
+    }
+
     /// Whether what is recorded from now on was brought by a sync, and not by a webhook.
     pub(super) fn set_recovering(&self, recovering: bool) {
         self.recovering.store(recovering, Ordering::Relaxed);
@@ -46,6 +59,10 @@ impl WriteTransaction {
 
     /// Writes the feed's entries and commits. Returns whether there were any.
     pub(super) async fn commit(self, now: Timestamp) -> Result<bool, DbErr> {
+        let recounted = self.recounted.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !recounted.is_empty() {
+            stats::record_changes(&self.txn, recounted).await?;
+        }
         let changes = self.changes.into_inner().unwrap_or_else(PoisonError::into_inner);
         let changes = feed::without_repeats(changes);
         if changes.is_empty() {

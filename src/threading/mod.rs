@@ -20,6 +20,7 @@ mod search;
 mod send;
 mod send_limits;
 mod settle;
+mod stats;
 mod stored_events;
 mod sync;
 pub(crate) mod tenure;
@@ -65,6 +66,8 @@ pub struct Conversations {
     endpoint: Arc<endpoint::EndpointState>,
     /// Held while messages are added to the search index, so that this is done once.
     indexing: Arc<Mutex<()>>,
+    /// Held while the sums for statistics are made, so that this is done once.
+    summing: Arc<Mutex<()>>,
     marks: Arc<forget::MarkMemory>,
 }
 
@@ -150,6 +153,7 @@ impl Conversations {
             last_slice: Arc::default(),
             endpoint: Arc::default(),
             indexing: Arc::default(),
+            summing: Arc::default(),
             marks: Arc::default(),
         }
     }

@@ -62,6 +62,7 @@ mod service;
 mod settings;
 mod setup;
 mod shell;
+mod stats;
 mod strangers;
 mod sync;
 mod times;

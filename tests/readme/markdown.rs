@@ -19,6 +19,7 @@ pub const PAGES: [&str; 17] = [
     "docs/releasing.md",
     "docs/keeping.md",
     "docs/scaling.md",
+    "docs/stats.md",
     "docs/systemd.md",
     "docs/webhooks.md",
 ];

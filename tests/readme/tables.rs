@@ -143,12 +143,13 @@ fn fields_in_a_pipe() {
     let rows = table(&read("docs/reference.md"), &["command", "fields in a pipe"]);
     assert_eq!(
         rows.iter().map(|row| code(&row[0])).collect::<Vec<_>>(),
-        ["list", "show", "search", "watch"]
+        ["list", "show", "search", "stats", "watch"]
     );
-    let commands = ["list", "show +12125551234", "search", "watch --since 1h --count 1"];
+    let commands = ["list", "show +12125551234", "search", "stats", "watch --since 1h --count 1"];
     for (row, command) in rows.iter().zip(commands) {
         let csv = play.terminal(&format!("{server}\nconvo {command} --format csv")).out;
-        let header = csv.lines().find(|line| line.contains(",direction,")).expect("a header");
+        let first = row[1].split(' ').next().expect("a field");
+        let header = csv.lines().find(|line| line.starts_with(first)).expect("a header");
         assert_eq!(row[1].replace(", ", ","), header.trim(), "{command}");
         let pipe = play.terminal(&format!("{server}\nconvo {command}")).out;
         let record = pipe.lines().last().expect("a record");
@@ -232,5 +233,46 @@ fn metrics() {
     }
     for name in served.keys().filter(|name| !name.starts_with("process_")) {
         assert!(documented.contains_key(name), "{name} is not documented");
+    }
+}
+
+/// The alert rules are about metrics that there are, and labels and values that they have.
+#[test]
+fn alerts() {
+    let pages = ["docs/observing.md", "docs/forwarding.md"].map(read);
+    let words: BTreeSet<_> = pages.iter().flat_map(|page| code_spans(page)).collect();
+    let rules = read("docs/alerts.yaml");
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let names: BTreeSet<_> = rules
+        .split(|c: char| !is_part(c))
+        .filter(|word| word.starts_with("convo_"))
+        .map(|word| word.trim_end_matches("_bucket").to_owned())
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in &names {
+        assert!(words.contains(name), "{name} is no metric");
+    }
+    for (at, _) in rules.match_indices("=\"").chain(rules.match_indices("=~\"")) {
+        let label = rules[..at].trim_end_matches('!').rsplit(|c: char| !is_part(c)).next();
+        let value = rules[at..].split('"').nth(1).expect("a value");
+        for value in value.split('|').filter(|_| label != Some("job")) {
+            let is_code = Code::ALL.iter().any(|code| code.as_str() == value);
+            let is_status = convo::domain::Status::parse(value).is_some();
+            assert!(words.contains(value) || is_code || is_status, "{label:?}: {value}");
+        }
+    }
+    let alerts = rules.matches("- alert: ").count();
+    for field in ["expr: ", "severity: ", "summary: ", "description: "] {
+        assert_eq!(rules.matches(field).count(), alerts, "{field}");
+    }
+}
+
+/// Prometheus itself accepts them, where its tool is installed.
+#[test]
+fn alerts_are_rules_for_prometheus() {
+    let rules = path("docs/alerts.yaml");
+    match std::process::Command::new("promtool").args(["check", "rules"]).arg(rules).output() {
+        Ok(done) => assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr)),
+        Err(_) => eprintln!("promtool is not installed"),
     }
 }

@@ -5,13 +5,15 @@ use uuid::Uuid;
 
 use crate::domain::export::{EXPORT_VERSION, ExportEnd, ExportHeader};
 use crate::domain::naming::{NamedContact, NamesRequest, Naming, NamingOutcome};
+use crate::domain::stats::{DeliveryTimes, ErrorCount, MessageCounts, StatsRow};
+use crate::domain::telnyx_codes::hint_for;
 use crate::domain::{
     BatchCheck, BatchId, BatchInfo, BatchRecord, BatchRow, BatchRowQuery, BatchRowState, BatchRows,
     Contact, Conversation, Cost, Direction, Encoding, ExportLine, FeedCursor, FeedEvent, FeedKind,
     FeedPage, Fingerprint, ForgetReceipt, ForgottenMark, ForgottenMarks, Forward, ForwardReplay,
     ForwardState, ForwardTest, LastMessage, Message, PhoneNumber, SearchHit, SegmentCost, SendPlan,
-    SendRequest, SettledMessage, SourceReport, Status, StatusReport, StoredEvent, SyncNews,
-    SyncReport, SyncSource, SyncState, Thread, Timestamp,
+    SendRequest, SettledMessage, SourceReport, Stats, StatsBy, Status, StatusReport, StoredEvent,
+    SyncNews, SyncReport, SyncSource, SyncState, Thread, Timestamp,
 };
 use crate::error::{Code, Error, ErrorBody};
 use crate::server::health::Readiness;
@@ -178,6 +180,36 @@ pub(super) fn batch_check() -> BatchCheck {
 
 pub(super) fn search_hit() -> SearchHit {
     SearchHit::new(delivered(), number(CONTACT), std::slice::from_ref(&(5..10)))
+}
+
+pub(super) fn stats() -> Stats {
+    let cost = Cost { amount: "0.0102".to_owned(), currency: "USD".to_owned() };
+    let counts = MessageCounts {
+        inbound: 1,
+        outbound: 3,
+        delivered: 2,
+        failed: 1,
+        delivery_rate: Some(0.6666),
+        segments: 4,
+        cost: vec![cost],
+        delivery_times: DeliveryTimes { within_5s: 2, ..DeliveryTimes::default() },
+        ..MessageCounts::default()
+    };
+    Stats {
+        since: None,
+        until: None,
+        complete: true,
+        total: counts.clone(),
+        errors: vec![ErrorCount {
+            code: Some("40002".to_owned()),
+            title: "Blocked as spam".to_owned(),
+            hint: hint_for("40002").map(str::to_owned),
+            messages: 1,
+        }],
+        by: StatsBy::Day,
+        rows: vec![StatsRow { key: "2026-06-18".to_owned(), counts }],
+        more: false,
+    }
 }
 
 fn delivered() -> Message {

@@ -19,7 +19,7 @@ use crate::domain::naming::{NamesRequest, Naming};
 use crate::domain::{
     BatchCheck, BatchInfo, BatchRecord, BatchRows, Contact, Conversation, Direction, EventOutcome,
     FeedKind, FeedPage, ForgetReceipt, ForgottenMarks, Forward, ForwardReplay, ForwardTest,
-    Message, SearchHit, SendPlan, SendRequest, Status, StoredEvent, Thread,
+    Message, SearchHit, SendPlan, SendRequest, Stats, StatsBy, Status, StoredEvent, Thread,
 };
 use crate::error::Code;
 use crate::server::access::Scope;
@@ -65,6 +65,7 @@ pub(super) fn all(schemas: &mut Schemas) -> Paths {
     add("/contacts/{id}", "get", contact(schemas));
     add("/messages", "get", search(schemas));
     add("/messages/{id}", "get", message(schemas));
+    add("/stats", "get", stats(schemas));
     add("/messages/{id}/media/{n}", "get", medium());
     add("/messages/{id}/retry", "post", retry(schemas));
     add("/messages/{id}/cancel", "post", cancel(schemas));
@@ -183,6 +184,56 @@ fn search(schemas: &mut Schemas) -> Operation {
         .response_header(StatusCode::OK, "Link")
         .response_header(StatusCode::OK, "Search-Incomplete-Before")
         .link(StatusCode::OK, "getMessage", "id", "/0/id")
+}
+
+fn stats(schemas: &mut Schemas) -> Operation {
+    let stats = schemas.serialized::<Stats>();
+    let statuses = schemas.deserialized::<Status>();
+    let direction = schemas.deserialized::<Direction>();
+    let by = schemas.deserialized::<StatsBy>();
+    Operation::with_scope(Scope::Read, CONVERSATIONS, "getStats", "Statistics about messages")
+        .description(
+            "How many messages match everything given, what became of them, and what they cost. They \
+             count where they are dated, with their status of now. Complete to the last message that was \
+             stored, unless `complete` is false.",
+        )
+        .query("by", "What the rows are grouped by; `day` by default.", by)
+        .query(
+            "utc_offset",
+            "When days begin: how far clocks are ahead of UTC, such as `+02:00`, followed by any changes of \
+             that, such as `,2026-10-25T01:00:00Z=+01:00`.",
+            text(),
+        )
+        .query(
+            "limit",
+            "The maximum number of rows: the last days, or the groups with the most messages. By default \
+             all, but of contacts 20.",
+            limit(),
+        )
+        .query("since", "Only messages at this time or later.", time())
+        .query("until", "Only messages before this time.", time())
+        .query(
+            "contact",
+            "Only messages with this contact: a number in any common notation, or the id of the \
+             conversation.",
+            name(),
+        )
+        .query_list(
+            "status",
+            "Only messages with one of these statuses. `failed` means expired, sending_failed or \
+             delivery_failed, `open` any that is not final.",
+            &statuses,
+        )
+        .query("direction", "Only messages with this direction.", direction)
+        .query(
+            "number",
+            "Only messages from or to this number of yours. Other common notations are accepted, too.",
+            own_number(),
+        )
+        .errors(&QUERY)
+        .errors(&[Code::InvalidNumber, Code::Overloaded])
+        .errors(&STORE)
+        .response(StatusCode::OK, "The statistics", stats, &json!(examples::stats()))
 }
 
 fn conversation(schemas: &mut Schemas) -> Operation {

@@ -84,6 +84,14 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// The ids of the messages that are stored, and of those whose status may rise.
+    pub(super) fn changed_messages(&self) -> impl Iterator<Item = Uuid> {
+        self.fates.iter().filter_map(|fate| match fate {
+            Fate::Insert(id) | Fate::Known { id, may_rise: true } => Some(*id),
+            Fate::Known { .. } => None,
+        })
+    }
+
     pub(super) async fn new(
         db: &impl ConnectionTrait,
         batch: &'a ImportBatch,

@@ -195,6 +195,7 @@ async fn remove(
     let removed = Messages::delete_many().filter(C::Id.is_in(ids())).exec(db).await?;
     let dated: Vec<_> = found.iter().map(|found| (found.id, found.created_at)).collect();
     search::remove(db, &dated).await?;
+    db.recount(ids());
     media::remove_media(db, &ids().collect::<Vec<_>>()).await?;
     let unread = found
         .iter()

@@ -26,6 +26,7 @@ const NAME: &str = "PUT /conversations/{id}/name";
 const UNNAME: &str = "DELETE /conversations/{id}/name";
 const MESSAGES: &str = "GET /messages";
 const MESSAGE: &str = "GET /messages/{id}";
+const STATS: &str = "GET /stats";
 const MEDIA: &str = "GET /messages/{id}/media/{n}";
 const RETRY: &str = "POST /messages/{id}/retry";
 const CANCEL: &str = "POST /messages/{id}/cancel";
@@ -48,7 +49,7 @@ const SYNC: &str = "POST /sync";
 const BATCH: &str = "POST /batches/{id}";
 const CHECK_BATCH: &str = "POST /batches/{id}/check";
 /// What asks for a token, with a path of it.
-const GUARDED: [(&str, &str); 30] = [
+const GUARDED: [(&str, &str); 31] = [
     (LIST, "/conversations"),
     (THREAD, "/conversations/1"),
     (SEND, "/conversations/1/send"),
@@ -61,6 +62,7 @@ const GUARDED: [(&str, &str); 30] = [
     (UNNAME, "/conversations/1/name"),
     (MESSAGES, "/messages"),
     (MESSAGE, "/messages/1"),
+    (STATS, "/stats"),
     (MEDIA, "/messages/1/media/1"),
     (RETRY, "/messages/1/retry"),
     (CANCEL, "/messages/1/cancel"),
@@ -369,9 +371,17 @@ async fn reading(asker: &Asker<'_>) {
     asker.refuses(MESSAGES, "/messages?not=never", "", "", (400, "invalid_request")).await;
     asker.refuses(MESSAGES, "/messages?number=1", "", "", (400, "invalid_number")).await;
     asker.refuses(LIST, "/conversations?number=1", "", "", (400, "invalid_number")).await;
+    let zone =
+        "by=day&utc_offset=%2B01:00&limit=5&number=%2B15551234567&until=2036-01-01T00:00:00Z";
+    assert_eq!(asker.ask(STATS, &format!("/stats?{filters}&{zone}"), "", "").await.status, 200);
+    let contact = format!("/stats?by=contact&contact={CONTACT}");
+    assert_eq!(asker.ask(STATS, &contact, "", "").await.status, 200);
+    asker.refuses(STATS, "/stats?by=week", "", "", (400, "invalid_request")).await;
+    asker.refuses(STATS, "/stats?number=1", "", "", (400, "invalid_number")).await;
     for (name, path) in [
         (LIST, "/conversations".to_owned()),
         (MESSAGES, "/messages".to_owned()),
+        (STATS, "/stats".to_owned()),
         (THREAD, format!("/conversations/{CONTACT}")),
         (SEND, format!("/conversations/{CONTACT}/send")),
         (MARK_READ, format!("/conversations/{CONTACT}/read")),
@@ -767,6 +777,7 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
         "batches",
         "batch_rows",
         "contact_names",
+        "stats_place",
     ] {
         execute(&world.db.url, &format!("ALTER TABLE {table} RENAME TO {table}_away")).await;
     }
@@ -793,6 +804,7 @@ async fn without_its_tables(asker: &Asker<'_>, world: &World) {
     asker.refuses(UNNAME, "/conversations/1/name", "", "", away).await;
     asker.refuses(MESSAGES, "/messages", "", "", away).await;
     asker.refuses(MESSAGE, &format!("/messages/{id}"), "", "", away).await;
+    asker.refuses(STATS, "/stats", "", "", away).await;
     asker.refuses(MEDIA, &format!("/messages/{id}/media/1"), "", "", away).await;
     asker.refuses(RETRY, &format!("/messages/{id}/retry"), "", "{}", away).await;
     asker.refuses(CANCEL, &format!("/messages/{id}/cancel"), "", "{}", away).await;

@@ -23,6 +23,7 @@ const ELSEWHERE: &[&str] = &[
     "search_incomplete",
     "server_mismatch",
     "server_unreachable",
+    "stats_incomplete",
     "timed_out",
 ];
 /// An id that nothing has.
