@@ -164,7 +164,8 @@
 //!   import/              `convo import`
 //!     source.rs          what it reads, recognised by its beginning
 //!     lines.rs seed.rs   the lines of an export; the example program's database
-//!   progress.rs confirm.rs  progress bars; a question before something is changed
+//!   progress.rs confirm.rs csv_lines.rs  progress bars; a question before something is changed; line
+//!                        numbers of CSV files
 //!   follow.rs            reading the feed across failures of the database or the server
 //!   ask/                 `convo ask`
 //!     search.rs wait.rs  which message is the answer; reading the feed until it is there

@@ -12,6 +12,7 @@ mod confirm;
 mod contact;
 mod context;
 mod copy;
+mod csv_lines;
 mod doctor;
 mod export;
 mod follow;

@@ -45,7 +45,7 @@ fn screen(out: &mut impl Write, stats: &Stats, style: &Style) -> io::Result<()> 
     let times = total.delivery_times.buckets();
     if times.iter().any(|(_, count)| *count > 0) {
         heading(out, "\nTime to delivery", style)?;
-        let bars = times.map(|(label, count)| Bar::new(label.to_owned(), count));
+        let bars = times.map(|(label, count)| ChartBar::new(label.to_owned(), count));
         chart(out, &bars, style)?;
     }
     errors(out, stats, style)?;
@@ -124,7 +124,7 @@ fn groups(out: &mut impl Write, stats: &Stats, style: &Style) -> io::Result<()> 
     Ok(())
 }
 
-fn bar_of(by: StatsBy, row: &StatsRow) -> Bar {
+fn bar_of(by: StatsBy, row: &StatsRow) -> ChartBar {
     let counts = &row.counts;
     let label = match by {
         StatsBy::Status => Status::parse(&row.key).map(status::word).unwrap_or(&row.key),
@@ -138,24 +138,24 @@ fn bar_of(by: StatsBy, row: &StatsRow) -> Bar {
     if by != StatsBy::Status && by != StatsBy::Error {
         note.extend(percent(counts).map(|rate| format!(", {rate} delivered")));
     }
-    Bar { label: label.to_owned(), value: counts.inbound + counts.outbound, note }
+    ChartBar { label: label.to_owned(), value: counts.inbound + counts.outbound, note }
 }
 
 /// A line of a chart.
-struct Bar {
+struct ChartBar {
     label: String,
     value: u64,
     note: String,
 }
 
-impl Bar {
+impl ChartBar {
     fn new(label: String, value: u64) -> Self {
         Self { label, value, note: value.to_string() }
     }
 }
 
 /// Draws bars between their labels and their notes; where there is no room for bars, only these.
-fn chart(out: &mut impl Write, bars: &[Bar], style: &Style) -> io::Result<()> {
+fn chart(out: &mut impl Write, bars: &[ChartBar], style: &Style) -> io::Result<()> {
     let labels: Vec<_> = bars.iter().map(|bar| escape::line(&bar.label)).collect();
     let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
     let label_width = widest(&mut labels.iter().map(|label| columns(label)));

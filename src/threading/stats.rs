@@ -19,7 +19,7 @@ const LEAST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What one step has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum SumStep {
     Done,
     UpToDate,
 }
@@ -90,7 +90,7 @@ impl Conversations {
                 let _turn = self.summing.lock().await;
                 self.sum_step().await?
             };
-            if step == Step::UpToDate {
+            if step == SumStep::UpToDate {
                 return Ok(());
             }
             tokio::time::sleep((since.elapsed() * 3).max(LEAST_PAUSE)).await;
@@ -126,7 +126,7 @@ impl Conversations {
             let is_there = has_marked
                 && self.store.stats_place().await?.is_some_and(|place| place.has_reached(head));
             let step = if is_there { self.sum_block().await? } else { self.sum_step().await? };
-            if step == Step::UpToDate {
+            if step == SumStep::UpToDate {
                 return Ok(true);
             }
             has_marked = true;
@@ -135,23 +135,23 @@ impl Conversations {
     }
 
     /// The next step: first marks what has changed, and then makes the sums of what is marked.
-    async fn sum_step(&self) -> Result<Step, Error> {
+    async fn sum_step(&self) -> Result<SumStep, Error> {
         let writer = self.store.writer()?;
         let Some(place) = self.store.stats_place().await? else {
             writer.begin_stats(None).await?;
-            return Ok(Step::Done);
+            return Ok(SumStep::Done);
         };
         match self.store.pending_changes(place).await? {
             PendingChanges::Next(marks) => writer.mark_blocks(marks).await?,
             PendingChanges::PlaceLost => writer.begin_stats(Some(place)).await?,
             PendingChanges::Nothing => return self.sum_block().await,
         }
-        Ok(Step::Done)
+        Ok(SumStep::Done)
     }
 
-    async fn sum_block(&self) -> Result<Step, Error> {
-        let Some(block) = self.store.dirty_block().await? else { return Ok(Step::UpToDate) };
+    async fn sum_block(&self) -> Result<SumStep, Error> {
+        let Some(block) = self.store.dirty_block().await? else { return Ok(SumStep::UpToDate) };
         self.store.writer()?.replace_sums(block).await?;
-        Ok(Step::Done)
+        Ok(SumStep::Done)
     }
 }

@@ -41,8 +41,9 @@ async fn full(db: TestDatabase) -> World {
     let rows = [
         format!("INSERT INTO merged_messages SELECT {uuid}, id FROM messages WHERE body LIKE 'H%'"),
         format!(
+            // It waits from a time that is still to come: the server does not settle it meanwhile.
             "INSERT INTO delivery_reports (telnyx_message_id, event_id, recipient, status, \
-             occurred_at, waiting_since) VALUES ({bytes}, {bytes}, '', 'odd', 5, 6)"
+             occurred_at, waiting_since) VALUES ({bytes}, {bytes}, '', 'odd', 5, 9000000000000000)"
         ),
         "UPDATE messages SET in_reply_to = id, subject = 'S', refusal = \
          '{\"error\":\"no\",\"code\":\"telnyx_refused\"}', repeats_left = 1 WHERE body LIKE 'H%'"

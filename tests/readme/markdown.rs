@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Every page of prose.
-pub const PAGES: [&str; 17] = [
+pub const PAGES: [&str; 18] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",

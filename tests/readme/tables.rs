@@ -143,9 +143,17 @@ fn fields_in_a_pipe() {
     let rows = table(&read("docs/reference.md"), &["command", "fields in a pipe"]);
     assert_eq!(
         rows.iter().map(|row| code(&row[0])).collect::<Vec<_>>(),
-        ["list", "show", "search", "stats", "watch"]
+        ["list", "show", "search", "contact list", "stats", "watch"]
     );
-    let commands = ["list", "show +12125551234", "search", "stats", "watch --since 1h --count 1"];
+    play.terminal(&format!("{server}\nconvo name +12125551234 Ada"));
+    let commands = [
+        "list",
+        "show +12125551234",
+        "search",
+        "contact list",
+        "stats",
+        "watch --since 1h --count 1",
+    ];
     for (row, command) in rows.iter().zip(commands) {
         let csv = play.terminal(&format!("{server}\nconvo {command} --format csv")).out;
         let first = row[1].split(' ').next().expect("a field");

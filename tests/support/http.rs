@@ -12,7 +12,7 @@ use super::{DEADLINE, Signer, inbound};
 /// The header lines of a request after which the server closes the connection.
 pub const LINES: &str = "host: localhost\r\nconnection: close\r\n";
 
-/// A request after which the server closes the connection, with further header lines. A POST
+/// A request after which the server closes the connection, with further header lines. A POST or PUT
 /// carries its body as JSON, unless the lines name another type.
 pub fn request(method: &str, path: &str, lines: &str, body: &str) -> String {
     kept_open(method, path, &format!("connection: close\r\n{lines}"), body)
@@ -21,7 +21,7 @@ pub fn request(method: &str, path: &str, lines: &str, body: &str) -> String {
 /// As [`request`], after which the connection stays open.
 fn kept_open(method: &str, path: &str, lines: &str, body: &str) -> String {
     let start = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{lines}");
-    if method != "POST" {
+    if !matches!(method, "POST" | "PUT") {
         return format!("{start}\r\n");
     }
     let json = "content-type: application/json\r\n";

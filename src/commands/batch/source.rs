@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::column_name;
+use crate::commands::csv_lines;
 use crate::domain::Fingerprint;
 use crate::error::{Code, Error};
 use crate::output::escape;
@@ -85,6 +86,7 @@ impl BatchSource {
         copy.rewind().map_err(|error| unreadable(&error))?;
         let mut input = BufReader::with_capacity(64 * 1024, copy);
         let head = input.fill_buf().map_err(|error| unreadable(&error))?;
+        let line_offset = csv_lines::offset(head);
         if head.starts_with(BYTE_ORDER_MARK) {
             input.consume(BYTE_ORDER_MARK.len());
         }
@@ -95,7 +97,7 @@ impl BatchSource {
                     ReaderBuilder::new().delimiter(separator).flexible(true).from_reader(input);
                 let header = reader.byte_headers().map_err(|error| unreadable(&error))?;
                 let columns = columns(header)?;
-                Ok(SourceRows::Csv { reader: Box::new(reader), columns })
+                Ok(SourceRows::Csv { reader: Box::new(reader), columns, line_offset })
             }
         }
     }
@@ -103,7 +105,7 @@ impl BatchSource {
 
 /// Reads the rows one by one.
 pub(super) enum SourceRows {
-    Csv { reader: Box<csv::Reader<BufReader<File>>>, columns: Vec<String> },
+    Csv { reader: Box<csv::Reader<BufReader<File>>>, columns: Vec<String>, line_offset: u64 },
     JsonLines { input: BufReader<File>, line: u64 },
 }
 
@@ -122,13 +124,13 @@ impl SourceRows {
     /// The copy cannot be read.
     pub(super) fn next(&mut self) -> Result<Option<RawRow>, Error> {
         match self {
-            Self::Csv { reader, columns } => {
+            Self::Csv { reader, columns, line_offset } => {
                 let mut record = ByteRecord::new();
                 let is_row = reader.read_byte_record(&mut record);
                 if !is_row.map_err(|error| unreadable(&error))? {
                     return Ok(None);
                 }
-                let line = record.position().map_or(0, csv::Position::line);
+                let line = record.position().map_or(0, csv::Position::line) + *line_offset;
                 Ok(Some(RawRow { line, values: csv_values(columns, &record) }))
             }
             Self::JsonLines { input, line } => loop {
@@ -278,8 +280,12 @@ mod tests {
     #[test]
     fn a_bad_row_is_told_by_its_line() {
         let all = rows("a.csv", b"to,x\n+1,\"two\nlines\"\n+1\n+1,\xff\n").expect("read");
-        let lines: Vec<_> = all.iter().map(|row| (row.line, row.values.is_ok())).collect();
-        assert_eq!(lines, [(2, true), (4, false), (5, false)]);
+        let lines = |all: &[RawRow]| -> Vec<_> {
+            all.iter().map(|row| (row.line, row.values.is_ok())).collect()
+        };
+        assert_eq!(lines(&all), [(2, true), (4, false), (5, false)]);
+        let all = rows("a.csv", b"to,x\r\n+1,2\r\n+1\r\n").expect("read");
+        assert_eq!(lines(&all), [(2, true), (3, false)]);
         let all =
             rows("a.jsonl", b"{\"to\":1}\n[1]\n{\"to\":[1]}\n{\"a\":1,\"A\":1}\n").expect("read");
         assert_eq!(all.iter().filter(|row| row.values.is_err()).count(), 3);

@@ -129,13 +129,13 @@ impl Amount {
 
 /// Messages of one group.
 #[derive(Clone, Debug, Default)]
-struct Group {
+struct SumGroup {
     counts: MessageCounts,
     cost: BTreeMap<String, Amount>,
     times: [u64; 6],
 }
 
-impl Group {
+impl SumGroup {
     fn add(&mut self, key: &SumKey, sum: &Sum) {
         let counts = &mut self.counts;
         if key.direction == Direction::Inbound {
@@ -184,14 +184,14 @@ impl Group {
 #[derive(Debug)]
 pub(crate) struct Collector<'a> {
     query: &'a StatsQuery,
-    total: Group,
-    groups: BTreeMap<(i64, String), Group>,
+    total: SumGroup,
+    groups: BTreeMap<(i64, String), SumGroup>,
     errors: BTreeMap<String, (String, u64)>,
 }
 
 impl<'a> Collector<'a> {
     pub(crate) fn new(query: &'a StatsQuery) -> Self {
-        let (total, groups, errors) = (Group::default(), BTreeMap::new(), BTreeMap::new());
+        let (total, groups, errors) = (SumGroup::default(), BTreeMap::new(), BTreeMap::new());
         Self { query, total, groups, errors }
     }
 
@@ -251,7 +251,7 @@ impl<'a> Collector<'a> {
         }
         groups.truncate(most);
         let row =
-            |((_, key), group): ((i64, String), Group)| StatsRow { key, counts: group.finish() };
+            |((_, key), group): ((i64, String), SumGroup)| StatsRow { key, counts: group.finish() };
         Stats {
             since: self.query.filter.since,
             until: self.query.filter.until,

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::operation::Operation;
 use super::schemas::{
-    Schemas, cursor, feed_cursor, flag, id, limit, list, name, own_number, place, recipient,
-    status, text, time,
+    Schemas, cursor, feed_cursor, feed_cursor_or_empty, flag, id, limit, list, name, own_number,
+    place, recipient, status, text, time,
 };
 use super::{examples, unread};
 use crate::domain::batch::BATCH_ID_PATTERN;
@@ -635,8 +635,8 @@ fn events(schemas: &mut Schemas) -> Operation {
         .query_list("kind", "Only events of these kinds.", &kinds)
         .header(
             "Last-Event-ID",
-            "For a stream: the `id` of the last event that was received.",
-            feed_cursor(),
+            "For a stream: the `id` of the last event that was received. Empty counts as absent.",
+            feed_cursor_or_empty(),
         )
         .errors(&QUERY)
         .errors(&[Code::InvalidNumber, Code::AmbiguousName, Code::CursorExpired])

@@ -141,6 +141,11 @@ pub(super) fn feed_cursor() -> Value {
     json!({ "type": "string", "pattern": "^[0-9]{1,18}-[0-9a-f]{8}$" })
 }
 
+/// A position in the feed, or nothing.
+pub(super) fn feed_cursor_or_empty() -> Value {
+    json!({ "type": "string", "pattern": "^([0-9]{1,18}-[0-9a-f]{8})?$" })
+}
+
 /// A position among the messages of a conversation.
 pub(super) fn place() -> Value {
     json!({ "anyOf": [id(), time()] })

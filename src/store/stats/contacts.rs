@@ -51,7 +51,7 @@ impl Store {
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_unstable_by_key(|(key, count)| (Reverse(*count), *key));
         counts.truncate(limit);
-        self.contacts(counts.into_iter().map(|(key, _)| key).collect()).await.or_tell()
+        self.numbers_of(counts.into_iter().map(|(key, _)| key).collect()).await.or_tell()
     }
 
     /// The key of the conversation with a contact, and its number.
@@ -63,7 +63,7 @@ impl Store {
         contact: &Selector,
     ) -> Result<Option<(i64, String)>, Error> {
         let key = self.conversation_key(contact).await?;
-        Ok(self.contacts(key.into_iter().collect()).await.or_tell()?.pop())
+        Ok(self.numbers_of(key.into_iter().collect()).await.or_tell()?.pop())
     }
 
     async fn largest_conversations(&self, limit: usize) -> Result<Vec<(i64, String)>, DbErr> {
@@ -106,7 +106,7 @@ impl Store {
     async fn count(
         &self,
         filter: &MessageSearch,
-        (start, end): IdRange,
+        (start, end): OpenIdRange,
         counts: &mut HashMap<i64, i64>,
     ) -> Result<(), DbErr> {
         let (condition, values) = matching(filter, start, end);
@@ -122,7 +122,7 @@ impl Store {
     }
 
     /// The contacts of some conversations, in their order.
-    async fn contacts(&self, keys: Vec<i64>) -> Result<Vec<(i64, String)>, DbErr> {
+    async fn numbers_of(&self, keys: Vec<i64>) -> Result<Vec<(i64, String)>, DbErr> {
         let found: Vec<(i64, String)> = Entity::find()
             .select_only()
             .columns([Column::Key, Column::ContactNumber])
@@ -136,7 +136,7 @@ impl Store {
 }
 
 /// Ids from one on, and below another.
-type IdRange = (Uuid, Option<Uuid>);
+type OpenIdRange = (Uuid, Option<Uuid>);
 
 /// How many messages of a block may match.
 struct BlockCount {
@@ -146,8 +146,8 @@ struct BlockCount {
 }
 
 /// Ranges of neighbouring blocks that are counted together.
-fn steps(blocks: &[BlockCount]) -> Vec<IdRange> {
-    let mut steps: Vec<(IdRange, u64)> = Vec::new();
+fn steps(blocks: &[BlockCount]) -> Vec<OpenIdRange> {
+    let mut steps: Vec<(OpenIdRange, u64)> = Vec::new();
     for block in blocks {
         match steps.last_mut() {
             Some(((_, end), count)) if *end == Some(block.start) && *count < STEP => {

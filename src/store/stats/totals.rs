@@ -18,7 +18,7 @@ use crate::store::transaction::WriteTransaction;
 const ROWS: usize = 500;
 
 /// Messages, segments, cost in billionths, and delivery times.
-pub(super) type Figures = [i64; 9];
+pub(super) type SumFigures = [i64; 9];
 
 const COLUMNS: [&str; 16] = [
     "quarter",
@@ -39,14 +39,14 @@ const COLUMNS: [&str; 16] = [
     "later",
 ];
 
-pub(super) fn figures(sum: &Sum) -> Figures {
+pub(super) fn figures(sum: &Sum) -> SumFigures {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let [a, b, c, d, e, f] = sum.times.map(count);
     [count(sum.messages), count(sum.segments), sum.cost.to_billionths(), a, b, c, d, e, f]
 }
 
 /// The values of a row, in the order of [`COLUMNS`].
-pub(super) fn row(key: &SumKey, title: &str, figures: Figures) -> [Value; COLUMNS.len()] {
+pub(super) fn row(key: &SumKey, title: &str, figures: SumFigures) -> [Value; COLUMNS.len()] {
     let [messages, segments, cost, a, b, c, d, e, f] = figures.map(Value::from);
     [
         key.quarter.into(),
@@ -99,13 +99,13 @@ pub(super) async fn add(db: &WriteTransaction, block: Uuid, new: &Sums) -> Resul
     Ok(())
 }
 
-type StoredSums = BTreeMap<SumKey, (String, Figures)>;
+type StoredSums = BTreeMap<SumKey, (String, SumFigures)>;
 
 async fn stored(db: &WriteTransaction, block: Uuid) -> Result<StoredSums, DbErr> {
     let sql = format!("SELECT {} FROM stats_sums WHERE block = $1", COLUMNS.join(", "));
     let mut stored = StoredSums::new();
     for row in query(db, sql, [block.into()]).await? {
-        let mut figures = Figures::default();
+        let mut figures = SumFigures::default();
         for (place, figure) in figures.iter_mut().enumerate() {
             *figure = row.try_get_by_index(place + 7)?;
         }
@@ -127,7 +127,7 @@ fn differences(stored: StoredSums, new: &Sums) -> StoredSums {
             *own += added;
         }
     }
-    changes.retain(|_, (_, figures)| *figures != Figures::default());
+    changes.retain(|_, (_, figures)| *figures != SumFigures::default());
     changes
 }
 

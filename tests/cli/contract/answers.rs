@@ -83,10 +83,12 @@ const GUARDED: [(&str, &str); 31] = [
     (CHECK_BATCH, "/batches/x/check"),
 ];
 
-/// Tokens for reading, for sending, and for both.
-const TOKENS: &str = "reader:read:0123456789abcdef,sender:send:fedcba9876543210,all-0123456789abc";
+/// Tokens for reading, for sending, for metrics, and for all.
+const TOKENS: &str = "reader:read:0123456789abcdef,sender:send:fedcba9876543210,\
+                      scraper:metrics:0f1e2d3c4b5a6978,all-0123456789abc";
 const READER: &str = "authorization: Bearer 0123456789abcdef\r\n";
 const SENDER: &str = "authorization: Bearer fedcba9876543210\r\n";
+const SCRAPER: &str = "authorization: Bearer 0f1e2d3c4b5a6978\r\n";
 const ALL: &str = "authorization: Bearer all-0123456789abc\r\n";
 const WRONG: &str = "authorization: Bearer wrong\r\n";
 
@@ -318,6 +320,9 @@ async fn marking(asker: &Asker<'_>) {
     }
     let list = asker.ask(LIST, "/conversations", "", "").await.json();
     let id = list[0]["id"].as_str().expect("an id").to_owned();
+    asker
+        .refuses(MARK_UNREAD, "/conversations/%00/unread", "", "{}", (400, "invalid_request"))
+        .await;
     for (name, mark) in [(MARK_READ, "read"), (MARK_UNREAD, "unread")] {
         let nobody = format!("/conversations/+19995550000/{mark}");
         asker.refuses(name, &nobody, "", "{}", (404, "conversation_not_found")).await;
@@ -418,7 +423,8 @@ async fn reading(asker: &Asker<'_>) {
 async fn naming(asker: &Asker<'_>) {
     let name = r#"{"name":"Twin"}"#;
     for path in ["/conversations/+13125550101/name", "/conversations/+13125550102/name"] {
-        assert_eq!(asker.ask(NAME, path, "", name).await.json()["contact_name"], "Twin");
+        let named = asker.ask(NAME, path, "", name).await;
+        assert_eq!(named.json()["contact_name"], "Twin", "{}", named.body);
     }
     let who = asker.ask(WHO, "/contacts/+13125550101", "", "").await;
     assert_eq!(who.json()["contact_name"], "Twin");
@@ -426,6 +432,7 @@ async fn naming(asker: &Asker<'_>) {
     assert!(page.header("link").is_some());
     assert_eq!(asker.ask(CONTACTS, "/contacts", "", "").await.status, 200);
     asker.refuses(CONTACTS, "/contacts?limit=0", "", "", (400, "invalid_request")).await;
+    asker.refuses(CONTACTS, "/contacts?x=1", "", "", (400, "unknown_parameter")).await;
     let id = "01a20685-7f6b-7790-99a8-f178d4040dda";
     for (contact, expected) in [
         ("twin", (400, "ambiguous_name")),
@@ -748,12 +755,14 @@ async fn bounds(contract: &Contract) {
 async fn guards(contract: &Contract, server: &Server) {
     let asker = Asker { contract, server, lines: "" };
     for (name, path) in GUARDED {
-        let poor = if name.starts_with("GET") { SENDER } else { READER };
+        let poor = match name {
+            // Whoever may read or send finds out whom a name means.
+            WHO => SCRAPER,
+            _ if name.starts_with("GET") => SENDER,
+            _ => READER,
+        };
         asker.refuses(name, path, "", "{}", (401, "unauthorized")).await;
-        // Whoever may read or send finds out whom a name means.
-        if name != WHO {
-            asker.refuses(name, path, poor, "{}", (403, "forbidden")).await;
-        }
+        asker.refuses(name, path, poor, "{}", (403, "forbidden")).await;
     }
     asker.refuses(READY, "/health/ready", WRONG, "", (401, "unauthorized")).await;
     while asker.ask(LIST, "/conversations", WRONG, "").await.status == 401 {}

@@ -6,6 +6,7 @@ use std::io::BufRead;
 use csv::{ReaderBuilder, StringRecord};
 
 use super::entry::ImportEntry;
+use crate::commands::csv_lines;
 use crate::error::Error;
 
 /// The most bytes of a file: a quote that is never closed makes one record of all that follows.
@@ -31,6 +32,8 @@ struct Columns {
     parts: Vec<usize>,
     company: Option<usize>,
     numbers: Vec<usize>,
+    /// What is missing in the line numbers of the reader.
+    line_offset: u64,
 }
 
 /// Reads rows, and gives what each of their numbers is to be named.
@@ -41,18 +44,22 @@ pub(super) fn read(
     mut input: impl BufRead,
     mut give: impl FnMut(ImportEntry),
 ) -> Result<(), Error> {
-    let delimiter = delimiter(input.fill_buf().map_err(|error| unreadable(&error))?);
+    let beginning = input.fill_buf().map_err(|error| unreadable(&error))?;
+    let (delimiter, line_offset) = (delimiter(beginning), csv_lines::offset(beginning));
     let mut limited = input.take(LARGEST_FILE);
     let mut reader =
         ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(&mut limited);
-    let columns = Columns::find(reader.headers().map_err(|error| unreadable(&error))?)?;
+    let mut columns = Columns::find(reader.headers().map_err(|error| unreadable(&error))?)?;
+    columns.line_offset = line_offset;
     let mut row = StringRecord::new();
     loop {
         match reader.read_record(&mut row) {
             Ok(true) => columns.entries(&row).for_each(&mut give),
             Ok(false) => break,
             Err(error) => match error.position().filter(|_| is_encoding(&error)) {
-                Some(place) => give(ImportEntry::refused(place.line(), "the row is not UTF-8")),
+                Some(place) => {
+                    give(ImportEntry::refused(place.line() + line_offset, "the row is not UTF-8"))
+                }
                 None => return Err(unreadable(&error)),
             },
         }
@@ -101,7 +108,8 @@ impl Columns {
         let numbers: Vec<_> =
             headings.iter().enumerate().filter(is_number).map(|(at, _)| at).collect();
         let parts: Vec<_> = [GIVEN, FURTHER, FAMILY].into_iter().filter_map(find).collect();
-        let columns = Self { name: find(NAMES), parts, company: find(COMPANIES), numbers };
+        let columns =
+            Self { name: find(NAMES), parts, company: find(COMPANIES), numbers, line_offset: 0 };
         let has_names =
             columns.name.is_some() || !columns.parts.is_empty() || columns.company.is_some();
         if !has_names || columns.numbers.is_empty() {
@@ -114,7 +122,7 @@ impl Columns {
 
     /// What each number of a row is to be named.
     fn entries<'a>(&'a self, row: &'a StringRecord) -> impl Iterator<Item = ImportEntry> + 'a {
-        let line = row.position().map_or(0, csv::Position::line);
+        let line = row.position().map_or(0, csv::Position::line) + self.line_offset;
         let name = self.name_in(row);
         let cells = self.numbers.iter().filter_map(|at| row.get(*at)).map(cell);
         let numbers = cells.flat_map(|cell| cell.split(SEPARATOR)).map(str::trim);

@@ -60,7 +60,7 @@ fn a_delivery_rate_is_that_of_messages_with_a_final_status() {
     assert_eq!(total.delivery_rate, Some(0.6666));
     assert_eq!((total.inbound, total.outbound, total.delivered), (4, 25, 6));
     assert_eq!((total.unconfirmed, total.failed, total.cancelled, total.open), (1, 2, 7, 9));
-    assert_eq!(total.cost, [Cost { amount: "0.10".into(), currency: "USD".into() }]);
+    assert_eq!(total.cost, [Cost { amount: "0.024".into(), currency: "USD".into() }]);
     let keys: Vec<_> = stats.rows.iter().map(|row| row.key.as_str()).collect();
     let expected = "sent delivery_unconfirmed cancelled delivery_failed delivered read received";
     assert_eq!(keys.join(" "), expected);
