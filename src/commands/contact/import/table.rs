@@ -58,7 +58,7 @@ pub(super) fn read(
             Ok(false) => break,
             Err(error) => match error.position().filter(|_| is_encoding(&error)) {
                 Some(place) => {
-                    give(ImportEntry::refused(place.line() + line_offset, "the row is not UTF-8"))
+                    give(ImportEntry::refused(place.line() + line_offset, "the row is not UTF-8"));
                 }
                 None => return Err(unreadable(&error)),
             },
