@@ -12,6 +12,8 @@ pub const IDEMPOTENCY_KEY_PATTERN: &str = "^[A-Za-z0-9_:-]{1,255}$";
 
 /// What the key of an answer begins with; the id of the message that is answered follows.
 const REPLY_PREFIX: &str = "reply:";
+/// The keys of answers, for `LIKE`: `reply:` and an id of a message.
+pub(crate) const REPLY_KEYS_LIKE: &str = "reply:________-____-____-____-____________";
 /// What the key of a row of a batch begins with.
 const BATCH_PREFIX: &str = "batch:";
 

@@ -117,6 +117,21 @@ async fn an_undecided_message_stays(db: TestDatabase) {
     assert_eq!(home.run(&["show", CONTACT, "--json"]).json()["message_count"], 1);
 }
 
+/// A message is answered once, however late, though the keys of other sends expire.
+async fn the_key_of_an_answer_stays(db: TestDatabase) {
+    let world = World::start(db).await;
+    let body = inbound("e", "m", CONTACT, "old question");
+    assert_eq!(world.signer.post(&world.server, body).await, "stored");
+    let question = world.home.run(&["show", CONTACT, "--json"]).json()["messages"][0]["id"].clone();
+    let answer = ["send", CONTACT, "new answer", "--reply-to", question.as_str().expect("an id")];
+    let sent = world.home.run(&answer).exits(0).id().to_owned();
+    world.home.run(&["send", CONTACT, "new by itself"]).exits(0);
+    age(&world.db.url).await;
+    let pruned = world.home.run(&["prune", "--json"]).silent().json();
+    assert_eq!(pruned["idempotency_keys"], 1, "{pruned}");
+    assert_eq!(world.home.run(&answer).exits(0).id(), sent);
+}
+
 /// A server does it by itself, and does not store again what it would remove.
 async fn a_server_removes_what_is_too_old(db: TestDatabase) {
     let (mut world, url) = filled(db).await;
@@ -140,6 +155,7 @@ async fn a_server_removes_what_is_too_old(db: TestDatabase) {
 on_both_databases! {
     what_is_too_old_goes_and_what_stays_is_counted,
     an_undecided_message_stays,
+    the_key_of_an_answer_stays,
     a_server_removes_what_is_too_old,
 }
 

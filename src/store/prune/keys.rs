@@ -1,11 +1,12 @@
 //! Removing idempotency keys that have expired.
 
 use sea_orm::{
-    ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use super::STEP;
-use crate::domain::Timestamp;
+use crate::domain::{REPLY_KEYS_LIKE, Timestamp};
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::db_error::OrTell;
@@ -20,13 +21,18 @@ impl Store {
     /// # Errors
     /// `database_unavailable`, like the other method here.
     pub(crate) async fn count_old_keys(&self, before: Timestamp) -> Result<u64, Error> {
-        Keys::find().filter(C::CreatedAt.lt(micros(before))).count(&self.reader).await.or_tell()
+        Keys::find().filter(is_old(micros(before))).count(&self.reader).await.or_tell()
     }
 
     /// Removes some of the idempotency keys from before a time. Returns how many: 0 at the end.
     pub(crate) async fn remove_old_keys(&self, before: Timestamp) -> Result<u64, Error> {
         self.writer()?.settle(RemoveKeys { before: micros(before) }).await
     }
+}
+
+/// The key of an answer does not expire: a message is answered once, however late.
+fn is_old(before: i64) -> Condition {
+    Condition::all().add(C::CreatedAt.lt(before)).add(C::Key.not_like(REPLY_KEYS_LIKE))
 }
 
 #[derive(Debug)]
@@ -41,7 +47,7 @@ impl Settlement for RemoveKeys {
         let old: Vec<String> = Keys::find()
             .select_only()
             .column(C::Key)
-            .filter(C::CreatedAt.lt(self.before))
+            .filter(is_old(self.before))
             .order_by_asc(C::CreatedAt)
             .limit(STEP)
             .into_tuple()
