@@ -9,13 +9,12 @@ use serde::{Deserialize, Deserializer};
 use warp::reply::Response;
 
 use super::body::Arrival;
-use super::conversations::{add_link_after, list_frame};
 use super::json_body::{self, BodyForm};
+use super::list::{self, ListRequest};
 use super::path::Segment;
 use super::query::Query;
 use super::response;
 use super::state::ServerState;
-use super::stream::{self, PAGE};
 use crate::domain::naming::NamesRequest;
 use crate::domain::{ContactCursor, ContactFilter, ContactName, Selector};
 use crate::error::Error;
@@ -51,25 +50,13 @@ pub(super) async fn list(
     let filter = ContactFilter { part: query.take("name")? };
     query.finish()?;
     let conversations = state.conversations().await?.clone();
-    let Some(limit) = limit else {
-        let (permit, memory) = (state.stream_permit(&client)?, state.answer_memory(&client));
-        let filter = Arc::new(filter);
-        return stream::rows(list_frame(), permit, memory, after, move |after| {
-            let (conversations, filter) = (conversations.clone(), Arc::clone(&filter));
-            async move {
-                let page = conversations.contacts(&filter, after.as_ref(), PAGE).await?;
-                Ok((page.rows, page.next))
-            }
-        })
-        .await;
-    };
-    let memory = state.answer_memory(&client).reserve().await?;
-    let page = conversations.contacts(&filter, after.as_ref(), limit).await?;
-    let mut response = stream::page(list_frame(), memory, page.rows).await?;
-    if let Some(next) = page.next {
-        add_link_after(&mut response, filter.parameters(), limit, &next);
-    }
-    Ok(response)
+    let request = ListRequest { limit, after, parameters: filter.parameters() };
+    let filter = Arc::new(filter);
+    list::respond(&client, &state, request, move |after, limit| {
+        let (conversations, filter) = (conversations.clone(), Arc::clone(&filter));
+        async move { conversations.contacts(&filter, after.as_ref(), limit).await }
+    })
+    .await
 }
 
 /// `GET /contacts/{contact}`: whom a number, a whole name or a whole id means.

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use http::header::{HeaderValue, LINK};
 use uuid::Uuid;
 use warp::reply::Response;
 
+use super::list::{self, ListRequest, add_next_link};
 use super::path::Segment;
 use super::query::Query;
 use super::response;
 use super::state::ServerState;
 use super::stream::{self, Frame, PAGE};
 use crate::domain::cursor::MAX_PAGE;
-use crate::domain::{Conversation, Cursor, Listing, Place, Selector, Window};
+use crate::domain::{Conversation, Place, Selector, Window};
 use crate::error::Error;
 
 /// `GET /conversations`: all that match the filters, streamed; with `limit` a page of them.
@@ -26,61 +26,12 @@ pub(super) async fn list(
     let after = query.cursor("after")?;
     let listing = query.listing()?;
     query.finish()?;
-    let Some(limit) = limit else {
-        return all_conversations(&client, &state, listing, after).await;
-    };
-    let conversations = state.conversations().await?;
-    let memory = state.answer_memory(&client).reserve().await?;
-    let page = conversations.list(&listing, after, limit).await?;
-    let mut response = stream::page(list_frame(), memory, page.rows).await?;
-    if let Some(next) = page.next {
-        add_link_after(&mut response, listing.parameters(), limit, &next);
-    }
-    Ok(response)
-}
-
-/// Adds the `Link` header to the page of a list that follows a position.
-pub(super) fn add_link_after(
-    response: &mut Response,
-    mut parameters: Vec<(&'static str, String)>,
-    limit: u64,
-    next: &impl ToString,
-) {
-    parameters.push(("limit", limit.to_string()));
-    parameters.push(("after", next.to_string()));
-    add_next_link(response, &parameters);
-}
-
-/// Adds the `Link` header to the next page. Its target is relative, only a query: behind a proxy the
-/// path of the request may be another.
-pub(super) fn add_next_link(response: &mut Response, parameters: &[(&'static str, String)]) {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    let query = query.extend_pairs(parameters).finish();
-    if let Ok(link) = HeaderValue::try_from(format!("<?{query}>; rel=\"next\"")) {
-        response.headers_mut().insert(LINK, link);
-    }
-}
-
-pub(super) fn list_frame() -> Frame {
-    Frame { open: b"[".to_vec(), close: "]".into() }
-}
-
-async fn all_conversations(
-    client: &Arc<str>,
-    state: &ServerState,
-    listing: Listing,
-    after: Option<Cursor>,
-) -> Result<Response, Error> {
     let conversations = state.conversations().await?.clone();
-    let permit = state.stream_permit(client)?;
-    let memory = state.answer_memory(client);
+    let request = ListRequest { limit, after, parameters: listing.parameters() };
     let listing = Arc::new(listing);
-    stream::rows(list_frame(), permit, memory, after, move |after| {
+    list::respond(&client, &state, request, move |after, limit| {
         let (conversations, listing) = (conversations.clone(), Arc::clone(&listing));
-        async move {
-            let page = conversations.list(&listing, after, PAGE).await?;
-            Ok((page.rows, page.next))
-        }
+        async move { conversations.list(&listing, after, limit).await }
     })
     .await
 }
@@ -188,14 +139,6 @@ async fn all_messages(
 mod tests {
     use super::*;
     use crate::error::Code;
-
-    #[test]
-    fn a_link_is_a_relative_reference_with_encoded_parameters() {
-        let mut response = Response::default();
-        add_next_link(&mut response, &[("number", "+1 5".into()), ("limit", "2".into())]);
-        let link = response.headers()[LINK].to_str().expect("a text");
-        assert_eq!(link, "<?number=%2B1+5&limit=2>; rel=\"next\"");
-    }
 
     #[test]
     fn the_next_page_has_the_same_filters() {

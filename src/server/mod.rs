@@ -18,6 +18,7 @@ mod forwards;
 mod health;
 mod json_body;
 mod limits;
+mod list;
 mod listeners;
 mod media;
 mod messages;

@@ -6,12 +6,11 @@ use std::time::Duration;
 use http::header::{HeaderName, HeaderValue};
 use warp::reply::Response;
 
-use super::conversations::{add_link_after, list_frame};
+use super::list::{self, ListRequest};
 use super::query::Query;
 use super::state::ServerState;
-use super::stream::{self, PAGE};
 use crate::domain::search::INCOMPLETE_BEFORE;
-use crate::domain::{Cursor, MessageSearch, Timestamp};
+use crate::domain::{Page, Timestamp};
 use crate::error::Error;
 
 /// How long a search waits for the index, which is otherwise written in the background.
@@ -29,41 +28,22 @@ pub(super) async fn list(
     let search = query.search()?;
     query.finish()?;
     search.check()?;
-    let Some(limit) = limit else { return all(&client, &state, search, after).await };
-    let conversations = state.conversations().await?;
-    let memory = state.answer_memory(&client).reserve().await?;
-    let page = conversations.search(&search, after, limit, PATIENCE).await?;
-    let mut response = stream::page(list_frame(), memory, page.hits).await?;
-    add_incomplete(&mut response, page.incomplete_before);
-    if let Some(next) = page.next {
-        add_link_after(&mut response, search.parameters(), limit, &next);
-    }
-    Ok(response)
-}
-
-async fn all(
-    client: &Arc<str>,
-    state: &ServerState,
-    search: MessageSearch,
-    after: Option<Cursor>,
-) -> Result<Response, Error> {
     let conversations = state.conversations().await?.clone();
-    let permit = state.stream_permit(client)?;
-    let memory = state.answer_memory(client);
+    let request = ListRequest { limit, after, parameters: search.parameters() };
     let search = Arc::new(search);
     // Of the first page, which is read before the headers are sent.
     let incomplete = Arc::new(OnceLock::new());
     let first = Arc::clone(&incomplete);
-    let fetch = move |after| {
+    let mut response = list::respond(&client, &state, request, move |after, limit| {
         let (conversations, search) = (conversations.clone(), Arc::clone(&search));
         let first = Arc::clone(&first);
         async move {
-            let page = conversations.search(&search, after, PAGE, PATIENCE).await?;
+            let page = conversations.search(&search, after, limit, PATIENCE).await?;
             first.get_or_init(|| page.incomplete_before);
-            Ok((page.hits, page.next))
+            Ok(Page { rows: page.hits, next: page.next })
         }
-    };
-    let mut response = stream::rows(list_frame(), permit, memory, after, fetch).await?;
+    })
+    .await?;
     add_incomplete(&mut response, incomplete.get().copied().flatten());
     Ok(response)
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use http::StatusCode;
 use warp::reply::Response;
 
-use super::conversations::{add_link_after, list_frame};
+use super::list::{self, ListRequest};
 use super::path::Segment;
 use super::query::Query;
 use super::response;
 use super::state::ServerState;
-use super::stream::{self, PAGE};
 use crate::domain::StoredEventCursor;
 use crate::error::Error;
 
@@ -26,25 +25,13 @@ pub(super) async fn list(
     let filter = query.stored_event_filter()?;
     query.finish()?;
     let conversations = state.conversations().await?.clone();
-    let Some(limit) = limit else {
-        let (permit, memory) = (state.stream_permit(&client)?, state.answer_memory(&client));
-        let filter = Arc::new(filter);
-        return stream::rows(list_frame(), permit, memory, after, move |after| {
-            let (conversations, filter) = (conversations.clone(), Arc::clone(&filter));
-            async move {
-                let page = conversations.stored_events(&filter, after, PAGE).await?;
-                Ok((page.rows, page.next))
-            }
-        })
-        .await;
-    };
-    let memory = state.answer_memory(&client).reserve().await?;
-    let page = conversations.stored_events(&filter, after, limit).await?;
-    let mut response = stream::page(list_frame(), memory, page.rows).await?;
-    if let Some(next) = page.next {
-        add_link_after(&mut response, filter.parameters(), limit, &next);
-    }
-    Ok(response)
+    let request = ListRequest { limit, after, parameters: filter.parameters() };
+    let filter = Arc::new(filter);
+    list::respond(&client, &state, request, move |after, limit| {
+        let (conversations, filter) = (conversations.clone(), Arc::clone(&filter));
+        async move { conversations.stored_events(&filter, after, limit).await }
+    })
+    .await
 }
 
 /// `GET /webhooks/events/{id}`: the body of the webhook, byte for byte.

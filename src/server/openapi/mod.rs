@@ -1,11 +1,18 @@
 //! The OpenAPI 3.1 document of the REST API. Its schemas are generated from the types that are
 //! serialized, its errors from [`Code`](crate::error::Code); `routes` has the rest.
 
+mod contacts;
+mod conversations;
 mod examples;
+mod feed;
+mod messages;
 mod operation;
 mod routes;
 mod schemas;
+mod sending;
+mod service;
 mod unread;
+mod webhooks;
 
 use std::sync::LazyLock;
 

@@ -117,25 +117,16 @@ impl Settlement for DirtyBlock {
     }
 }
 
-const SUM_COLUMNS: [&str; 17] = [
-    "quarter",
-    "direction",
-    "status_rank",
-    "number",
-    "error",
-    "error_title",
-    "currency",
-    "messages",
-    "segments",
-    "cost",
-    "within_5s",
-    "within_15s",
-    "within_1m",
-    "within_5m",
-    "within_1h",
-    "later",
-    "block",
-];
+/// The columns of a sum, and the block that it belongs to.
+const SUM_COLUMNS: [&str; totals::COLUMNS.len() + 1] = {
+    let mut columns = ["block"; totals::COLUMNS.len() + 1];
+    let mut n = 0;
+    while n < totals::COLUMNS.len() {
+        columns[n] = totals::COLUMNS[n];
+        n += 1;
+    }
+    columns
+};
 
 impl DirtyBlock {
     fn row(&self, key: &SumKey, sum: &Sum) -> [Value; SUM_COLUMNS.len()] {

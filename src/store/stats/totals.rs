@@ -20,7 +20,8 @@ const ROWS: usize = 500;
 /// Messages, segments, cost in billionths, and delivery times.
 pub(super) type SumFigures = [i64; 9];
 
-const COLUMNS: [&str; 16] = [
+/// The columns of a sum.
+pub(super) const COLUMNS: [&str; 16] = [
     "quarter",
     "direction",
     "status_rank",
