@@ -280,6 +280,32 @@ async fn several_numbers_take_turns_but_a_contact_keeps_its_own(db: TestDatabase
     assert_eq!(thread["messages"][0]["from"], OTHER);
 }
 
+/// A name stands for its contact's number, here and there; only the whole name does.
+async fn a_recipient_may_be_named(db: TestDatabase) {
+    let world = World::start(db).await;
+    let url = world.server.url();
+    for (n, name) in [(1, "Ada Byron"), (2, "Bo"), (3, "Twin"), (4, "Twin")] {
+        world.home.run(&["name", &number(n), name]).exits(0);
+    }
+    world.home.write("bad.csv", "to\nada byron\nAda\nTwin\nNobody\n");
+    for remote in [&[][..], &["--server", &url]] {
+        let bad = batch(&world.home, "bad.csv", &[&["--text", "Hi"], remote].concat()).exits(2);
+        bad.says("3 of 4 rows cannot be sent").says("line 3: ").says("line 4: ").says("line 5: ");
+    }
+    let file = format!("to,text\nada byron,Hi\nBO,Hi\n{},Hi\n", number(1));
+    for (text, remote) in [("Hi", &[][..]), ("Ho", &["--server", &url])] {
+        let name = format!("{text}.csv");
+        world.home.write(&name, file.replace("Hi", text));
+        let done = batch(&world.home, &name, remote).exits(0);
+        done.says("2 texts").says("repeated rows 1 (line 4)");
+        let offered = offered(&world);
+        for n in [1, 2] {
+            assert_eq!(offered.get(&(number(n), text.to_owned())), Some(&1), "{offered:?}");
+        }
+    }
+    assert_eq!(world.offers(), 4);
+}
+
 async fn count(url: &str, table: &str) -> i64 {
     query_one(&connect(url).await, &format!("SELECT count(*) FROM {table}")).await
 }
@@ -306,5 +332,6 @@ on_both_databases!(
     a_limit_leaves_the_rest_for_later,
     standard_input_and_json_lines_are_read,
     several_numbers_take_turns_but_a_contact_keeps_its_own,
+    a_recipient_may_be_named,
     a_forgotten_contact_leaves_no_row,
 );

@@ -1,5 +1,6 @@
 //! Rows together with what the database knows of them, read and asked for in pieces.
 
+use super::recipients::Recipients;
 use super::rows::{BadRow, BatchLine, RowReader};
 use crate::backend::Backend;
 use crate::domain::{
@@ -41,22 +42,27 @@ impl RowPiece {
     /// Reads the next rows, without those that `keep` leaves out; `None` at the end of the file.
     ///
     /// # Errors
-    /// The file cannot be read.
-    pub(super) fn read(
+    /// The file cannot be read, or a name cannot be looked up.
+    pub(super) async fn read(
         reader: &mut RowReader<'_>,
+        recipients: &mut Recipients<'_>,
         mut keep: impl FnMut(&BatchLine) -> bool,
     ) -> Result<Option<Self>, Error> {
         let (mut piece, mut bytes) = (Self::default(), 0);
         while piece.rows.len() + piece.bad.len() < PIECE && bytes < PIECE_BYTES {
-            match reader.next()? {
+            let row = match reader.next()? {
                 None if piece.rows.is_empty() && piece.bad.is_empty() => return Ok(None),
                 None => break,
-                Some(Ok(row)) if keep(&row) => {
+                Some(Ok(row)) => recipients.address(row, reader).await?,
+                Some(Err(row)) => Err(row),
+            };
+            match row {
+                Ok(row) if keep(&row) => {
                     bytes += row.draft.text().len();
                     piece.rows.push(row);
                 }
-                Some(Ok(_)) => {}
-                Some(Err(row)) => piece.bad.push(row),
+                Ok(_) => {}
+                Err(row) => piece.bad.push(row),
             }
         }
         Ok(Some(piece))

@@ -1,9 +1,10 @@
-//! Between which hours texts go out: `09:00-20:00`, in the local time zone or at a given offset.
+//! Between which hours texts go out: `09:00-20:00`, in the local time zone or in a given one.
 
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{FixedOffset, Local, NaiveTime, Timelike};
+use chrono_tz::Tz;
 
 use crate::domain::Timestamp;
 
@@ -16,16 +17,26 @@ pub(super) struct Hours {
     from: u32,
     until: u32,
     /// `None` for the local time zone.
-    offset: Option<FixedOffset>,
+    zone: Option<HoursZone>,
+}
+
+/// A time zone that was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HoursZone {
+    /// `+02:00`.
+    Offset(FixedOffset),
+    /// `Europe/Berlin`, with its summer time.
+    Named(Tz),
 }
 
 impl Hours {
     /// The seconds until they begin; 0 if it is between them. With `is_utc`, they are those of UTC unless
-    /// they have an offset.
+    /// they have a zone.
     pub(super) fn seconds_to_wait(self, now: Timestamp, is_utc: bool) -> u64 {
         let utc = now.to_utc();
-        let time = match self.offset {
-            Some(offset) => utc.with_timezone(&offset).time(),
+        let time = match self.zone {
+            Some(HoursZone::Named(zone)) => utc.with_timezone(&zone).time(),
+            Some(HoursZone::Offset(offset)) => utc.with_timezone(&offset).time(),
             None if is_utc => utc.time(),
             None => utc.with_timezone(&Local).time(),
         };
@@ -54,25 +65,22 @@ impl FromStr for Hours {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            "give the hours as 09:00-20:00, in the local time zone, or as 09:00-20:00@+02:00"
+            "give the hours as 09:00-20:00, in the local time zone, or with a zone: \
+             09:00-20:00@Europe/Berlin, 09:00-20:00@+02:00"
                 .to_owned()
         };
         let (hours, zone) = match text.split_once('@') {
             Some((hours, zone)) => (hours, Some(zone)),
             None => (text, None),
         };
-        let offset = match zone {
-            None => None,
-            Some("Z" | "UTC") => FixedOffset::east_opt(0),
-            Some(zone) => Some(zone.parse().map_err(|_| wrong())?),
-        };
+        let zone = zone.map(HoursZone::parse).transpose().map_err(|()| wrong())?;
         let (from, until) = hours.split_once('-').ok_or_else(wrong)?;
         let (from, until) = (minute(from), minute(until));
         let (from, until) = (from.ok_or_else(wrong)?, until.ok_or_else(wrong)?);
         if from == until || from == DAY_MINUTES {
             return Err(wrong());
         }
-        Ok(Self { from, until, offset })
+        Ok(Self { from, until, zone })
     }
 }
 
@@ -80,7 +88,21 @@ impl fmt::Display for Hours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = |minute: u32| format!("{:02}:{:02}", minute / 60, minute % 60);
         write!(f, "{}-{}", time(self.from), time(self.until))?;
-        self.offset.map_or(Ok(()), |offset| write!(f, "@{offset}"))
+        match self.zone {
+            None => Ok(()),
+            Some(HoursZone::Offset(offset)) => write!(f, "@{offset}"),
+            Some(HoursZone::Named(zone)) => write!(f, "@{zone}"),
+        }
+    }
+}
+
+impl HoursZone {
+    fn parse(text: &str) -> Result<Self, ()> {
+        if let Ok(offset) = text.parse() {
+            return Ok(Self::Offset(offset));
+        }
+        let name = if text == "Z" { "UTC" } else { text };
+        name.parse().map(Self::Named).map_err(drop)
     }
 }
 
@@ -119,9 +141,21 @@ mod tests {
             ("09:00-20:00@+02:00", "07:00:00", 0),
             ("09:00-20:00@-05:00", "13:00:00", 3_600),
             ("09:00-20:00@UTC", "10:00:00", 0),
+            ("09:00-20:00@Z", "08:00:00", 3_600),
+            ("09:00-20:00@Europe/Berlin", "07:00:00", 3_600),
+            ("09:00-20:00@America/New_York", "13:00:00", 3_600),
         ] {
             assert_eq!(wait(hours, time), seconds, "{hours} {time}");
         }
+    }
+
+    #[test]
+    fn a_named_zone_has_its_summer_time() {
+        let hours: Hours = "09:00-20:00@Europe/Berlin".parse().expect("hours");
+        let at = |time| Timestamp::parse(time).expect("a time");
+        assert_eq!(hours.seconds_to_wait(at("2026-07-01T07:00:00Z"), true), 0);
+        assert_eq!(hours.seconds_to_wait(at("2026-12-01T07:00:00Z"), true), 3_600);
+        assert_eq!(hours.to_string().parse(), Ok(hours));
     }
 
     #[test]

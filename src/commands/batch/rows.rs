@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::source::{BatchSource, RawRow, SourceRows};
 use super::template::Template;
-use crate::domain::{BatchId, BatchPlace, Draft, Fingerprint, SendRequest};
+use crate::domain::{BatchId, BatchPlace, Draft, Fingerprint, PhoneNumber, Recipient, SendRequest};
 use crate::error::Error;
 use crate::output::escape;
 
@@ -13,6 +13,15 @@ const RECIPIENT: [&str; 4] = ["to", "number", "phone", "contact"];
 const TEXT: &str = "text";
 const KEY: &str = "key";
 const FROM: &str = "from";
+
+/// A row as the file has it, with a text but perhaps only the name of a recipient.
+#[derive(Debug)]
+pub(super) struct UnaddressedRow {
+    pub(super) line: u64,
+    to: String,
+    key: String,
+    request: SendRequest,
+}
 
 /// A row that can be sent.
 #[derive(Clone, Debug)]
@@ -71,15 +80,49 @@ impl<'a> RowReader<'a> {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(super) fn next(&mut self) -> Result<Option<Result<BatchLine, BadRow>>, Error> {
+    pub(super) fn next(&mut self) -> Result<Option<Result<UnaddressedRow, BadRow>>, Error> {
         let Some(RawRow { line, values }) = self.rows.next()? else { return Ok(None) };
         let row = values.and_then(|values| self.plan.row(line, &values));
-        Ok(Some(row.map_err(|why| BadRow { line, why }).map(|mut row| {
-            let text = row.draft.fingerprint();
-            let is_new = self.places.insert(row.place);
-            row.is_repeated = !self.texts.insert(text) || !is_new;
-            row
-        })))
+        Ok(Some(row.map_err(|why| BadRow { line, why })))
+    }
+
+    /// A row whose recipient is known.
+    ///
+    /// # Errors
+    /// It cannot be sent.
+    pub(super) fn address(
+        &mut self,
+        row: UnaddressedRow,
+        to: &PhoneNumber,
+    ) -> Result<BatchLine, BadRow> {
+        let UnaddressedRow { line, key, request, .. } = row;
+        let draft = Draft::new(to.as_str(), request)
+            .map_err(|error| BadRow { line, why: reason(&error) })?;
+        let text = draft.fingerprint();
+        let place = if key.is_empty() { text } else { Fingerprint::of_key(&key) };
+        let draft = draft.in_batch(BatchPlace { id: self.plan.id.clone(), row: place });
+        let is_new = self.places.insert(place);
+        let is_repeated = !self.texts.insert(text) || !is_new;
+        Ok(BatchLine { line, key, draft, place, is_repeated })
+    }
+}
+
+impl UnaddressedRow {
+    /// The number or the name of the recipient.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub(super) fn recipient(&self) -> Result<Recipient, BadRow> {
+        let parsed = Recipient::parse(&self.to).map_err(Error::from);
+        parsed.map_err(|error| BadRow { line: self.line, why: reason(&error) })
+    }
+}
+
+/// Why a row cannot be sent, and what to do about it.
+pub(super) fn reason(error: &Error) -> String {
+    match error.hint_text() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
     }
 }
 
@@ -110,7 +153,7 @@ impl RowPlan {
         }
     }
 
-    fn row(&self, line: u64, values: &BTreeMap<String, String>) -> Result<BatchLine, String> {
+    fn row(&self, line: u64, values: &BTreeMap<String, String>) -> Result<UnaddressedRow, String> {
         let value =
             |name: &str| values.get(name).map(|value| value.trim()).filter(|v| !v.is_empty());
         let to = RECIPIENT.into_iter().find_map(value).ok_or("there is no recipient")?;
@@ -124,17 +167,8 @@ impl RowPlan {
             despite_send_limit: self.despite_send_limit,
             ..SendRequest::default()
         };
-        let draft = Draft::new(to, request).map_err(|error| match error.hint_text() {
-            Some(hint) => format!("{error} ({hint})"),
-            None => error.to_string(),
-        })?;
-        let place = match value(KEY) {
-            Some(key) => Fingerprint::of_key(key),
-            None => draft.fingerprint(),
-        };
         let key = value(KEY).unwrap_or_default().to_owned();
-        let draft = draft.in_batch(BatchPlace { id: self.id.clone(), row: place });
-        Ok(BatchLine { line, key, draft, place, is_repeated: false })
+        Ok(UnaddressedRow { line, to: to.to_owned(), key, request })
     }
 }
 
@@ -162,7 +196,12 @@ mod tests {
         let mut reader = RowReader::new(&source, &plan)?;
         let mut all = Vec::new();
         while let Some(row) = reader.next()? {
-            all.push(row);
+            all.push(row.and_then(|row| match row.recipient()? {
+                Recipient::Number(number) => reader.address(row, &number),
+                Recipient::Named(name) => {
+                    Err(BadRow { line: row.line, why: format!("the name {name:?}") })
+                }
+            }));
         }
         Ok(all)
     }

@@ -11,6 +11,7 @@ use super::checked::{CheckedRow, RowPiece, check};
 use super::hours::Hours;
 use super::outcome::RowOutcome;
 use super::pace::LanePacer;
+use super::recipients::Recipients;
 use super::report::Report;
 use super::rows::{BatchLine, RowReader};
 use crate::backend::Backend;
@@ -38,6 +39,7 @@ pub(super) struct Run<'a> {
     pub(super) id: &'a BatchId,
     /// Our numbers, of which rows without a sender take one.
     pub(super) numbers: Vec<PhoneNumber>,
+    pub(super) recipients: Recipients<'a>,
     /// The rows that are left, by their places.
     pub(super) left: HashSet<Fingerprint>,
     pub(super) pacer: LanePacer,
@@ -176,7 +178,8 @@ impl Run<'_> {
         reader: &mut RowReader<'_>,
     ) -> Result<(), Error> {
         let left = &mut self.left;
-        let Some(piece) = RowPiece::read(reader, |row| left.remove(&row.place))? else {
+        let keep = |row: &BatchLine| left.remove(&row.place);
+        let Some(piece) = RowPiece::read(reader, &mut self.recipients, keep).await? else {
             queue.is_at_end = true;
             return Ok(());
         };
