@@ -115,6 +115,8 @@
 //!   health.rs prune.rs forget.rs backup.rs restore.rs
 //!   openapi.rs sandbox.rs help.rs
 //!                        the command of that name: its arguments, help, examples, and `run`
+//!   copy/media.rs        the content of media, copied for `convo backup` and `convo restore`
+//!   export/media.rs      `convo export --media`
 //!   doctor/              `convo doctor`: printing what it found; the exit code by the worst
 //!     checks.rs          every check in order, and what they share
 //!     finding.rs         what a check found
@@ -147,6 +149,7 @@
 //!   batch/               `convo batch`: from the check to the exit code
 //!     source.rs rows.rs  the file, copied; its rows
 //!     template.rs        the text with columns
+//!     args.rs recipients.rs  its arguments; recipients with a name
 //!     checked.rs summary.rs  what is known of rows; what a check found, in words
 //!     run.rs pace.rs hours.rs  sending at a pace; rates of numbers; hours of the day
 //!     outcome.rs report.rs results.rs  what became of a row; reporting it; the result file
@@ -217,7 +220,8 @@
 //!                        those who follow the feed
 //!   request_log.rs       outermost service: request id, log line, request metrics
 //!   context.rs           what is known of a request: its id (given or new), route, token name
-//!   routes.rs            paths, methods, and which scope each route requires
+//!   routes/              paths, methods, and which scope each route requires, by subject
+//!     filters.rs methods.rs  what routes are made of
 //!   access/              who may call: tokens, scopes, binding rules without a token
 //!     token.rs           `CONVO_API_TOKEN`: parsing names, scopes and tokens
 //!     attempts.rs        rate limit for wrong tokens per address
@@ -248,11 +252,13 @@
 //!   health.rs            `GET /health`, `GET /health/ready`
 //!   metrics.rs           `GET /metrics`
 //!   response.rs          JSON responses, error responses, security headers
+//!   list.rs              lists: all rows, or a page with a link to the next one
 //!   stream.rs            long lists streamed as JSON, page by page
 //!   state.rs             what handlers share: conversations, permits, sends in progress
 //!   openapi/             the OpenAPI document
-//!     routes.rs          description of each route: parameters, responses, errors
-//!     unread.rs          marking conversations read and unread
+//!     routes.rs          the operation of each route
+//!     conversations.rs unread.rs contacts.rs sending.rs messages.rs feed.rs webhooks.rs service.rs
+//!                        operations by subject: parameters, responses, errors
 //!     operation.rs       builder for an operation, with the errors that all routes share
 //!     schemas.rs examples.rs  JSON schemas of the types; example values
 //! client/                the REST API's client: each operation as an HTTP request
@@ -322,6 +328,7 @@
 //!   address.rs           from which addresses files may be fetched
 //!   content.rs           the store: a directory or a part of an S3 bucket
 //!   library.rs sweep.rs  reading what is kept; deleting what nothing refers to
+//!   transfer.rs          copying all content to another store
 //!
 //! forwarding/            forwarding events to other programs: list, test, enable, replay
 //!   target.rs filter.rs  receivers as the settings name them; filters of events
@@ -405,7 +412,7 @@
 //!   weight/              pages limited in bytes
 //!     thread.rs          a page of a conversation, with few values a row
 //!   inspect.rs           connection and open-message figures for `/metrics`
-//!   export/              an export, page by page
+//!   export/              an export, page by page: threads, what belongs to none, rows as lines
 //!     rows.rs            rows as its lines
 //!   import/              storing batches of an import
 //!     plan.rs write.rs   what of a batch is new; writing it

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::builder::NonEmptyStringValueParser;
@@ -11,14 +11,16 @@ use indicatif::BinaryBytes;
 use serde::Serialize;
 
 use super::context::Context;
-use super::copy::{Bar, seconds};
+use super::copy::{Bar, media, seconds};
 use super::print::{finish_write, stdout};
 use super::signals;
 use crate::cli::{DatabaseArgs, Group, HelpText, JsonArgs, LocalArgs};
 use crate::config::Flags;
 use crate::domain::Timestamp;
 use crate::error::{Code, Error};
+use crate::media::{MediaCopied, MediaPlace};
 use crate::output::json;
+use crate::store::Location;
 use crate::store::copy::CopiedTable;
 use crate::store::copy::backup::{self, Backup};
 use crate::store::copy::partial_file::directory_of;
@@ -30,6 +32,9 @@ pub(super) struct BackupArgs {
     /// The file to write, or - for standard output; an earlier backup is replaced
     #[arg(value_hint = ValueHint::FilePath, value_parser = NonEmptyStringValueParser::new())]
     file: String,
+    /// Also copy the content of media to this directory; what is there already is not copied again
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    media: Option<PathBuf>,
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]
@@ -42,6 +47,7 @@ const HELP: HelpText = HelpText {
     examples: "\
 Examples:
   convo backup /var/backups/convo.db
+  convo backup /var/backups/convo.db --media /var/backups/media
   convo backup - | zstd >convo.db.zst
   DATABASE_URL=postgresql://user@host/db convo backup convo.db",
     description: "\
@@ -50,11 +56,13 @@ has everything that was committed before it began, and nothing else: servers and
 writing meanwhile. It is read again and compared row by row before it gets its name. convo restore makes a \
 database of it. It can be read as it is, for example with convo list, but not be written to.
 
-FILE is replaced only if it is an earlier backup. Media in a store of files or objects are not in it: \
-see docs/keeping.md.",
+FILE is replaced only if it is an earlier backup. The content of media is not in it: --media copies it from \
+where CONVO_MEDIA says to a directory, in which files are named by their SHA-256. A daily backup may use the \
+same directory again; nothing is deleted there. docs/keeping.md says more.",
     output: "\
 Nothing but the backup for -. With --json, an object with file, at (when it began), bytes, rows, seconds \
-and tables, each with the SHA-256 of all its values. On a terminal, standard error shows the progress.",
+and tables, each with the SHA-256 of all its values; with --media also media: how many files were copied, \
+known (there before) and missing, and the bytes of those that were copied. On a terminal, standard error shows the progress.",
 };
 
 impl BackupArgs {
@@ -79,7 +87,11 @@ impl BackupArgs {
                 backup = make(context, path.as_deref()) => backup?,
                 () = signals::requested() => return Err(interrupted()),
             };
-            let made = Made::new(path.as_deref(), &backup, start.elapsed())?;
+            let media = match &self.media {
+                Some(directory) => Some(copy_to(directory, &backup, context).await?),
+                None => None,
+            };
+            let made = Made::new(path.as_deref(), &backup, media, start.elapsed())?;
             match &path {
                 Some(path) => {
                     backup.file.publish(path)?;
@@ -104,6 +116,9 @@ impl BackupArgs {
             file.unwrap_or(Path::new("-")).display(),
             BinaryBytes(*bytes),
         );
+        if let Some(media) = &made.media {
+            media::tell(media);
+        }
         Ok(())
     }
 }
@@ -122,6 +137,21 @@ async fn make(context: &Context, path: Option<&Path>) -> Result<Backup, Error> {
     let made = backup::backup(&from, mode, &directory, &mut |progress| bar.show(progress)).await;
     bar.clear();
     made
+}
+
+/// Copies the content of the media that a backup knows to a directory.
+async fn copy_to(
+    directory: &Path,
+    backup: &Backup,
+    context: &Context,
+) -> Result<MediaCopied, Error> {
+    let from = context.config.media()?.place;
+    let to = MediaPlace::Directory(context.directory.join(directory));
+    let (database, mode) = (Location::file(backup.file.path().to_owned()), context.config.mode());
+    tokio::select! {
+        copied = media::copy(&database, mode, &from, &to) => copied,
+        () = signals::requested() => Err(interrupted()),
+    }
 }
 
 /// Copies the backup to standard output.
@@ -152,12 +182,19 @@ struct Made<'a> {
     #[serde(serialize_with = "seconds")]
     seconds: Duration,
     tables: Vec<CopiedTable>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<MediaCopied>,
 }
 
 impl<'a> Made<'a> {
-    fn new(file: Option<&'a Path>, backup: &Backup, seconds: Duration) -> Result<Self, Error> {
+    fn new(
+        file: Option<&'a Path>,
+        backup: &Backup,
+        media: Option<MediaCopied>,
+        seconds: Duration,
+    ) -> Result<Self, Error> {
         let bytes = backup.file.path().metadata().map_err(|_| Error::internal())?.len();
         let rows = backup.tables.iter().map(|table| table.rows).sum();
-        Ok(Self { file, at: backup.at, bytes, rows, seconds, tables: backup.tables.clone() })
+        Ok(Self { file, at: backup.at, bytes, rows, seconds, tables: backup.tables.clone(), media })
     }
 }

@@ -1,5 +1,7 @@
 //! `convo copy`: copies a whole database into another.
 
+pub(super) mod media;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! `convo export`: everything, as JSON lines, CSV or a transcript.
 
+mod media;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,12 +16,14 @@ use super::context::Context;
 use super::print::{PrintError, finish, stdout};
 use crate::backend::Backend;
 use crate::backend::export::ExportSource;
+use crate::backend::media::MediaBackend;
 use crate::cli::{BackendArgs, Group, HelpText, Moment, moment};
 use crate::domain::{ExportFilter, ExportLine, Selector};
 use crate::error::{Code, Error};
 use crate::output::export::{CsvExport, Transcript};
 use crate::output::{Zone, escape};
 use crate::store::Purpose;
+use media::ExportedMedia;
 
 /// Export conversations as JSON lines, CSV or a transcript
 #[derive(Args, Clone, Debug)]
@@ -38,6 +42,9 @@ pub(super) struct ExportArgs {
     /// Also the webhook events as they came
     #[arg(long)]
     raw: bool,
+    /// Also save the media files that are kept to this directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    media: Option<PathBuf>,
     /// Export as jsonl, csv or text [default: jsonl]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
     format: Option<ExportForm>,
@@ -65,6 +72,7 @@ Examples:
   convo export --out conversations.jsonl
   convo export --contact +12125551234 --format text
   convo export --since 2026-01-01 --format csv > 2026.csv
+  convo export --contact +12125551234 --format text --out ada.txt --media pictures
   convo export --raw | gzip > all.jsonl.gz",
     description: "\
 JSON lines lose nothing: convo import reads them back into any database, SQLite or PostgreSQL. They \
@@ -76,6 +84,10 @@ The export is read page by page and needs little memory, however long it is. Wha
 may or may not be in it. With --since or --until, only messages between those times are exported, \
 and the conversations that have any. Opt-outs have no part in that: all of them are exported, or with \
 --contact that of the contact. With --contact, --raw exports the events that name that number.
+
+--media saves the media files of the exported messages that are kept (see convo media), each named by the \
+id of its message and its number in it: 0190a1b2-c3d4-7000-8000-5e6f70819203-1.jpg. What is in the directory \
+already is not saved again, so that an export can be continued. The exit code is 5 if a file could not be read.
 
 With --server, the token must have the scope admin.",
     output: "\
@@ -110,10 +122,24 @@ impl ExportArgs {
             let backend = context.backend(Purpose::Read).await?;
             let is_terminal = context.terminal.stdout_is_terminal;
             let layout = ExportLayout { format, zone: style.zone, is_terminal };
-            let ended = self.export(&backend, filter, layout, &context.directory).await;
+            let ended = async {
+                let mut media = self.media(context).await?;
+                self.export(&backend, filter, layout, &context.directory, &mut media).await?;
+                match media {
+                    Some(media) => media.end().await,
+                    None => Ok(()),
+                }
+            };
+            let ended = ended.await;
             backend.close().await;
             ended
         })
+    }
+
+    async fn media(&self, context: &Context) -> Result<Option<ExportedMedia>, Error> {
+        let Some(directory) = &self.media else { return Ok(None) };
+        let backend = MediaBackend::open(&context.config).await?;
+        ExportedMedia::new(backend, context.directory.join(directory)).map(Some)
     }
 
     async fn export(
@@ -122,15 +148,16 @@ impl ExportArgs {
         filter: ExportFilter,
         layout: ExportLayout,
         directory: &Path,
+        media: &mut Option<ExportedMedia>,
     ) -> Result<(), Error> {
         // First, so that no file is created for an unknown contact.
         let source = backend.export(filter).await?;
         let Some(path) = &self.out else {
-            return finish(print(source, layout, stdout()).await);
+            return finish(print(source, layout, stdout(), media).await);
         };
         let path = directory.join(path);
         let layout = ExportLayout { is_terminal: false, ..layout };
-        let written = print(source, layout, BufWriter::new(create(&path)?)).await;
+        let written = print(source, layout, BufWriter::new(create(&path)?), media).await;
         written.map_err(|error| {
             // Half an export must not be taken for a whole one.
             let _ = std::fs::remove_file(&path);
@@ -181,6 +208,7 @@ async fn print<W: Write>(
     mut source: ExportSource,
     layout: ExportLayout,
     mut out: W,
+    media: &mut Option<ExportedMedia>,
 ) -> Result<(), PrintError> {
     let mut printer = match layout.format {
         ExportForm::Jsonl if layout.is_terminal => Printer::Escaped(&mut out),
@@ -206,6 +234,9 @@ async fn print<W: Write>(
                 }
                 Printer::Csv(csv) => csv.line(&parse(line)?)?,
                 Printer::Text(text) => text.line(&parse(line)?)?,
+            }
+            if let Some(media) = media {
+                media.add(line).await?;
             }
         }
     }

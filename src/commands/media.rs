@@ -186,7 +186,8 @@ async fn copy_out(mut medium: OpenMedium) -> Result<(), Error> {
     finish_write(out.flush())
 }
 
-async fn save_into(
+/// Saves a file of a message into a directory, named by both.
+pub(super) async fn save_into(
     directory: &Path,
     backend: &MediaBackend,
     message: Uuid,

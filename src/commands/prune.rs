@@ -8,8 +8,10 @@ use serde::Serialize;
 use super::context::Context;
 use super::print::{finish_write, stdout};
 use crate::cli::{DatabaseArgs, Group, HelpText, JsonArgs, LocalArgs};
+use crate::clock;
 use crate::config::Flags;
 use crate::error::Error;
+use crate::media::{self, ContentStore, MediaSettings};
 use crate::output::json;
 use crate::store::{Purpose, Store};
 use crate::threading::{Conversations, Pruned};
@@ -39,8 +41,8 @@ Examples:
   CONVO_KEEP_MESSAGES=2y convo prune
   convo prune --compact",
     description: "\
-convo serve does the same gradually in the background, with CONVO_KEEP_WEBHOOKS, CONVO_KEEP_FEED and \
-CONVO_KEEP_MESSAGES. \
+convo serve does the same gradually in the background, with CONVO_KEEP_WEBHOOKS, CONVO_KEEP_FEED, \
+CONVO_KEEP_MEDIA and CONVO_KEEP_MESSAGES. \
 Messages whose outcome is not decided stay. A conversation without messages goes, too; followers of the \
 feed are told (removed). An opt-out is kept.
 
@@ -60,29 +62,46 @@ impl PruneArgs {
     pub(super) fn run(&self, context: &Context) -> Result<(), Error> {
         context.config.require_database()?;
         let (location, mode) = (context.config.database()?, context.config.mode());
-        let policy = context.config.policy()?;
+        let (policy, media) = (context.config.policy()?, context.config.media()?);
         context.block_on(async {
             let purpose = if self.dry_run { Purpose::Read } else { Purpose::Change };
             let store = Store::open(&location, mode, purpose).await?;
             let conversations = Conversations::new(store, None, Vec::new(), policy);
-            let ended = self.prune(&conversations).await;
+            let ended = self.prune(&conversations, &media).await;
             conversations.close().await;
             self.tell(&ended?)
         })
     }
 
-    async fn prune(&self, conversations: &Conversations) -> Result<PruneSummary, Error> {
+    async fn prune(
+        &self,
+        conversations: &Conversations,
+        media: &MediaSettings,
+    ) -> Result<PruneSummary, Error> {
         let pruned = conversations.prune(self.dry_run).await?;
+        let media = self.prune_media(conversations.store(), media).await?;
         let sizes = if self.compact { conversations.compact().await? } else { None };
         let (bytes_before, bytes_after) = sizes.unzip();
-        Ok(PruneSummary { dry_run: self.dry_run, pruned, bytes_before, bytes_after })
+        Ok(PruneSummary { dry_run: self.dry_run, pruned, media, bytes_before, bytes_after })
+    }
+
+    async fn prune_media(&self, store: &Store, media: &MediaSettings) -> Result<u64, Error> {
+        let before = media.keep.map(|keep| clock::now().minus(keep));
+        if self.dry_run {
+            return match before {
+                Some(before) => store.count_old_media(before).await,
+                None => Ok(0),
+            };
+        }
+        let content = ContentStore::open_existing(&media.place)?;
+        media::expire(store, content.as_ref(), before).await
     }
 
     fn tell(&self, summary: &PruneSummary) -> Result<(), Error> {
         let mut out = stdout();
         let written = match self.json.json {
             true => json::write_line(&mut out, summary),
-            false => write_lines(&mut out, &summary.pruned),
+            false => write_lines(&mut out, summary),
         };
         finish_write(written.and_then(|()| out.flush()))?;
         if let (Some(before), Some(after), false) =
@@ -95,14 +114,15 @@ impl PruneArgs {
     }
 }
 
-fn write_lines(out: &mut impl Write, pruned: &Pruned) -> io::Result<()> {
-    let Pruned { webhooks, feed, messages, conversations, idempotency_keys } = pruned;
+fn write_lines(out: &mut impl Write, summary: &PruneSummary) -> io::Result<()> {
+    let Pruned { webhooks, feed, messages, conversations, idempotency_keys } = &summary.pruned;
     [
         ("webhooks", webhooks),
         ("feed", feed),
         ("messages", messages),
         ("conversations", conversations),
         ("idempotency_keys", idempotency_keys),
+        ("media", &summary.media),
     ]
     .iter()
     .try_for_each(|(name, count)| writeln!(out, "{name}\t{count}"))
@@ -114,6 +134,8 @@ struct PruneSummary {
     dry_run: bool,
     #[serde(flatten)]
     pruned: Pruned,
+    /// Media whose content is no longer kept.
+    media: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_before: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

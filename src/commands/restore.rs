@@ -10,12 +10,13 @@ use clap::{Args, ValueHint};
 use serde::Serialize;
 
 use super::context::Context;
-use super::copy::{Bar, refuse_password, seconds, without_password};
+use super::copy::{Bar, media, refuse_password, seconds, without_password};
 use super::print::{finish_write, stdout};
 use crate::cli::{DatabaseArgs, Group, HelpText, JsonArgs, LocalArgs};
 use crate::config::{Config, Flags};
 use crate::domain::{ForgottenMarks, Timestamp};
-use crate::error::Error;
+use crate::error::{Code, Error};
+use crate::media::{MediaCopied, MediaPlace};
 use crate::output::json;
 use crate::store::copy::CopiedTable;
 use crate::store::copy::restore::{self, Restored};
@@ -35,6 +36,9 @@ pub(super) struct RestoreArgs {
     /// Remove the contacts whose marks this file has, as convo forget --list prints them
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     forgotten: Option<PathBuf>,
+    /// Also copy the content of media from this directory, as convo backup --media has made it
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    media: Option<PathBuf>,
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]
@@ -47,6 +51,7 @@ const HELP: HelpText = HelpText {
     examples: "\
 Examples:
   convo restore /var/backups/convo.db
+  convo restore /var/backups/convo.db --media /var/backups/media
   convo restore convo.db --to sqlite:///restored.db
   convo restore convo.db --to postgresql://user@host/db
   convo restore old.db --forgotten forgotten.json",
@@ -56,11 +61,11 @@ with the backup row by row; only then can it be opened. If that is interrupted, 
 to resume it. A backup of an earlier version is brought up to date on the way.
 
 The restored database begins a new feed: cursors of the old one have expired, and nothing old is \
-forwarded or answered again. Texts that were received after the backup was made are not in it: convo \
+forwarded or answered again. With --media, the content of media goes where CONVO_MEDIA says. Texts that were received after the backup was made are not in it: convo \
 serve fetches what Telnyx still has.",
     output: "\
 With --json, an object with file, to, backup_at (when the backup was made), rows, seconds and tables, each \
-with the SHA-256 of all its values. On a terminal, standard error shows the progress.",
+with the SHA-256 of all its values; with --media also media, as convo backup prints it. On a terminal, standard error shows the progress.",
 };
 
 impl RestoreArgs {
@@ -77,6 +82,7 @@ impl RestoreArgs {
         };
         let file = context.directory.join(&self.file);
         let marks = self.read_marks(&context.directory)?;
+        let media = self.media_places(context)?;
         context.block_on(async {
             let start = Instant::now();
             let bar = Bar::new();
@@ -87,8 +93,30 @@ impl RestoreArgs {
             if !marks.marks.is_empty() {
                 forget_marked(&to, &context.config).await?;
             }
-            self.tell(&file, &to, &restored, start.elapsed())
+            let media = match &media {
+                Some((from, place)) => {
+                    Some(media::copy(&to, context.config.mode(), from, place).await?)
+                }
+                None => None,
+            };
+            self.tell(&file, &to, &restored, media, start.elapsed())
         })
+    }
+
+    /// Where media are copied from and to; `None` if they are not.
+    fn media_places(&self, context: &Context) -> Result<Option<(MediaPlace, MediaPlace)>, Error> {
+        let Some(directory) = &self.media else { return Ok(None) };
+        let from = context.directory.join(directory);
+        if !from.is_dir() {
+            return Err(Error::invalid(format!("{} is not a directory", directory.display()))
+                .hint("name the directory that convo backup --media has made"));
+        }
+        let to = context.config.media()?.place;
+        if to == MediaPlace::Off {
+            return Err(Error::new(Code::NotConfigured, "media are not kept here")
+                .hint("set CONVO_MEDIA to where they are to be, or leave out --media"));
+        }
+        Ok(Some((MediaPlace::Directory(from), to)))
     }
 
     /// The marks in the file of `--forgotten`.
@@ -104,12 +132,14 @@ impl RestoreArgs {
         file: &Path,
         to: &Location,
         restored: &Restored,
+        media: Option<MediaCopied>,
         seconds: Duration,
     ) -> Result<(), Error> {
         let Restored { backup_at, tables } = restored;
         let rows: u64 = tables.iter().map(|table| table.rows).sum();
         if self.json.json {
-            let summary = RestoreSummary { file, to, backup_at: *backup_at, rows, seconds, tables };
+            let summary =
+                RestoreSummary { file, to, backup_at: *backup_at, rows, seconds, tables, media };
             let mut out = stdout();
             let written = json::write_line(&mut out, &summary);
             return finish_write(written.and_then(|()| out.flush()));
@@ -120,6 +150,9 @@ impl RestoreArgs {
             "restored {rows} rows{of} in {:.1} s to {to}, and compared them",
             seconds.as_secs_f64(),
         );
+        if let Some(media) = &media {
+            media::tell(media);
+        }
         Ok(())
     }
 }
@@ -149,4 +182,6 @@ struct RestoreSummary<'a> {
     #[serde(serialize_with = "seconds")]
     seconds: Duration,
     tables: &'a [CopiedTable],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<MediaCopied>,
 }

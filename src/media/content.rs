@@ -99,6 +99,33 @@ impl ContentStore {
         Ok(hash)
     }
 
+    /// Whether some content is there.
+    ///
+    /// # Errors
+    /// `media_unavailable`.
+    pub(crate) async fn has(&self, hash: ContentHash) -> Result<bool, Error> {
+        match self.objects.head(&self.path(hash)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    /// Some whole content; `None` if it is not there, or is not what it was.
+    ///
+    /// # Errors
+    /// `media_unavailable`.
+    pub(crate) async fn load(&self, hash: ContentHash) -> Result<Option<Bytes>, Error> {
+        let found = match self.objects.get(&self.path(hash)).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(unavailable(&error)),
+        };
+        let content = found.bytes().await.map_err(|error| unavailable(&error))?;
+        let is_whole = Sha256::digest(&content).as_slice() == hash.as_bytes();
+        Ok(is_whole.then_some(content))
+    }
+
     /// A part of some content.
     ///
     /// # Errors

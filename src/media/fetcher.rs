@@ -301,7 +301,7 @@ impl Fetcher {
     async fn expire(&self) -> Result<(), Error> {
         let Some(keep) = self.keep else { return Ok(()) };
         let before = clock::now().minus(keep);
-        while self.store().writer()?.expire_media(before).await? {
+        while self.store().writer()?.expire_media(before).await? > 0 {
             sleep(EXPIRE_PAUSE).await;
         }
         Ok(())

@@ -9,6 +9,7 @@ mod download;
 mod fetcher;
 mod library;
 mod sweep;
+mod transfer;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub(crate) use content::ContentStream;
 pub use download::Downloader;
 pub use fetcher::Fetcher;
 pub(crate) use library::{KeptMedium, MediaLibrary};
+pub(crate) use sweep::expire;
+pub(crate) use transfer::{MediaCopied, copy_media};
 
 /// Where media are kept, and up to which size.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,10 @@ mod write;
 
 use std::collections::HashMap;
 
-use sea_orm::sea_query::{Expr, Func, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ use super::Store;
 use super::db_error::OrTell;
 use super::entity::media::{Column as C, Entity as Media, Model, state};
 use super::entity::message::direction;
-use super::entity::{from_json, media_garbage, media_progress, message};
+use super::entity::{from_json, media_garbage, media_progress, message, micros};
 use crate::clock;
 use crate::domain::{ContentHash, Direction, FeedCursor, MediaState, Message, Timestamp};
 use crate::error::Error;
@@ -173,6 +174,28 @@ impl Store {
             (1..).zip(media).map(move |(number, _)| FoundMedium { message_id, number, created_at })
         });
         Ok((found.collect(), Some(*last)))
+    }
+
+    /// Some of the content that is kept, in the order of the hashes after one.
+    pub(crate) async fn kept_content(
+        &self,
+        after: Option<ContentHash>,
+        limit: u64,
+    ) -> Result<Vec<ContentHash>, Error> {
+        let mut query = Media::find().select_only().column(C::Hash).distinct();
+        query = match after {
+            Some(after) => query.filter(C::Hash.gt(after.as_bytes().to_vec())),
+            None => query.filter(C::Hash.is_not_null()),
+        };
+        let query = query.order_by_asc(C::Hash).limit(limit);
+        let rows: Vec<Vec<u8>> = query.into_tuple().all(&self.reader).await.or_tell()?;
+        Ok(rows.iter().filter_map(|hash| ContentHash::from_bytes(hash)).collect())
+    }
+
+    /// How many media of messages from before a time are kept.
+    pub(crate) async fn count_old_media(&self, before: Timestamp) -> Result<u64, Error> {
+        let old = C::CreatedAt.lt(micros(before)).and(C::Hash.is_not_null());
+        Media::find().filter(old).count(&self.reader).await.or_tell()
     }
 
     /// Some of the content that rows referred to which were removed, with whether others refer to it.

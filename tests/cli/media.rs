@@ -1,6 +1,8 @@
 //! Media: what contacts send is fetched soon, kept once, and served so that nothing in it can run; links
 //! that lead into this network, lie or break do no harm.
 
+mod copies;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

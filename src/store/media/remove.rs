@@ -51,12 +51,12 @@ pub(super) async fn discard(db: &WriteTransaction, mut hashes: Vec<Vec<u8>>) -> 
 }
 
 impl Writer {
-    /// No longer keeps some of the media of messages from before a time, oldest first. Returns whether
-    /// there may be more.
+    /// No longer keeps some of the media of messages from before a time, oldest first. Returns how many:
+    /// 0 at the end.
     ///
     /// # Errors
     /// `database_unavailable`.
-    pub(crate) async fn expire_media(&self, before: Timestamp) -> Result<bool, Error> {
+    pub(crate) async fn expire_media(&self, before: Timestamp) -> Result<u64, Error> {
         self.settle(ExpireMedia { before }).await
     }
 }
@@ -67,9 +67,9 @@ struct ExpireMedia {
 }
 
 impl Settlement for ExpireMedia {
-    type Output = bool;
+    type Output = u64;
 
-    async fn write(&self, db: &WriteTransaction) -> Result<bool, DbErr> {
+    async fn write(&self, db: &WriteTransaction) -> Result<u64, DbErr> {
         let old: Vec<(Uuid, i32, Vec<u8>)> = Media::find()
             .select_only()
             .columns([C::MessageId, C::Number, C::Hash])
@@ -89,8 +89,8 @@ impl Settlement for ExpireMedia {
                 .exec(db)
                 .await?;
         }
-        let is_full = old.len() as u64 == STEP;
+        let count = old.len() as u64;
         discard(db, old.into_iter().map(|(_, _, hash)| hash).collect()).await?;
-        Ok(is_full)
+        Ok(count)
     }
 }

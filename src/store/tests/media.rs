@@ -100,9 +100,13 @@ async fn content_is_garbage_once_nothing_refers_to_it(location: Location) {
     fetching.step(MediaStep::Swept { hash: shared }).await;
     fetching.step(MediaStep::Swept { hash: own }).await;
 
-    assert!(!writer.expire_media(clock::now().plus_seconds(-60)).await.expect("none is so old"));
+    let expire = async |seconds| {
+        writer.expire_media(clock::now().plus_seconds(seconds)).await.expect("removed")
+    };
+    assert_eq!(expire(-60).await, 0, "none is so old");
     assert_eq!(fetching.states(first, 1).await, [Kept]);
-    assert!(!writer.expire_media(clock::now().plus_seconds(60)).await.expect("removed"));
+    assert_eq!(expire(60).await, 1);
+    assert_eq!(expire(60).await, 0);
     assert_eq!(fetching.states(first, 1).await, [Gone]);
     assert_eq!(fetching.garbage().await, [(shared, false)]);
 
