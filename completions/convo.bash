@@ -28,6 +28,10 @@ _clap_complete_convo() {
     local kept=${word%"$2"}
     for i in "${!COMPREPLY[@]}"; do
         COMPREPLY[i]=${COMPREPLY[i]#"$kept"}
+        # A name is one word.
+        if [[ ${COMPREPLY[i]} == *[\ \']* ]]; then
+            COMPREPLY[i]=$(printf %q "${COMPREPLY[i]}")
+        fi
     done
     if [[ ${COMPREPLY-} =~ [=/:]$ ]]; then
         compopt -o nospace 2> /dev/null

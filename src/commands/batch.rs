@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::print::finish_write;
-use super::{progress, signals};
+use super::signals;
 use crate::backend::Backend;
 use crate::domain::{BatchId, BatchInfo, BatchRecord, Fingerprint, PhoneNumber};
 use crate::error::{Code, Error};
@@ -35,7 +35,7 @@ use crate::store::Purpose;
 pub(super) use args::BatchArgs;
 use checked::{CheckedRow, RowPiece};
 use outcome::RowOutcome;
-use pace::LanePacer;
+use pace::{LanePacer, Rate};
 use recipients::Recipients;
 use report::Report;
 use results::ResultDraft;
@@ -118,7 +118,7 @@ impl OpenBatch<'_> {
     async fn run(&self, backend: &Backend) -> Result<(), Error> {
         let path = self.args.result_path(self.context).filter(|_| !self.args.dry_run);
         let mut draft = ResultDraft::create(path)?;
-        let mut report = Report::new(self.style, progress::bar(""));
+        let mut report = Report::new(self.style);
         report.prints = false;
         let mut recipients = Recipients::new(backend);
         let found = self.check(&mut recipients, &mut draft, &mut report).await?;
@@ -237,8 +237,8 @@ impl OpenBatch<'_> {
         let backend = recipients.backend;
         let stop = stop_at_signal(backend.interrupt());
         let (to_send, decided) = (found.summary.to_send, report.decided());
-        report.bar = progress::bar("{bar:30} {pos}/{len} {per_sec}, {eta} left");
-        report.bar.set_length(to_send);
+        let rates = found.senders.iter().map(|number| pacer.rate_of(number));
+        report.show_bar(to_send, Rate::sum(rates));
         let record = self.finished(&found);
         let mut reader = RowReader::new(&self.source, &self.plan)?;
         let mut run = Run {
@@ -258,7 +258,7 @@ impl OpenBatch<'_> {
         };
         let sent = run.run(&mut reader).await;
         let Run { mut report, failure, .. } = run;
-        report.bar.finish_and_clear();
+        report.hide_bar();
         sent?;
         let left = to_send.saturating_sub(report.decided() - decided);
         if left == 0 {

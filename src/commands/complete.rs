@@ -127,17 +127,37 @@ fn candidates(
     word: &OsStr,
     names: impl FnOnce(&NameLookup, &str) -> Vec<String>,
 ) -> Vec<CompletionCandidate> {
-    let word = word.to_str().unwrap_or_default();
+    let word = unquoted(word.to_str().unwrap_or_default());
     let args: Vec<_> = std::env::args_os().collect();
-    let names = names(&NameLookup::new(&typed_words(&args)), word).into_iter();
-    let fits = |name: &String| name.starts_with(word) && is_harmless(name);
+    let names = names(&NameLookup::new(&typed_words(&args)), &word).into_iter();
+    // PowerShell inserts a word as it is.
+    let is_offered = if asking_shell() == "powershell" { is_harmless } else { is_quoted_well };
+    let fits = |name: &String| name.starts_with(&word) && is_offered(name);
     names.filter(fits).map(CompletionCandidate::new).collect()
+}
+
+/// The shell whose script asks.
+#[expect(clippy::disallowed_methods, reason = "what the script has set is not a setting")]
+fn asking_shell() -> String {
+    std::env::var(VARIABLE).unwrap_or_default()
 }
 
 /// Whether a name can stand on a command line without quotes. Whoever writes to us chooses the
 /// contact's name, and a shell would execute what is between `$(` and `)`.
 fn is_harmless(name: &str) -> bool {
     name.chars().all(|c| c.is_ascii_alphanumeric() || "+-._".contains(c)) && !name.starts_with('-')
+}
+
+/// Whether a name is one word with nothing special in it once a shell's script has quoted its blanks and
+/// apostrophes.
+fn is_quoted_well(name: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || " '+-._".contains(c);
+    is_harmless(name) || (name.starts_with(char::is_alphabetic) && name.chars().all(is_plain))
+}
+
+/// A word without the backslashes that quote blanks and apostrophes.
+fn unquoted(word: &str) -> String {
+    word.replace("\\ ", " ").replace("\\'", "'")
 }
 
 /// Looks up names in the database or at the server that the words typed so far select.
@@ -221,6 +241,19 @@ mod tests {
         for name in ["$(reboot)", "a b", "a;b", "`id`", "--sandbox", "a'b", "é", "a\tb", "*"] {
             assert!(!is_harmless(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_name_is_offered_if_it_can_be_quoted() {
+        for name in ["Ada Lovelace", "Zo\u{eb} O'Neill", "72975", "Dr. No"] {
+            assert!(is_quoted_well(name), "{name}");
+        }
+        for name in
+            ["$(reboot) a", "a;b", "`id`", "--sandbox", "a\tb", "*", "-a b", " a", "a\nb", "a\"b"]
+        {
+            assert!(!is_quoted_well(name), "{name}");
+        }
+        assert_eq!(unquoted("Zo\u{eb}\\ O\\'N"), "Zo\u{eb} O'N");
     }
 
     #[test]

@@ -153,6 +153,32 @@ fn words_with_colons_and_equal_signs_are_completed() {
     assert_eq!(typed.iter().map(|line| line.trim_end()).collect::<Vec<_>>(), expected);
 }
 
+/// A name with blanks or an apostrophe is completed as one word, and a hostile one is not offered.
+#[test]
+fn names_are_completed_as_one_word() {
+    let db = TestDatabase::sqlite();
+    let home = Home::new().with_database(&db);
+    home.run(&["migrate"]).exits(0);
+    for (number, name) in [
+        (CONTACT, "Ada O'Hara"),
+        ("+442079460958", "Zo\u{eb} O'Neill"),
+        ("+13125550001", "Bo$(touch hacked)"),
+    ] {
+        home.run(&["name", number, name]).exits(0);
+    }
+    let lines = ["convo show Ada", "convo show Ada\\ O", "convo show Zo", "convo show Bo"];
+    let typed = typed(&home, &lines);
+    let typed: Vec<_> = typed.iter().map(|line| line.trim_end()).collect();
+    let expected = [
+        "convo show Ada O'Hara",
+        "convo show Ada O'Hara",
+        "convo show Zo\u{eb} O'Neill",
+        "convo show Bo",
+    ];
+    assert_eq!(typed, expected);
+    assert!(!home.files().contains(&"hacked".to_owned()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_variable_exported_by_mistake_changes_no_command() {
     let telnyx = FakeServer::replying(&[Reply::Accept]).await;

@@ -47,6 +47,7 @@ mod pager;
 mod pages;
 mod pooled;
 mod postgres_refusals;
+mod progress;
 mod prune;
 mod replies;
 mod rest;

@@ -98,6 +98,17 @@ impl fmt::Display for Rate {
     }
 }
 
+/// A time for people, in its one or two largest units.
+pub(super) fn about(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
 /// When the next text from each number may go.
 #[derive(Debug)]
 pub(super) struct LanePacer {

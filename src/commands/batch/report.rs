@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 
 use super::outcome::{RowOutcome, badness};
+use super::pace::{Rate, about};
 use super::results::ResultFile;
 use crate::commands::print::finish_write;
+use crate::commands::progress;
 use crate::error::{Code, Error};
 use crate::output::{Format, Style, escape, record};
 use crate::stdio;
@@ -16,7 +19,9 @@ use crate::stdio;
 pub(super) struct Report<'a> {
     pub(super) style: &'a Style,
     pub(super) file: Option<ResultFile>,
-    pub(super) bar: ProgressBar,
+    bar: ProgressBar,
+    /// The rate of all senders together, if it is known.
+    pace: Option<Rate>,
     /// Whether rows are printed as they end.
     pub(super) prints: bool,
     counts: BTreeMap<String, u64>,
@@ -28,17 +33,42 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(style: &'a Style, bar: ProgressBar) -> Self {
+    pub(super) fn new(style: &'a Style) -> Self {
         Self {
             style,
             file: None,
-            bar,
+            bar: ProgressBar::hidden(),
+            pace: None,
             prints: true,
             counts: BTreeMap::new(),
             worst: None,
             decided: 0,
             unwritten: None,
         }
+    }
+
+    /// Shows how many rows are sent and when the last of them will be, until [`hide_bar`](Self::hide_bar).
+    pub(super) fn show_bar(&mut self, rows: u64, pace: Option<Rate>) {
+        self.bar = progress::bar("{bar:30} {human_pos}/{human_len} {msg}");
+        self.bar.set_length(rows);
+        self.pace = pace;
+        self.tell_what_is_left();
+    }
+
+    pub(super) fn hide_bar(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// By the pace, or by the time so far if that was slower.
+    fn tell_what_is_left(&self) {
+        let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
+        let left = all.saturating_sub(done);
+        let so_far = self.bar.elapsed().as_secs_f64() / done.max(1) as f64 * left as f64;
+        let so_far = Duration::try_from_secs_f64(so_far).unwrap_or(Duration::MAX);
+        self.bar.set_message(match self.pace {
+            Some(pace) => format!("{pace}, {} left", about(pace.time_for(left).max(so_far))),
+            None => format!("{} left", about(so_far)),
+        });
     }
 
     /// Reports a row.
@@ -52,6 +82,7 @@ impl<'a> Report<'a> {
         self.count(outcome);
         self.print(outcome);
         self.bar.inc(1);
+        self.tell_what_is_left();
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::checked::CheckedRow;
 use super::outcome::RowOutcome;
-use super::pace::{LanePacer, Rate};
+use super::pace::{self, LanePacer, Rate};
 use super::rows::BadRow;
 use crate::domain::{BatchRowState, Encoding, PhoneNumber, SegmentCost};
 use crate::error::Error;
@@ -142,13 +142,7 @@ impl BatchSummary {
     fn pace(&self, senders: &[PhoneNumber], pacer: &LanePacer) -> String {
         let each = senders.iter().map(|number| pacer.rate_of(number));
         let Some(all) = Rate::sum(each) else { return "that of each row's sender".to_owned() };
-        let seconds = all.time_for(self.to_send.saturating_sub(1)).as_secs();
-        let time = match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60) {
-            (0, 0, 0) => format!("{seconds} s"),
-            (0, 0, minutes) => format!("{minutes} min"),
-            (0, hours, minutes) => format!("{hours} h {minutes} min"),
-            (days, hours, _) => format!("{days} d {hours} h"),
-        };
+        let time = pace::about(all.time_for(self.to_send.saturating_sub(1)));
         let from = match senders {
             [only] => format!("from {}", escape::line(only.as_str())),
             several => format!("from {} numbers together", several.len()),

@@ -23,7 +23,8 @@ async fn the_pace_is_held(db: TestDatabase) {
     assert_eq!(times.len(), ROWS);
     let took = (times[ROWS - 1] - times[0]) as f64 / 1e6;
     let expected = (ROWS - 1) as f64 / 5.0;
-    assert!((took / expected - 1.0).abs() < 0.02, "{took} s instead of {expected}");
+    // Never faster, even if this machine is so busy that it is a little slower.
+    assert!(took > expected * 0.98 && took < expected * 1.5, "{took} s instead of {expected}");
 }
 
 /// A Telnyx that answers 429 for a while, and then takes everything.
