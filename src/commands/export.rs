@@ -42,7 +42,7 @@ pub(super) struct ExportArgs {
     /// Also the webhook events as they came
     #[arg(long)]
     raw: bool,
-    /// Also save the media files that are kept to this directory
+    /// Also save media files, those that are still kept, to this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     media: Option<PathBuf>,
     /// Export as jsonl, csv or text [default: jsonl]
@@ -70,7 +70,6 @@ const HELP: HelpText = HelpText {
     examples: "\
 Examples:
   convo export --out conversations.jsonl
-  convo export --contact +12125551234 --format text
   convo export --since 2026-01-01 --format csv > 2026.csv
   convo export --contact +12125551234 --format text --out ada.txt --media pictures
   convo export --raw | gzip > all.jsonl.gz",

@@ -50,7 +50,6 @@ pub(super) struct RestoreArgs {
 const HELP: HelpText = HelpText {
     examples: "\
 Examples:
-  convo restore /var/backups/convo.db
   convo restore /var/backups/convo.db --media /var/backups/media
   convo restore convo.db --to sqlite:///restored.db
   convo restore convo.db --to postgresql://user@host/db

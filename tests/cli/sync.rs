@@ -77,6 +77,8 @@ async fn what_happens_while_the_server_is_down_is_not_missing(db: TestDatabase) 
     wait_until("the texts", || messages(home, OTHER).len() == 2);
     let texts = messages(home, OTHER);
     assert_eq!(bodies(&texts), ["One", "Two"]);
+    let unread = home.run(&["list", "--unread", "--contact", OTHER, "--json"]).silent().json();
+    assert_eq!(unread[0]["unread_count"], 2, "what sync brings counts, however old");
     for (text, id) in texts.iter().zip([first, second]) {
         assert_eq!((&text["telnyx_message_id"], &text["recovered"]), (&json!(id), &json!(true)));
         assert!(text["created_at"].as_str().expect("a time") < before.to_string().as_str());
