@@ -221,7 +221,9 @@
 //!   request_log.rs       outermost service: request id, log line, request metrics
 //!   context.rs           what is known of a request: its id (given or new), route, token name
 //!   routes/              paths, methods, and which scope each route requires, by subject
-//!     filters.rs methods.rs  what routes are made of
+//!     conversations.rs contacts.rs messages.rs sending.rs feed.rs webhooks.rs service.rs
+//!                        the routes of each
+//!     filters.rs methods.rs  what they are made of
 //!   access/              who may call: tokens, scopes, binding rules without a token
 //!     token.rs           `CONVO_API_TOKEN`: parsing names, scopes and tokens
 //!     attempts.rs        rate limit for wrong tokens per address
@@ -412,7 +414,8 @@
 //!   weight/              pages limited in bytes
 //!     thread.rs          a page of a conversation, with few values a row
 //!   inspect.rs           connection and open-message figures for `/metrics`
-//!   export/              an export, page by page: threads, what belongs to none, rows as lines
+//!   export/              an export, page by page
+//!     threads.rs events.rs  conversations; what belongs to none
 //!     rows.rs            rows as its lines
 //!   import/              storing batches of an import
 //!     plan.rs write.rs   what of a batch is new; writing it
