@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
+use rustix::process::Signal;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseConnection, QueryResult, Statement};
 use serde_json::Value;
 
 use crate::on_both_databases;
 use crate::support::{
     CONTACT, Done, FakeServer, Home, Reply, TestDatabase, World, connect, example, execute,
-    inbound, opt, query_one,
+    inbound, opt, query_one, wait_until,
 };
 
 const TABLES: [&str; 6] =
@@ -142,6 +143,10 @@ fn count(done: &Done, kind: &str) -> (u64, u64) {
 
 async fn a_round_trip_over_both_databases_loses_nothing(db: TestDatabase) {
     let world = full(db).await;
+    // It would settle the odd report, and hear of answers, while two databases are compared.
+    let address = world.server.address;
+    world.server.signal(Signal::KILL);
+    wait_until("the end of the server", || std::net::TcpStream::connect(address).is_err());
     let out = world.home.file("all.jsonl");
     let path = out.to_str().expect("UTF-8");
     world.home.run(&["export", "--raw", "--out", path]).silent();
