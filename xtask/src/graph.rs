@@ -123,7 +123,7 @@ mod tests {
         let has = |name: &str| linked.iter().any(|package| package.name == name);
         assert!(has("rustls") && has("sqlx-postgres"));
         for name in
-            ["convo-sms", "convo-sms-migration", "serde_derive", "syn", "proptest", "tempfile"]
+            ["convo-sms", "convo-sms-migration", "serde_derive", "syn", "proptest", "jsonschema"]
         {
             assert!(!has(name), "{name}");
         }
