@@ -242,7 +242,6 @@ impl OpenBatch<'_> {
         let record = self.finished(&found);
         let mut reader = RowReader::new(&self.source, &self.plan)?;
         let mut run = Run {
-            backend,
             id: &self.plan.id,
             numbers: found.numbers,
             recipients,

@@ -123,10 +123,11 @@ impl ExportArgs {
             let layout = ExportLayout { format, zone: style.zone, is_terminal };
             let ended = async {
                 let mut media = self.media(context).await?;
-                self.export(&backend, filter, layout, &context.directory, &mut media).await?;
+                let exported =
+                    self.export(&backend, filter, layout, &context.directory, &mut media).await;
                 match media {
-                    Some(media) => media.end().await,
-                    None => Ok(()),
+                    Some(media) => exported.and(media.end().await),
+                    None => exported,
                 }
             };
             let ended = ended.await;

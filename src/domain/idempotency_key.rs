@@ -12,8 +12,6 @@ pub const IDEMPOTENCY_KEY_PATTERN: &str = "^[A-Za-z0-9_:-]{1,255}$";
 
 /// What the key of an answer begins with; the id of the message that is answered follows.
 const REPLY_PREFIX: &str = "reply:";
-/// The keys of answers, for `LIKE`: `reply:` and an id of a message.
-pub(crate) const REPLY_KEYS_LIKE: &str = "reply:________-____-____-____-____________";
 /// What the key of a row of a batch begins with.
 const BATCH_PREFIX: &str = "batch:";
 
@@ -46,6 +44,12 @@ impl IdempotencyKey {
     #[must_use]
     pub fn answered(&self) -> Option<Uuid> {
         Uuid::try_parse(self.0.strip_prefix(REPLY_PREFIX)?).ok()
+    }
+
+    /// Whether a stored key is removed when it is old. The key of an answer is not: a message is answered
+    /// once, however late.
+    pub(crate) fn is_temporary(key: &str) -> bool {
+        !Self::parse(key).is_ok_and(|key| key.answered().is_some())
     }
 
     /// The key of a row of a batch: it is sent once.
@@ -116,8 +120,10 @@ mod tests {
         let key = IdempotencyKey::for_reply(answered);
         assert_eq!(IdempotencyKey::parse(key.as_str()).expect("a good key"), key);
         assert_eq!(key.answered(), Some(answered));
+        assert!(!IdempotencyKey::is_temporary(key.as_str()));
         for other in ["reply:7", "reply:", "7", "order:00000000-0000-0000-0000-000000000007"] {
             assert_eq!(IdempotencyKey::parse(other).expect("a good key").answered(), None);
+            assert!(IdempotencyKey::is_temporary(other), "{other}");
         }
     }
 

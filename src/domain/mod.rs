@@ -45,7 +45,6 @@ pub use feed::{FeedCursor, FeedEvent, FeedFilter, FeedKind, FeedPage, FeedStart}
 pub use forget::{ForgetReceipt, ForgottenMark, ForgottenMarks};
 pub use forward::{Forward, ForwardReplay, ForwardState, ForwardTest, GivenUp};
 pub use idempotency_key::IdempotencyKey;
-pub(crate) use idempotency_key::REPLY_KEYS_LIKE;
 pub use listing::{Listing, MessagePage, Page};
 pub use media::{ContentHash, MediaState};
 pub use message::{Cost, Direction, Facts, Media, Message, MessageError, StatusReport};

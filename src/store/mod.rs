@@ -75,4 +75,5 @@ pub(crate) use feed::read::FeedSlice;
 pub(crate) use feed::wake::FeedGrowth;
 pub use location::Location;
 pub use mode::Mode;
+pub(crate) use prune::KeyPlace;
 pub use raw_event::{LONGEST_EVENT, RawEvent};

@@ -7,5 +7,7 @@ mod keys;
 mod messages;
 mod webhooks;
 
+pub(crate) use keys::KeyPlace;
+
 /// How many rows are removed at once.
 const STEP: u64 = 500;

@@ -9,6 +9,7 @@ use super::Conversations;
 use crate::clock;
 use crate::domain::Timestamp;
 use crate::error::Error;
+use crate::store::KeyPlace;
 
 /// The pause between two rounds.
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -46,10 +47,15 @@ impl Conversations {
     /// Removes what is too old, in rounds until `shutdown`.
     pub async fn keep_trimming(&self, shutdown: CancellationToken) {
         let mut round = 0_u32;
+        let mut keys = None;
         while !shutdown.is_cancelled() {
             let with_messages = round.is_multiple_of(ROUNDS);
             let manner = Round { is_dry: false, pause: STEP_PAUSE, with_messages };
-            match shutdown.run_until_cancelled(self.round(manner)).await {
+            if with_messages {
+                // From the beginning again once a day: the clock may have been set back.
+                keys = None;
+            }
+            match shutdown.run_until_cancelled(self.round(manner, &mut keys)).await {
                 Some(Err(error)) => tracing::warn!(%error, "what is too old could not be removed"),
                 Some(Ok(pruned)) if pruned != Pruned::default() => {
                     tracing::info!(?pruned, "removed what is no longer kept");
@@ -66,7 +72,8 @@ impl Conversations {
     /// # Errors
     /// `database_unavailable`.
     pub async fn prune(&self, is_dry: bool) -> Result<Pruned, Error> {
-        self.round(Round { is_dry, pause: Duration::ZERO, with_messages: true }).await
+        let round = Round { is_dry, pause: Duration::ZERO, with_messages: true };
+        self.round(round, &mut None).await
     }
 
     /// Gives the space of what was removed back to the system. Returns the sizes of an SQLite file before
@@ -83,11 +90,11 @@ impl Conversations {
         self.policy.keep_messages.map(ago)
     }
 
-    async fn round(&self, round: Round) -> Result<Pruned, Error> {
+    async fn round(&self, round: Round, keys: &mut Option<KeyPlace>) -> Result<Pruned, Error> {
         let mut pruned = Pruned {
             webhooks: self.prune_webhooks(round).await?,
             feed: self.prune_feed(round).await?,
-            idempotency_keys: self.prune_keys(round).await?,
+            idempotency_keys: self.prune_keys(round, keys).await?,
             ..Pruned::default()
         };
         if let Some(before) = self.oldest_message().filter(|_| round.with_messages) {
@@ -129,19 +136,22 @@ impl Conversations {
         }
     }
 
-    async fn prune_keys(&self, round: Round) -> Result<u64, Error> {
+    /// Goes on where an earlier round has ended: keys that do not expire are looked at once.
+    async fn prune_keys(&self, round: Round, place: &mut Option<KeyPlace>) -> Result<u64, Error> {
         let before = ago(KEY_AGE);
-        if round.is_dry {
-            return self.store.count_old_keys(before).await;
+        let mut removed = 0;
+        while let Some(old) = self.store.old_keys(before, place.as_ref()).await? {
+            removed += match round.is_dry || old.expired.is_empty() {
+                true => old.expired.len() as u64,
+                false => {
+                    let removed = self.store.remove_keys(before, old.expired).await?;
+                    tokio::time::sleep(round.pause).await;
+                    removed
+                }
+            };
+            *place = Some(old.last);
         }
-        let mut all = 0;
-        loop {
-            match self.store.remove_old_keys(before).await? {
-                0 => return Ok(all),
-                removed => all += removed,
-            }
-            tokio::time::sleep(round.pause).await;
-        }
+        Ok(removed)
     }
 
     async fn prune_messages(

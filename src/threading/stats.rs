@@ -29,18 +29,19 @@ impl Conversations {
     /// if that is too short, the answer is not complete.
     ///
     /// # Errors
-    /// `invalid_request` if too many messages would have to be grouped by contact; `database_unavailable`.
+    /// `invalid_request` if too many messages would have to be grouped by contact; `ambiguous_name`;
+    /// `database_unavailable`.
     pub async fn stats(&self, query: &StatsQuery, patience: Duration) -> Result<Stats, Error> {
         let complete = self.catch_up_sums(patience).await?;
         let mut collector = Collector::new(query);
         let filter = &query.filter;
-        let Some(contact) = &filter.contact else {
+        let Some(contact) = self.without_name(filter.contact.as_ref()).await? else {
             self.store.collect_stats(query, &mut collector).await?;
             let has_more = query.by == StatsBy::Contact
                 && self.collect_contacts(query, &mut collector).await?;
             return Ok(collector.finish(complete, has_more));
         };
-        if let Some((key, number)) = self.store.contact_of(contact).await? {
+        if let Some((key, number)) = self.store.contact_of(&contact).await? {
             let by_contact = query.by == StatsBy::Contact;
             let add = |key: &_, sum: &_| {
                 collector.add(key, sum);

@@ -90,6 +90,13 @@ async fn a_name_means_its_contact(db: TestDatabase) {
         let nobody = same(&world, &[command, "--contact", "nobody", "--json"]).exits(0).json();
         assert_eq!(nobody, json!([]));
     }
+    let counted = |name: &str| {
+        let stats = same(&world, &["stats", "--contact", name, "--json"]).exits(0).json();
+        stats["total"]["inbound"].as_u64().expect("a number")
+    };
+    assert_eq!((counted("strasse"), counted("nobody")), (counted(CONTACT), 0));
+    assert!(counted(CONTACT) > 0);
+    same(&world, &["stats", "--contact", "ada"]).exits(2);
     same(&world, &["watch", "--since", "2020-01-01", "--count", "1", "--contact", "Adam 100%_\\"])
         .exits(0);
     same(&world, &["export", "--contact", "ada straße", "--format", "csv"]).exits(0);

@@ -132,6 +132,34 @@ async fn the_key_of_an_answer_stays(db: TestDatabase) {
     assert_eq!(world.home.run(&answer).exits(0).id(), sent);
 }
 
+/// Keys of answers, of which there may be more than are looked at together, hide no key that has expired.
+async fn keys_of_answers_hide_no_other(db: TestDatabase) {
+    let world = World::start(db).await;
+    world.home.run(&["send", CONTACT, "new"]).exits(0);
+    let pool = connect(&world.db.url).await;
+    let bytes = if world.db.url.starts_with("sqlite") { "X'00'" } else { "'\\x00'" };
+    let columns = "INSERT INTO idempotency_keys (key, request_hash, message_id, created_at)";
+    let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200)";
+    // All of one time, and in the order of their keys the one that has expired comes after the others.
+    let key = "'reply:0190a1b2-c3d4-7000-8000-5e6f7081' || (1000 + i)";
+    let old = format!(
+        "{columns} {numbers} SELECT {key}, {bytes}, message_id, 7 FROM n, idempotency_keys"
+    );
+    execute(&world.db.url, &old).await;
+    let other =
+        format!("{columns} SELECT 'zebra', {bytes}, message_id, 7 FROM idempotency_keys LIMIT 1");
+    execute(&world.db.url, &other).await;
+    let prune = |args: &[&str]| {
+        let pruned = world.home.run(&[&["prune", "--json"][..], args].concat()).silent().json();
+        pruned["idempotency_keys"].clone()
+    };
+    assert_eq!(prune(&["--dry-run"]), 1);
+    assert_eq!(prune(&[]), 1);
+    assert_eq!(prune(&[]), 0);
+    let left = "SELECT count(*) FROM idempotency_keys";
+    assert_eq!(query_one::<i64>(&pool, left).await, 1201);
+}
+
 /// A server does it by itself, and does not store again what it would remove.
 async fn a_server_removes_what_is_too_old(db: TestDatabase) {
     let (mut world, url) = filled(db).await;
@@ -156,6 +184,7 @@ on_both_databases! {
     what_is_too_old_goes_and_what_stays_is_counted,
     an_undecided_message_stays,
     the_key_of_an_answer_stays,
+    keys_of_answers_hide_no_other,
     a_server_removes_what_is_too_old,
 }
 

@@ -1,34 +1,29 @@
 //! Answers and webhooks, held against Telnyx's own API document and sample events.
 
 use convo::sandbox::{Behaviour, OWN_NUMBER};
-use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
 use crate::harness::{Play, answer, code, message};
+use crate::json_schema;
 
 fn document() -> Value {
     let json = include_str!("../telnyx/openapi-messaging.json");
     serde_json::from_str(json).expect("the document parses")
 }
 
-/// A validator for one schema of the document. It is OpenAPI 3.1, whose schemas are plain JSON
+/// One schema of the document. It is OpenAPI 3.1, whose schemas are plain JSON
 /// Schema; only the place of the references has to be kept.
-fn schema(name: &str) -> Validator {
-    let schema = json!({
+fn schema(name: &str) -> Value {
+    json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$ref": format!("#/components/schemas/{name}"),
         "components": document()["components"],
-    });
-    let options = jsonschema::options().should_validate_formats(true);
-    options.build(&schema).expect("the schema is one")
+    })
 }
 
 #[track_caller]
 fn assert_holds(name: &str, value: &Value) {
-    let faults: Vec<_> = schema(name)
-        .iter_errors(value)
-        .map(|fault| format!("{}: {fault}", fault.instance_path()))
-        .collect();
+    let faults = json_schema::faults(&schema(name), value);
     assert!(faults.is_empty(), "{name}: {faults:#?}\n{value:#}");
 }
 
@@ -75,7 +70,11 @@ fn the_validator_finds_faults() {
     ] {
         let mut bad = good.clone();
         *bad.pointer_mut(pointer).expect("it is there") = value;
-        assert!(!schema("OutboundMessageEvent").is_valid(&bad), "{pointer}");
+        let faults = json_schema::faults(&schema("OutboundMessageEvent"), &bad);
+        assert!(
+            faults.iter().any(|fault| !fault.starts_with("the schema")),
+            "{pointer}: {faults:?}"
+        );
     }
 }
 

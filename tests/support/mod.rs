@@ -12,6 +12,7 @@ mod event_stream;
 pub mod exposition;
 mod fake_server;
 mod http;
+pub mod json_schema;
 mod media_host;
 mod network;
 mod nginx;

@@ -14,7 +14,6 @@ use super::pace::LanePacer;
 use super::recipients::Recipients;
 use super::report::Report;
 use super::rows::{BatchLine, RowReader};
-use crate::backend::Backend;
 use crate::clock;
 use crate::domain::{BatchId, Fingerprint, PhoneNumber, Sent};
 use crate::error::{Code, Error};
@@ -35,7 +34,6 @@ const QUEUE_FULL: &str = "40318";
 
 /// Sends what a check has found to be sent.
 pub(super) struct Run<'a> {
-    pub(super) backend: &'a Backend,
     pub(super) id: &'a BatchId,
     /// Our numbers, of which rows without a sender take one.
     pub(super) numbers: Vec<PhoneNumber>,
@@ -188,7 +186,7 @@ impl Run<'_> {
         }
         let mut tries = 0;
         let checked = loop {
-            match check(&piece.rows, self.id, self.backend).await {
+            match check(&piece.rows, self.id, self.recipients.backend).await {
                 Ok((checked, _)) => break checked,
                 Err(error) if error.exit_code() == 5 && tries < TRIES => {
                     tokio::time::sleep(pause(tries)).await;
@@ -232,7 +230,7 @@ impl Run<'_> {
     }
 
     fn begin(&self, job: RowJob, under_way: &mut JoinSet<Done>) {
-        let backend = self.backend.clone();
+        let backend = self.recipients.backend.clone();
         under_way.spawn(async move {
             let result = backend.send(&job.row.draft, None).await;
             Done { job, result }

@@ -13,9 +13,13 @@ use crate::server::access::Scope;
 
 pub(super) fn search(schemas: &mut Schemas) -> Operation {
     let hits = list(&schemas.serialized::<SearchHit>());
-    let statuses = schemas.deserialized::<Status>();
-    let direction = schemas.deserialized::<Direction>();
-    Operation::with_scope(Scope::Read, CONVERSATIONS, "searchMessages", "Search messages, newest first")
+    let operation = Operation::with_scope(
+        Scope::Read,
+        CONVERSATIONS,
+        "searchMessages",
+        "Search messages, newest first",
+    );
+    let operation = operation
         .description(
             "The messages that match everything given; without `q`, a list of messages. Pages are \
              those of `/conversations`. The search is complete to the last message that was stored, \
@@ -30,30 +34,8 @@ pub(super) fn search(schemas: &mut Schemas) -> Operation {
         )
         .query("not", "Words and phrases that it must not have. Only together with `q`.", text())
         .query("limit", "The maximum size of the page.", limit())
-        .query("after", "The end of the previous page: an opaque value from its `Link`.", cursor())
-        .query("since", "Only messages at this time or later.", time())
-        .query("until", "Only messages before this time.", time())
-        .query(
-            "contact",
-            "Only messages with this contact: a number in any common notation, a name or an unambiguous \
-             part of one, or the id of the conversation.",
-            name(),
-        )
-        .query_list(
-            "status",
-            "Only messages with one of these statuses. `failed` means expired, sending_failed or \
-             delivery_failed, `open` any that is not final.",
-            &statuses,
-        )
-        .query("direction", "Only messages with this direction.", direction)
-        .query(
-            "number",
-            "Only messages from or to this number of yours. Other common notations are accepted, too.",
-            own_number(),
-        )
-        .errors(&QUERY)
-        .errors(&[Code::InvalidNumber, Code::AmbiguousName, Code::Overloaded])
-        .errors(&STORE)
+        .query("after", "The end of the previous page: an opaque value from its `Link`.", cursor());
+    filtered(operation, schemas)
         .response(StatusCode::OK, "The messages", hits, &json!([examples::search_hit()]))
         .response_header(StatusCode::OK, "Link")
         .response_header(StatusCode::OK, "Search-Incomplete-Before")
@@ -125,10 +107,8 @@ pub(super) fn medium() -> Operation {
 
 pub(super) fn stats(schemas: &mut Schemas) -> Operation {
     let stats = schemas.serialized::<Stats>();
-    let statuses = schemas.deserialized::<Status>();
-    let direction = schemas.deserialized::<Direction>();
     let by = schemas.deserialized::<StatsBy>();
-    Operation::with_scope(Scope::Read, CONVERSATIONS, "getStats", "Statistics about messages")
+    let operation = Operation::with_scope(Scope::Read, CONVERSATIONS, "getStats", "Statistics about messages")
         .description(
             "How many messages match everything given, what became of them, and what they cost. They \
              count where they are dated, with their status of now. Complete to the last message that was \
@@ -146,13 +126,26 @@ pub(super) fn stats(schemas: &mut Schemas) -> Operation {
             "The maximum number of rows: the last days, or the groups with the most messages. By default \
              all, but of contacts 20.",
             limit(),
-        )
+        );
+    filtered(operation, schemas).response(
+        StatusCode::OK,
+        "The statistics",
+        stats,
+        &json!(examples::stats()),
+    )
+}
+
+/// The conditions on messages, which a search and statistics share, and the errors of both.
+fn filtered(operation: Operation, schemas: &mut Schemas) -> Operation {
+    let statuses = schemas.deserialized::<Status>();
+    let direction = schemas.deserialized::<Direction>();
+    operation
         .query("since", "Only messages at this time or later.", time())
         .query("until", "Only messages before this time.", time())
         .query(
             "contact",
-            "Only messages with this contact: a number in any common notation, or the id of the \
-             conversation.",
+            "Only messages with this contact: a number in any common notation, a name or an unambiguous \
+             part of one, or the id of the conversation.",
             name(),
         )
         .query_list(
@@ -168,7 +161,6 @@ pub(super) fn stats(schemas: &mut Schemas) -> Operation {
             own_number(),
         )
         .errors(&QUERY)
-        .errors(&[Code::InvalidNumber, Code::Overloaded])
+        .errors(&[Code::InvalidNumber, Code::AmbiguousName, Code::Overloaded])
         .errors(&STORE)
-        .response(StatusCode::OK, "The statistics", stats, &json!(examples::stats()))
 }

@@ -468,6 +468,7 @@ async fn naming(asker: &Asker<'_>) {
         (NAME, one, form, name.to_owned(), (415, "unsupported_media_type")),
         (NAME, one, "", large, (413, "payload_too_large")),
         (THREAD, "/conversations/twin", "", String::new(), (400, "ambiguous_name")),
+        (STATS, "/stats?contact=twin", "", String::new(), (400, "ambiguous_name")),
         (MARK_READ, "/conversations/twin/read", "", "{}".to_owned(), (400, "ambiguous_name")),
         (MARK_UNREAD, "/conversations/twin/unread", "", "{}".to_owned(), (400, "ambiguous_name")),
         (FORGET, "/conversations/twin", "", String::new(), (400, "ambiguous_name")),

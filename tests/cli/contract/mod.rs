@@ -7,10 +7,9 @@ mod document;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Home};
+use crate::support::{Answer, Home, json_schema};
 
 /// Headers that every HTTP answer may have, and those against browsers and caches.
 const EVERYWHERE: &[&str] = &[
@@ -52,24 +51,18 @@ impl Contract {
         all
     }
 
-    /// A validator for a schema of the document.
-    fn validator(&self, schema: &Value) -> Validator {
-        let whole = json!({
+    /// A schema of the document, with those that it refers to.
+    fn whole(&self, schema: &Value) -> Value {
+        json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "allOf": [schema],
             "components": self.document["components"],
-        });
-        let options = jsonschema::options().should_validate_formats(true);
-        options.build(&whole).expect("a schema")
+        })
     }
 
     #[track_caller]
     fn assert_valid(&self, what: &str, schema: &Value, value: &Value) {
-        let faults: Vec<_> = self
-            .validator(schema)
-            .iter_errors(value)
-            .map(|fault| format!("{}: {fault}", fault.instance_path()))
-            .collect();
+        let faults = json_schema::faults(&self.whole(schema), value);
         assert!(faults.is_empty(), "{what}: {faults:#?}\n{value:#}");
     }
 
