@@ -268,6 +268,9 @@ async fn pages_have_each_message_once(db: TestDatabase) {
         ("direction=inbound", expected(|_| true)),
         ("q=%22phrase+here%22", expected(phrase)),
         ("q=%22phrase+here%22&contact=%2B12125551234", expected(phrase)),
+        // Both words are common; then one of several is rare.
+        ("q=common+text", expected(|n| ![3, 4].contains(&(n % 100)))),
+        ("q=common+phrase+here", expected(|n| [3, 4].contains(&(n % 100)))),
         ("q=common&not=text", expected(|n| [3, 4].contains(&(n % 100)))),
         ("q=phr*+com*&not=%22here+phrase%22", expected(phrase)),
     ] {
@@ -330,8 +333,10 @@ async fn a_very_long_text_is_found_by_any_of_its_words(db: TestDatabase) {
         (&["w0000*", "w8999*"], 1),
     ] {
         let args = [&["search", "--format", "ids"], words].concat();
-        let done = home.run(&args).silent();
-        assert_eq!(done.out.lines().count(), count, "{words:?}");
+        for contact in [&[][..], &["--contact", CONTACT]] {
+            let done = home.run(&[&args, contact].concat()).silent();
+            assert_eq!(done.out.lines().count(), count, "{words:?}");
+        }
     }
     let parts = "SELECT count(*) FROM search_rows";
     assert!(query_one::<i64>(&connect(&db.url).await, parts).await > 1);

@@ -13,12 +13,13 @@ fn document() -> Value {
 
 /// One schema of the document. It is OpenAPI 3.1, whose schemas are plain JSON
 /// Schema; only the place of the references has to be kept.
-fn schema(name: &str) -> Value {
-    json!({
+fn schema(name: &str) -> String {
+    let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$ref": format!("#/components/schemas/{name}"),
         "components": document()["components"],
-    })
+    });
+    schema.to_string()
 }
 
 #[track_caller]

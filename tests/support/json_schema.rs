@@ -8,21 +8,23 @@ use std::sync::{LazyLock, Mutex};
 
 use serde_json::{Value, json};
 
-/// Reads a schema and a value, or only a schema, a line; writes what is wrong with them.
+/// Reads a schema, and on a second line the values to hold against it; writes what is wrong with them.
 const SCRIPT: &str = "
-import json, sys
+import functools, json, sys
 import jsonschema_rs as library
+
+@functools.cache
+def schema_of(line):
+    schema = json.loads(line)
+    library.meta.validate(schema)
+    return library.validator_for(schema, validate_formats=True)
+
 for line in sys.stdin:
-    asked = json.loads(line)
+    asked = json.loads(sys.stdin.readline())
     try:
-        if 'value' in asked:
-            schema = library.validator_for(asked['schema'], validate_formats=asked['formats'])
-            found = [f'{fault.instance_path}: {fault.message}' for fault in schema.iter_errors(asked['value'])]
-        else:
-            library.meta.validate(asked['schema'])
-            library.validator_for(asked['schema'])
-            found = []
-    except (ValueError, library.ValidationError, library.ReferencingError) as error:
+        schema = schema_of(line)
+        found = [f'{fault.instance_path}: {fault.message}' for value in asked for fault in schema.iter_errors(value)]
+    except (ValueError, library.ReferencingError) as error:
         found = [f'the schema: {error}']
     print(json.dumps(found), flush=True)
 ";
@@ -49,25 +51,20 @@ static VALIDATOR: LazyLock<Mutex<Validator>> = LazyLock::new(|| {
     Mutex::new(Validator { _process: process, input, output })
 });
 
-/// What is wrong with a value by a schema of the draft of 2020-12, formats included.
-pub fn faults(schema: &Value, value: &Value) -> Vec<String> {
-    ask(&json!({ "schema": schema, "value": value, "formats": true }))
-}
-
-/// The same without formats, which a schema may name without a promise.
-pub fn faults_but_of_format(schema: &Value, value: &Value) -> Vec<String> {
-    ask(&json!({ "schema": schema, "value": value, "formats": false }))
+/// What is wrong with a value by a schema of the draft of 2020-12, formats included, or with the schema.
+pub fn faults(schema: &str, value: &Value) -> Vec<String> {
+    ask(schema, &json!([value]))
 }
 
 /// What is wrong with a schema.
-pub fn schema_faults(schema: &Value) -> Vec<String> {
-    ask(&json!({ "schema": schema }))
+pub fn schema_faults(schema: &str) -> Vec<String> {
+    ask(schema, &json!([]))
 }
 
-fn ask(question: &Value) -> Vec<String> {
+fn ask(schema: &str, values: &Value) -> Vec<String> {
     // A test that fails elsewhere leaves it in order.
     let mut validator = VALIDATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    writeln!(validator.input, "{question}").expect("the validator reads");
+    writeln!(validator.input, "{schema}\n{values}").expect("the validator reads");
     let mut line = String::new();
     validator.output.read_line(&mut line).expect("the validator answers");
     serde_json::from_str(&line).expect("a list of faults")

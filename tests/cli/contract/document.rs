@@ -33,12 +33,13 @@ const NOBODY: &str = "01a20685-7f6b-7790-99a8-f178d4040dda";
 fn the_document_is_valid_openapi() {
     let json = include_str!("../../openapi/schema-3.1.json");
     let schema: Value = serde_json::from_str(json).expect("the schema of OpenAPI 3.1");
+    let schema = schema.to_string();
     let contract = Contract::read();
-    let faults = json_schema::faults_but_of_format(&schema, &contract.document);
+    let faults = json_schema::faults(&schema, &contract.document);
     assert!(faults.is_empty(), "{faults:#?}");
     let mut wrong = contract.document.clone();
     wrong["paths"]["/health"]["get"]["responses"]["200"]["description"] = json!(7);
-    let faults = json_schema::faults_but_of_format(&schema, &wrong);
+    let faults = json_schema::faults(&schema, &wrong);
     assert!(!faults.is_empty(), "the schema finds faults");
     let schemas = contract.document["components"]["schemas"].as_object().expect("schemas");
     for (name, schema) in schemas {

@@ -29,6 +29,8 @@ const EVERYWHERE: &[&str] = &[
 /// The document, with objects that tolerate no field that it does not name.
 struct Contract {
     document: Value,
+    /// Its schemas, as JSON.
+    components: String,
     seen: Mutex<BTreeSet<String>>,
 }
 
@@ -36,7 +38,9 @@ impl Contract {
     /// What the program prints.
     fn read() -> Self {
         let printed = Home::new().run(&["openapi"]).silent().json();
-        Self { document: strict(printed), seen: Mutex::default() }
+        let document = strict(printed);
+        let components = document["components"].to_string();
+        Self { document, components, seen: Mutex::default() }
     }
 
     /// Every operation, as `GET /path`.
@@ -52,12 +56,11 @@ impl Contract {
     }
 
     /// A schema of the document, with those that it refers to.
-    fn whole(&self, schema: &Value) -> Value {
-        json!({
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "allOf": [schema],
-            "components": self.document["components"],
-        })
+    fn whole(&self, schema: &Value) -> String {
+        format!(
+            r#"{{"$schema":"https://json-schema.org/draft/2020-12/schema","allOf":[{schema}],"components":{}}}"#,
+            self.components
+        )
     }
 
     #[track_caller]

@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use uuid::Uuid;
 
 use super::{SearchCandidates, SearchScope, Seen, Sql, candidates};
+use crate::domain::search::Pattern;
 use crate::domain::{Cursor, Timestamp};
 use crate::store::entity::micros;
 use crate::store::search::expression::{expression, has_only_prefixes};
@@ -14,6 +15,11 @@ use crate::store::search::{KEY_BITS, second_key};
 /// would have to collect the messages of all these words first.
 const NEWEST: u64 = 2_048;
 
+/// Fewer messages than this are few for a word of several.
+const FEW: i64 = 500;
+/// How many of the words are looked at for that.
+const COUNTED: usize = 16;
+
 /// The messages that have the words.
 pub(super) async fn indexed(
     db: &impl ConnectionTrait,
@@ -22,13 +28,46 @@ pub(super) async fn indexed(
     window: u64,
     step: usize,
 ) -> Result<SearchCandidates, DbErr> {
-    if step == 0 && scope.conversation.is_none() && has_only_prefixes(&scope.search.patterns()) {
-        let newest = walk(db, scope, after, NEWEST, None).await?;
-        return Ok(SearchCandidates { step: 1, ..newest });
+    let mut patterns = scope.search.patterns();
+    if scope.conversation.is_none() {
+        if step == 0 && has_only_prefixes(&patterns) {
+            let newest = walk(db, scope, after, NEWEST, None).await?;
+            return Ok(SearchCandidates { step: 1, ..newest });
+        }
+        if let Some(rare) = rarest(db, &patterns).await? {
+            patterns = vec![rare];
+        }
     }
-    let words = expression(&scope.search.patterns(), scope.conversation, db.get_database_backend());
+    let words = expression(&patterns, scope.conversation, db.get_database_backend());
     let found = walk(db, scope, after, window, Some(&words)).await?;
     Ok(SearchCandidates { step: 1, ..found })
+}
+
+/// The word among several that the fewest messages have, if they are few: these are sooner looked at than
+/// found by all of the words, since the index looks for each of them among those of a common word.
+async fn rarest<'a>(
+    db: &impl ConnectionTrait,
+    patterns: &[&'a Pattern],
+) -> Result<Option<&'a Pattern>, DbErr> {
+    if patterns.len() < 2 {
+        return Ok(None);
+    }
+    let (mut rarest, mut least) = (None, FEW);
+    let words = patterns.iter().filter(|pattern| matches!(pattern, Pattern::Word(_)));
+    for word in words.take(COUNTED) {
+        let mut sql = Sql::new();
+        let asked = sql.bind(expression(&[word], None, db.get_database_backend()));
+        sql.text = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM search_words WHERE search_words MATCH {asked} \
+             LIMIT {least})"
+        );
+        let rows = sql.rows(db).await?;
+        let count: i64 = rows.first().map_or(Ok(least), |row| row.try_get_by_index(0))?;
+        if count < least {
+            (rarest, least) = (Some(*word), count);
+        }
+    }
+    Ok(rarest)
 }
 
 /// All messages.
