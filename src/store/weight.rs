@@ -7,7 +7,7 @@ mod thread;
 
 use std::collections::HashMap;
 
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IdenStatic, QueryFilter, QueryResult,
     QuerySelect,
@@ -44,12 +44,17 @@ pub(super) fn weight() -> Expr {
     Expr::cust(format!("CAST({} AS bigint)", LONG.map(length).join(" + ")))
 }
 
+/// Whether a message is light.
+pub(super) fn is_light() -> SimpleExpr {
+    weight().lte(LIGHT)
+}
+
 /// A column of a message, empty if it is long and the row is heavy.
 pub(super) fn if_light(column: Column) -> Expr {
     if !LONG.iter().any(|long| long.as_str() == column.as_str()) {
         return column.into_expr();
     }
-    let value = Expr::case(weight().lte(LIGHT), column.into_expr());
+    let value = Expr::case(is_light(), column.into_expr());
     match column {
         Column::Body => value.finally("").into(),
         _ => value.into(),

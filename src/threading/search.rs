@@ -1,5 +1,6 @@
 //! Searching messages, and keeping the search index up to date.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const LARGEST_WINDOW: u64 = 4_096;
 const MAX_EXAMINED: u64 = 12_000;
 /// How many messages are read at once.
 const CHUNK: usize = 100;
+/// How many texts are read at once.
+const TEXTS: usize = 512;
 /// The most bytes of texts in a page of more than one message.
 const PAGE_BYTES: usize = 512 * 1024;
 
@@ -126,19 +129,40 @@ impl Conversations {
         ids: &[Uuid],
         page: &mut ResultPage,
     ) -> Result<bool, Error> {
-        let mut rest = ids;
-        while !rest.is_empty() {
-            let (messages, taken) =
-                self.store.found_messages(&rest[..rest.len().min(CHUNK)]).await?;
-            rest = &rest[taken..];
-            for (message, contact, marks) in matching(search, messages).await? {
-                if page.is_full(&message) {
-                    return Ok(true);
+        for some in ids.chunks(TEXTS) {
+            let likely = self.with_matching_texts(search, some).await?;
+            let mut rest = &likely[..];
+            while !rest.is_empty() {
+                let (messages, taken) =
+                    self.store.found_messages(&rest[..rest.len().min(CHUNK)]).await?;
+                rest = &rest[taken..];
+                for (message, contact, marks) in matching(search, messages).await? {
+                    if page.is_full(&message) {
+                        return Ok(true);
+                    }
+                    page.add(SearchHit::new(message, contact, &marks));
                 }
-                page.add(SearchHit::new(message, contact, &marks));
             }
         }
         Ok(false)
+    }
+
+    /// Leaves out messages whose text does not match: texts are read sooner than whole messages.
+    async fn with_matching_texts(
+        &self,
+        search: &MessageSearch,
+        ids: &[Uuid],
+    ) -> Result<Vec<Uuid>, Error> {
+        if ids.len() <= CHUNK || search.terms.is_empty() {
+            return Ok(ids.to_vec());
+        }
+        let texts = self.store.short_texts(ids).await?;
+        let search = search.clone();
+        let fails = move |(id, text): (Uuid, String)| search.find(&text).is_none().then_some(id);
+        let work = move || texts.into_iter().filter_map(fails).collect();
+        let others: HashSet<Uuid> =
+            tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal())?;
+        Ok(ids.iter().copied().filter(|id| !others.contains(id)).collect())
     }
 
     /// Adds new messages to the search index, in rounds until `shutdown`.

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ pub fn schema_faults(schema: &str) -> Vec<String> {
 
 fn ask(schema: &str, values: &Value) -> Vec<String> {
     // A test that fails elsewhere leaves it in order.
-    let mut validator = VALIDATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut validator = VALIDATOR.lock().unwrap_or_else(PoisonError::into_inner);
     writeln!(validator.input, "{schema}\n{values}").expect("the validator reads");
     let mut line = String::new();
     validator.output.read_line(&mut line).expect("the validator answers");

@@ -15,6 +15,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use crate::domain::search::searched_text;
 use crate::domain::{
     Cursor, Direction, Message, MessageSearch, PhoneNumber, Selector, Status, Timestamp,
 };
@@ -22,8 +23,9 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::store::db_error::OrTell;
 use crate::store::entity::message::direction;
-use crate::store::entity::{conversation, micros};
+use crate::store::entity::{conversation, message, micros};
 use crate::store::feed::read::messages;
+use crate::store::weight::is_light;
 
 /// Where to look for messages.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +95,24 @@ impl Store {
             }
             taken = (taken / 2).max(1);
         }
+    }
+
+    /// The searched texts of those of some messages that are not very long.
+    pub(crate) async fn short_texts(&self, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>, Error> {
+        use message::Column as C;
+        let rows: Vec<(Uuid, Option<String>, String)> = message::Entity::find()
+            .select_only()
+            .columns([C::Id, C::Subject, C::Body])
+            .filter(C::Id.is_in(ids.iter().copied()))
+            .filter(is_light())
+            .into_tuple()
+            .all(&self.reader)
+            .await
+            .or_tell()?;
+        let text = |(id, subject, body): (Uuid, Option<String>, String)| {
+            (id, searched_text(subject.as_deref(), &body))
+        };
+        Ok(rows.into_iter().map(text).collect())
     }
 
     /// The key of the conversation with a contact, named by number or full id.
