@@ -235,7 +235,7 @@ async fn old_messages(db: &TestDatabase) -> Home {
     insert_numbered(&direct, "conversations", 1, &conversation).await;
     let created_at = format!("{at} + i % 7");
     let body = "'common ' || CASE WHEN i % 100 = 3 THEN 'phrase here' WHEN i % 100 = 4 \
-                THEN 'here phrase' ELSE 'text' END";
+                THEN 'here phrase' WHEN i % 1000 = 7 THEN 'seldom text' ELSE 'text' END";
     let message = [
         ("id", "{id:01b00000}"),
         ("conversation_key", "1"),
@@ -270,6 +270,8 @@ async fn pages_have_each_message_once(db: TestDatabase) {
         ("q=%22phrase+here%22&contact=%2B12125551234", expected(phrase)),
         // Both words are common; then one of several is rare.
         ("q=common+text", expected(|n| ![3, 4].contains(&(n % 100)))),
+        ("q=seldom", expected(|n| n % 1_000 == 7)),
+        ("q=common+seldom", expected(|n| n % 1_000 == 7)),
         ("q=common+phrase+here", expected(|n| [3, 4].contains(&(n % 100)))),
         ("q=common&not=text", expected(|n| [3, 4].contains(&(n % 100)))),
         ("q=phr*+com*&not=%22here+phrase%22", expected(phrase)),

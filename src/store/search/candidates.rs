@@ -1,9 +1,9 @@
 //! The messages that may match a search, from new to old, in windows.
 //!
 //! On SQLite, the index itself is read from new to old. PostgreSQL's has no order: a search first looks
-//! through the vectors of the newest messages, by date, which finds enough of a word that is common; if
-//! not, it is rare enough to find all of its messages by the index, and to sort them. In between, more
-//! vectors are looked through.
+//! through the vectors of the newest messages, by date, which finds enough of a word that is common, and
+//! tells how common it is. If it is rare, the index finds all of its messages, and they are sorted; else
+//! more vectors are looked through first.
 
 mod postgres;
 mod sqlite;

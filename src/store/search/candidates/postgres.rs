@@ -7,14 +7,16 @@ use super::{SearchCandidates, SearchScope, Seen, Sql, candidates};
 use crate::domain::{Cursor, Timestamp};
 use crate::store::search::expression::expression;
 
-/// How many of the newest vectors are looked through before the index is asked, a few milliseconds' work:
-/// enough for a page of a common word.
-const FEW: u64 = 40_000;
-/// How many are looked through if the index has more messages than are quickly sorted: enough for a page
-/// of such a word.
-const MANY: u64 = 150_000;
-/// How many messages are quickly read and sorted.
-const SORTED: i64 = 1_000;
+/// How many of the newest vectors are looked through first: enough for a page of a common word, and to tell
+/// how common a word is. It takes about 5 ms.
+const FIRST: u64 = 2_000;
+/// A word that fewer of these have is rare. Of ten million messages, 30,000 have such a word, which takes as
+/// long to read and to sort as to look through further vectors.
+const RARE: usize = 6;
+/// How many vectors are looked through for a word that is not: enough for a page of it.
+const MANY: u64 = 40_000;
+/// The step from which on the index is asked.
+const BY_INDEX: usize = 2;
 /// The rows of a long text may be more than the one at which the newest vectors end.
 const PARTS: u64 = 64;
 /// The columns of the order.
@@ -30,18 +32,19 @@ pub(super) async fn indexed(
 ) -> Result<SearchCandidates, DbErr> {
     let words = expression(&scope.search.patterns(), scope.conversation, db.get_database_backend());
     // The messages of a conversation are few, and their vectors have a word for it.
-    let step = if scope.conversation.is_some() { usize::MAX } else { step };
-    let found = match step {
-        0 => by_date(db, scope, after, window, &words, FEW).await,
-        1 if !are_few(db, &words).await? => by_date(db, scope, after, window, &words, MANY).await,
-        _ => by_index(db, scope, after, window, &words).await,
+    let step = if scope.conversation.is_some() { BY_INDEX } else { step };
+    let (found, rows) = match step {
+        0 => by_date(db, scope, after, window, &words, FIRST).await?,
+        1 => by_date(db, scope, after, window, &words, MANY).await?,
+        _ => by_index(db, scope, after, window, &words).await?,
     };
-    // As long as there are many of them, the next window has more.
-    let advance = |found: SearchCandidates| {
-        let was_full = found.ids.len() as u64 >= window;
-        SearchCandidates { step: step.saturating_add(usize::from(!was_full)), ..found }
+    let step = match step {
+        // As long as there are many of them, the next window has more.
+        _ if rows as u64 >= window => step,
+        0 if rows >= RARE => 1,
+        _ => BY_INDEX,
     };
-    found.map(advance)
+    Ok(SearchCandidates { step, ..found })
 }
 
 /// Those among the newest `count` rows.
@@ -52,7 +55,7 @@ async fn by_date(
     window: u64,
     words: &str,
     count: u64,
-) -> Result<SearchCandidates, DbErr> {
+) -> Result<(SearchCandidates, usize), DbErr> {
     let end = nth(db, scope, after, count).await?;
     let mut sql = Sql::new();
     let words = sql.bind(words);
@@ -68,8 +71,9 @@ async fn by_date(
         count + PARTS,
     );
     let seen = matching(db, sql, scope, after, &found, window).await?;
-    let end = if seen.len() as u64 >= window { seen.last().map(Seen::position) } else { end };
-    Ok(candidates(seen, end))
+    let rows = seen.len();
+    let end = if rows as u64 >= window { seen.last().map(Seen::position) } else { end };
+    Ok((candidates(seen, end), rows))
 }
 
 /// Those that the index has.
@@ -79,7 +83,7 @@ async fn by_index(
     after: Option<Cursor>,
     window: u64,
     words: &str,
-) -> Result<SearchCandidates, DbErr> {
+) -> Result<(SearchCandidates, usize), DbErr> {
     let mut sql = Sql::new();
     let words = sql.bind(words);
     let range = sql.range(scope.search, after, ORDER);
@@ -88,21 +92,9 @@ async fn by_index(
          WHERE words @@ CAST({words} AS tsquery) OFFSET 0) AS indexed WHERE {range}"
     );
     let seen = matching(db, sql, scope, after, &found, window).await?;
-    let end = seen.last().filter(|_| seen.len() as u64 >= window).map(Seen::position);
-    Ok(candidates(seen, end))
-}
-
-/// Whether the index has so few rows that they are quickly read and sorted.
-async fn are_few(db: &impl ConnectionTrait, words: &str) -> Result<bool, DbErr> {
-    let mut sql = Sql::new();
-    let words = sql.bind(words);
-    sql.text = format!(
-        "SELECT count(*) FROM (SELECT 1 FROM search_rows WHERE words @@ CAST({words} AS tsquery) \
-         LIMIT {SORTED}) AS found"
-    );
-    let count: Option<i64> =
-        sql.rows(db).await?.first().map(|row| row.try_get_by_index(0)).transpose()?;
-    Ok(count.is_some_and(|count| count < SORTED))
+    let rows = seen.len();
+    let end = seen.last().filter(|_| rows as u64 >= window).map(Seen::position);
+    Ok((candidates(seen, end), rows))
 }
 
 /// All messages.
