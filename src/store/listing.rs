@@ -6,6 +6,8 @@
 
 mod walk;
 
+use std::cmp::min;
+
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, JoinType, Query};
 use sea_orm::{
     ColumnTrait, Condition, DbErr, FromQueryResult, Iden, Order, QueryFilter, QueryResult,
@@ -18,7 +20,7 @@ use super::db_error::OrTell;
 use super::entity::message::direction;
 use super::entity::{conversation, message};
 use super::sql::padded;
-use super::weight::{self, PAGE_BYTES};
+use super::weight::{self, FIRST_ROWS, PAGE_BYTES};
 use crate::domain::{Conversation, Cursor, Direction, Listing, Page, Timestamp};
 use crate::error::Error;
 use walk::Walk;
@@ -60,8 +62,8 @@ impl Store {
             true => self.matching(walk, limit).await?,
             false => {
                 // One row more than asked for shows whether there is a next page.
-                let query = walk.conversations().limit(limit.saturating_add(1));
-                let listed = self.with_last_messages(query, PAGE_BYTES).await?;
+                let wanted = limit.saturating_add(1);
+                let listed = self.page_with_last_messages(walk.conversations(), wanted).await?;
                 Page { next: listed.end(), rows: listed.rows }
             }
         };
@@ -80,8 +82,7 @@ impl Store {
             let missing = most.saturating_sub(page.rows.len() as u64);
             let candidates = walk.candidates(&self.reader, count, entries).await?;
             let query = among(&walk, &candidates.ids).filter(last_message_filter(walk.listing));
-            let query = query.limit(missing);
-            let mut listed = self.with_last_messages(query, PAGE_BYTES).await?;
+            let mut listed = self.page_with_last_messages(query, missing).await?;
             let end = listed.end();
             // Where the index alone told which ones match, few more candidates are needed.
             let all_match = listed.rows.len() == candidates.ids.len();
@@ -102,36 +103,37 @@ impl Store {
         Ok(walk.nth(&self.reader, 1).await?.map(|cursor| cursor.at))
     }
 
-    /// Runs a query for conversations, adding the last message of each by an index lookup. In one
-    /// statement, so that both are from the same snapshot; names are looked up by another. It ends early where the messages have more
-    /// than so many bytes.
+    /// The first conversations that a query finds, with their last messages. It ends early where these have
+    /// too many bytes.
+    async fn page_with_last_messages(
+        &self,
+        query: Select<conversation::Entity>,
+        wanted: u64,
+    ) -> Result<Listed, DbErr> {
+        let query = with_last(query);
+        let mut asked = min(wanted, FIRST_ROWS);
+        loop {
+            let rows: Vec<ListedRow> =
+                query.clone().limit(asked).into_model().all(&self.reader).await?;
+            let weights: Vec<_> = rows.iter().map(|row| row.weight).collect();
+            match weight::more(&weights, asked, wanted, PAGE_BYTES) {
+                Some(more) => asked = more,
+                None => return self.listed(rows, PAGE_BYTES).await,
+            }
+        }
+    }
+
+    /// The conversations that a query finds, with their last messages.
     pub(super) async fn with_last_messages(
         &self,
-        mut query: Select<conversation::Entity>,
-        bytes: u64,
+        query: Select<conversation::Entity>,
     ) -> Result<Listed, DbErr> {
-        use message::Column as C;
-        let newest = Alias::new("newest");
-        let column = |column: C| Expr::col((Alias::new("newest"), column));
-        let last = Query::select()
-            .expr(column(C::Id))
-            .from_as(message::Entity, newest.clone())
-            .and_where(
-                column(C::ConversationKey)
-                    .equals((conversation::Entity, conversation::Column::Key)),
-            )
-            .order_by((newest.clone(), C::CreatedAt), Order::Desc)
-            .order_by((newest, C::Id), Order::Desc)
-            .limit(1)
-            .to_owned();
-        let select = QueryTrait::query(&mut query);
-        select.join(JoinType::LeftJoin, message::Entity, C::Id.into_expr().eq(last));
-        for column in message::LastMessageRow::COLUMNS {
-            let alias = Alias::new(format!("{LAST}{}", column.to_string()));
-            select.expr_as(weight::if_light(column), alias);
-        }
-        select.expr_as(weight::weight(), Alias::new(format!("{LAST}{}", weight::WEIGHT)));
-        let mut rows = query.into_model::<ListedRow>().all(&self.reader).await?;
+        let rows = with_last(query).into_model().all(&self.reader).await?;
+        self.listed(rows, u64::MAX).await
+    }
+
+    /// Completes rows as far as they fit.
+    async fn listed(&self, mut rows: Vec<ListedRow>, bytes: u64) -> Result<Listed, DbErr> {
         let all = rows.len();
         rows.truncate(weight::fitting(rows.iter().map(|row| row.weight), bytes));
         let heavy = rows.iter().filter(|row| weight::is_heavy(row.weight));
@@ -148,6 +150,32 @@ impl Store {
         self.add_names(&mut rows).await?;
         Ok(Listed { rows, is_all })
     }
+}
+
+/// Adds the last message of each conversation to a query, by an index lookup: in one statement, so that both
+/// are from the same snapshot.
+fn with_last(mut query: Select<conversation::Entity>) -> Select<conversation::Entity> {
+    use message::Column as C;
+    let newest = Alias::new("newest");
+    let column = |column: C| Expr::col((Alias::new("newest"), column));
+    let last = Query::select()
+        .expr(column(C::Id))
+        .from_as(message::Entity, newest.clone())
+        .and_where(
+            column(C::ConversationKey).equals((conversation::Entity, conversation::Column::Key)),
+        )
+        .order_by((newest.clone(), C::CreatedAt), Order::Desc)
+        .order_by((newest, C::Id), Order::Desc)
+        .limit(1)
+        .to_owned();
+    let select = QueryTrait::query(&mut query);
+    select.join(JoinType::LeftJoin, message::Entity, C::Id.into_expr().eq(last));
+    for column in message::LastMessageRow::COLUMNS {
+        let alias = Alias::new(format!("{LAST}{}", column.to_string()));
+        select.expr_as(weight::if_light(column), alias);
+    }
+    select.expr_as(weight::weight(), Alias::new(format!("{LAST}{}", weight::WEIGHT)));
+    query
 }
 
 /// Conversations with their last messages.

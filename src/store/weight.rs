@@ -5,6 +5,7 @@
 
 mod thread;
 
+use std::cmp::min;
 use std::collections::HashMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
@@ -23,6 +24,8 @@ pub(super) use thread::page;
 pub(super) const PAGE_BYTES: u64 = 512 * 1024;
 /// The most bytes of a light row. A text of ten segments has at most 4,590.
 const LIGHT: i64 = 5_000;
+/// How many rows of a page are read first.
+pub(super) const FIRST_ROWS: u64 = 8;
 /// The columns of variable length that may be long.
 const LONG: [Column; 8] = [
     Column::Recipients,
@@ -69,6 +72,18 @@ pub(super) fn fitting(weights: impl Iterator<Item = u64>, bytes: u64) -> usize {
         sum <= bytes
     };
     weights.take_while(fits).count().max(1)
+}
+
+/// How many rows of a page to read next, if those that were read, as many as `asked`, are not enough. What
+/// is stored behind a long text is slow to read on SQLite, which follows all pages of the text to it, so not
+/// many heavy rows are read of which only the first ones fit.
+pub(super) fn more(weights: &[u64], asked: u64, wanted: u64, bytes: u64) -> Option<u64> {
+    let is_full = fitting(weights.iter().copied(), bytes) < weights.len();
+    if is_full || (weights.len() as u64) < asked || asked >= wanted {
+        return None;
+    }
+    let is_light = !weights.iter().any(|weight| is_heavy(*weight));
+    Some(if is_light { wanted } else { min(asked.saturating_mul(FIRST_ROWS), wanted) })
 }
 
 pub(super) fn is_heavy(weight: u64) -> bool {

@@ -10,7 +10,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{LIGHT, PAGE_BYTES, fitting, is_heavy};
+use super::{FIRST_ROWS, LIGHT, PAGE_BYTES, fitting, is_heavy, more};
 use crate::store::entity::message::{Column, Entity, MessageRow};
 
 /// What every message has, or most have. The body is empty if it is long.
@@ -49,12 +49,21 @@ pub(in crate::store) async fn page(
     limit: u64,
 ) -> Result<(Vec<MessageRow>, bool), DbErr> {
     // One row more than asked for shows whether there is a next page.
-    let query = query.limit(limit.saturating_add(1)).select_only().columns(COMMON);
+    let wanted = limit.saturating_add(1);
+    let query = query.select_only().columns(COMMON);
     let query = query.expr_as(light_body(), "body");
     let query = query.expr_as(rare(db.get_database_backend()), "rare");
-    let mut found = query.into_model::<Weighed>().all(db).await?;
+    let mut asked = wanted.min(FIRST_ROWS);
+    let (mut found, weights) = loop {
+        let found = query.clone().limit(asked).into_model::<Weighed>().all(db).await?;
+        let weights: Vec<_> = found.iter().map(|row| row.weight).collect();
+        match more(&weights, asked, wanted, PAGE_BYTES) {
+            Some(more) => asked = more,
+            None => break (found, weights),
+        }
+    };
     let all = found.len();
-    let fitting = fitting(found.iter().map(|row| row.weight), PAGE_BYTES);
+    let fitting = fitting(weights.into_iter(), PAGE_BYTES);
     found.truncate(fitting.min(usize::try_from(limit).unwrap_or(usize::MAX)));
     let is_all = found.len() == all;
     let heavy = found.iter().filter(|row| is_heavy(row.weight)).map(|row| row.message.id);
