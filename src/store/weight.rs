@@ -109,3 +109,22 @@ pub(super) async fn last_messages(
     let rows = query.into_model::<message::LastMessageRow>().all(db).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_rows_are_read_as_long_as_they_fit() {
+        let next = |weight: u64, asked: u64, wanted: u64| {
+            let weights = vec![weight; usize::try_from(asked).expect("few")];
+            more(&weights, asked, wanted, PAGE_BYTES)
+        };
+        assert_eq!(next(70, 8, 1_001), Some(1_001), "short ones at once");
+        assert_eq!(next(6_000, 8, 1_001), Some(64), "long ones by and by");
+        assert_eq!(next(6_000, 64, 100), Some(100));
+        assert_eq!(next(900_000, 8, 1_001), None, "one fills the page");
+        assert_eq!(next(70, 8, 8), None, "as many as wanted");
+        assert_eq!(more(&[70; 7], 8, 1_001, PAGE_BYTES), None, "there are no more");
+    }
+}
