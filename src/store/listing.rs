@@ -6,12 +6,10 @@
 
 mod walk;
 
-use std::cmp::min;
-
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, JoinType, Query};
 use sea_orm::{
     ColumnTrait, Condition, DbErr, FromQueryResult, Iden, Order, QueryFilter, QueryResult,
-    QuerySelect, QueryTrait, Select,
+    QueryTrait, Select,
 };
 use uuid::Uuid;
 
@@ -20,7 +18,7 @@ use super::db_error::OrTell;
 use super::entity::message::direction;
 use super::entity::{conversation, message};
 use super::sql::padded;
-use super::weight::{self, FIRST_ROWS, PAGE_BYTES};
+use super::weight::{self, Fitting};
 use crate::domain::{Conversation, Cursor, Direction, Listing, Page, Timestamp};
 use crate::error::Error;
 use walk::Walk;
@@ -61,9 +59,7 @@ impl Store {
         let mut page = match listing.looks_at_messages() {
             true => self.matching(walk, limit).await?,
             false => {
-                // One row more than asked for shows whether there is a next page.
-                let wanted = limit.saturating_add(1);
-                let listed = self.page_with_last_messages(walk.conversations(), wanted).await?;
+                let listed = self.page_with_last_messages(walk.conversations(), limit).await?;
                 Page { next: listed.end(), rows: listed.rows }
             }
         };
@@ -108,34 +104,24 @@ impl Store {
     async fn page_with_last_messages(
         &self,
         query: Select<conversation::Entity>,
-        wanted: u64,
+        limit: u64,
     ) -> Result<Listed, DbErr> {
-        let query = with_last(query);
-        let mut asked = min(wanted, FIRST_ROWS);
-        loop {
-            let rows: Vec<ListedRow> =
-                query.clone().limit(asked).into_model().all(&self.reader).await?;
-            let weights: Vec<_> = rows.iter().map(|row| row.weight).collect();
-            match weight::more(&weights, asked, wanted, PAGE_BYTES) {
-                Some(more) => asked = more,
-                None => return self.listed(rows, PAGE_BYTES).await,
-            }
-        }
+        let weight = |row: &ListedRow| row.weight;
+        let Fitting { rows, is_all } =
+            weight::fitting(&self.reader, with_last(query), limit, weight).await?;
+        Ok(Listed { rows: self.completed(rows).await?, is_all })
     }
 
     /// The conversations that a query finds, with their last messages.
     pub(super) async fn with_last_messages(
         &self,
         query: Select<conversation::Entity>,
-    ) -> Result<Listed, DbErr> {
-        let rows = with_last(query).into_model().all(&self.reader).await?;
-        self.listed(rows, u64::MAX).await
+    ) -> Result<Vec<Conversation>, DbErr> {
+        self.completed(with_last(query).into_model().all(&self.reader).await?).await
     }
 
-    /// Completes rows as far as they fit.
-    async fn listed(&self, mut rows: Vec<ListedRow>, bytes: u64) -> Result<Listed, DbErr> {
-        let all = rows.len();
-        rows.truncate(weight::fitting(rows.iter().map(|row| row.weight), bytes));
+    /// Adds what the heavy ones lack.
+    async fn completed(&self, mut rows: Vec<ListedRow>) -> Result<Vec<Conversation>, DbErr> {
         let heavy = rows.iter().filter(|row| weight::is_heavy(row.weight));
         let heavy: Vec<_> = heavy.filter_map(|row| Some(row.last.as_ref()?.id)).collect();
         let mut whole = weight::last_messages(&self.reader, &heavy).await?;
@@ -144,11 +130,10 @@ impl Store {
                 row.last = Some(last);
             }
         }
-        let is_all = rows.len() == all;
         let rows = rows.into_iter().map(ListedRow::into_domain);
         let mut rows = rows.collect::<Result<Vec<_>, DbErr>>()?;
         self.add_names(&mut rows).await?;
-        Ok(Listed { rows, is_all })
+        Ok(rows)
     }
 }
 
@@ -179,8 +164,8 @@ fn with_last(mut query: Select<conversation::Entity>) -> Select<conversation::En
 }
 
 /// Conversations with their last messages.
-pub(super) struct Listed {
-    pub(super) rows: Vec<Conversation>,
+struct Listed {
+    rows: Vec<Conversation>,
     /// Whether the query found no more.
     is_all: bool,
 }

@@ -31,7 +31,7 @@ impl Store {
         for named in with_id.into_iter().chain([C::ContactNumber.is_in(selector.numbers())]) {
             let query = conversation::Entity::find().filter(named);
             let query = query.order_by_desc(C::LastMessageAt).limit(1);
-            let mut found = self.with_last_messages(query).await.or_tell()?.rows;
+            let mut found = self.with_last_messages(query).await.or_tell()?;
             if let Some(found) = found.pop() {
                 return Ok(Some(found));
             }
@@ -43,7 +43,7 @@ impl Store {
     pub(crate) async fn with_id_part(&self, digits: &str) -> Result<Vec<Conversation>, Error> {
         let query = conversation::Entity::find().filter(self.has_fragment(digits));
         let query = query.order_by_desc(conversation::Column::LastMessageAt).limit(CANDIDATES);
-        Ok(self.with_last_messages(query).await.or_tell()?.rows)
+        self.with_last_messages(query).await.or_tell()
     }
 
     /// Whether an id starts or ends with some digits. A prefix is a range of ids; the last eight digits have

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IdenStatic, QueryFilter, QueryResult,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic, QueryFilter,
+    QueryResult, QuerySelect, Select,
 };
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ pub(super) const PAGE_BYTES: u64 = 512 * 1024;
 /// The most bytes of a light row. A text of ten segments has at most 4,590.
 const LIGHT: i64 = 5_000;
 /// How many rows of a page are read first.
-pub(super) const FIRST_ROWS: u64 = 8;
+const FIRST_ROWS: u64 = 8;
 /// The columns of variable length that may be long.
 const LONG: [Column; 8] = [
     Column::Recipients,
@@ -64,26 +64,65 @@ pub(super) fn if_light(column: Column) -> Expr {
     }
 }
 
-/// How many of some rows fit on a page of so many bytes, given the weight of each: at least one.
-pub(super) fn fitting(weights: impl Iterator<Item = u64>, bytes: u64) -> usize {
-    let mut sum = 0_u64;
-    let fits = |weight: &u64| {
-        sum = sum.saturating_add(*weight);
-        sum <= bytes
-    };
-    weights.take_while(fits).count().max(1)
+/// The first rows that a query finds, as many as fit on a page.
+pub(super) struct Fitting<T> {
+    pub(super) rows: Vec<T>,
+    /// Whether the query finds no more.
+    pub(super) is_all: bool,
 }
 
-/// How many rows of a page to read next, if those that were read, as many as `asked`, are not enough. What
-/// is stored behind a long text is slow to read on SQLite, which follows all pages of the text to it, so not
-/// many heavy rows are read of which only the first ones fit.
-pub(super) fn more(weights: &[u64], asked: u64, wanted: u64, bytes: u64) -> Option<u64> {
-    let is_full = fitting(weights.iter().copied(), bytes) < weights.len();
-    if is_full || (weights.len() as u64) < asked || asked >= wanted {
-        return None;
+/// Reads the first rows of a query, at most `limit`, as far as they fit on a page.
+pub(super) async fn fitting<E: EntityTrait, T: FromQueryResult + Send + Sync>(
+    db: &impl ConnectionTrait,
+    query: Select<E>,
+    limit: u64,
+    weight: impl Fn(&T) -> u64,
+) -> Result<Fitting<T>, DbErr> {
+    // One row more than asked for shows whether there is a next page.
+    let wanted = limit.saturating_add(1);
+    let mut asked = min(wanted, FIRST_ROWS);
+    loop {
+        let mut rows: Vec<T> = query.clone().limit(asked).into_model().all(db).await?;
+        let weights: Vec<_> = rows.iter().map(&weight).collect();
+        match after(&weights, asked, wanted) {
+            Next::Read(more) => asked = more,
+            Next::Keep(fitting) => {
+                let kept = min(fitting, usize::try_from(limit).unwrap_or(usize::MAX));
+                let is_all = kept == rows.len();
+                rows.truncate(kept);
+                return Ok(Fitting { rows, is_all });
+            }
+        }
     }
-    let is_light = !weights.iter().any(|weight| is_heavy(*weight));
-    Some(if is_light { wanted } else { min(asked.saturating_mul(FIRST_ROWS), wanted) })
+}
+
+/// What follows after some rows of a page.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// They are not enough: so many are read.
+    Read(u64),
+    /// So many of them fit, and no others do: at least one, if there is any.
+    Keep(usize),
+}
+
+/// What follows after rows of these weights, as many as `asked` unless there are no more. What is stored
+/// behind a long text is slow to read on SQLite, which follows all pages of the text to it, so not many heavy
+/// rows are read of which only the first ones fit.
+fn after(weights: &[u64], asked: u64, wanted: u64) -> Next {
+    let mut sum = 0_u64;
+    let fits = |weight: &&u64| {
+        sum = sum.saturating_add(**weight);
+        sum <= PAGE_BYTES
+    };
+    let fitting = weights.iter().take_while(fits).count().max(min(weights.len(), 1));
+    let has_more = weights.len() as u64 == asked && asked < wanted;
+    if fitting < weights.len() || !has_more {
+        return Next::Keep(fitting);
+    }
+    match weights.iter().any(|weight| is_heavy(*weight)) {
+        true => Next::Read(min(asked.saturating_mul(FIRST_ROWS), wanted)),
+        false => Next::Read(wanted),
+    }
 }
 
 pub(super) fn is_heavy(weight: u64) -> bool {
@@ -118,13 +157,15 @@ mod tests {
     fn more_rows_are_read_as_long_as_they_fit() {
         let next = |weight: u64, asked: u64, wanted: u64| {
             let weights = vec![weight; usize::try_from(asked).expect("few")];
-            more(&weights, asked, wanted, PAGE_BYTES)
+            after(&weights, asked, wanted)
         };
-        assert_eq!(next(70, 8, 1_001), Some(1_001), "short ones at once");
-        assert_eq!(next(6_000, 8, 1_001), Some(64), "long ones by and by");
-        assert_eq!(next(6_000, 64, 100), Some(100));
-        assert_eq!(next(900_000, 8, 1_001), None, "one fills the page");
-        assert_eq!(next(70, 8, 8), None, "as many as wanted");
-        assert_eq!(more(&[70; 7], 8, 1_001, PAGE_BYTES), None, "there are no more");
+        assert_eq!(next(70, 8, 1_001), Next::Read(1_001), "short ones at once");
+        assert_eq!(next(6_000, 8, 1_001), Next::Read(64), "long ones by and by");
+        assert_eq!(next(6_000, 64, 100), Next::Read(100));
+        assert_eq!(next(900_000, 8, 1_001), Next::Keep(1), "one fills the page");
+        assert_eq!(next(200_000, 8, 1_001), Next::Keep(2), "two fill it");
+        assert_eq!(next(70, 8, 8), Next::Keep(8), "as many as wanted");
+        assert_eq!(after(&[70; 7], 8, 1_001), Next::Keep(7), "there are no more");
+        assert_eq!(after(&[], 8, 1_001), Next::Keep(0), "there are none");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic, Iterable,
-    QueryFilter, QuerySelect, QueryTrait, Select,
+    QueryFilter, QueryResult, QuerySelect, Select,
 };
 
 use crate::domain::export::{ExportedBytes, ExportedEvent, ExportedMessage, ExportedReport};
@@ -12,7 +12,7 @@ use crate::domain::{Cost, Direction, Timestamp};
 use crate::store::RawEvent;
 use crate::store::entity::message::{Column, Entity, Model};
 use crate::store::entity::{TelnyxId, conversation, delivery_report, event, from_json, message};
-use crate::store::weight::{self, PAGE_BYTES, WEIGHT, fitting, if_light, is_heavy};
+use crate::store::weight::{self, Fitting, WEIGHT, if_light, is_heavy};
 
 /// The most events in a page: a body may have a megabyte.
 pub(super) const EVENTS: u64 = 250;
@@ -26,19 +26,15 @@ pub(super) async fn messages(
     query: Select<Entity>,
     limit: u64,
 ) -> Result<(Vec<Model>, bool), DbErr> {
-    let mut query = query.limit(limit + 1).select_only();
+    let mut query = query.select_only();
     for column in Column::iter() {
         query = query.expr_as(if_light(column), column.as_str());
     }
     let query = query.expr_as(weight::weight(), WEIGHT);
-    let rows = db.query_all(query.as_query()).await?;
-    let weights = rows.iter().map(|row| weight::read(row, "")).collect::<Result<Vec<_>, _>>()?;
-    let kept = fitting(weights.iter().copied(), PAGE_BYTES)
-        .min(usize::try_from(limit).unwrap_or(usize::MAX));
-    let is_all = kept >= rows.len();
-    let mut page = Vec::with_capacity(kept.min(rows.len()));
-    for (row, weight) in rows.iter().zip(weights).take(kept) {
-        let row = Model::from_query_result(row, "")?;
+    let Fitting { rows, is_all } =
+        weight::fitting(db, query, limit, |row: &WeighedMessage| row.weight).await?;
+    let mut page = Vec::with_capacity(rows.len());
+    for WeighedMessage { row, weight } in rows {
         if !is_heavy(weight) {
             page.push(row);
             continue;
@@ -47,6 +43,18 @@ pub(super) async fn messages(
         page.extend(Entity::find().filter(Column::Id.eq(row.id)).one(db).await?);
     }
     Ok((page, is_all))
+}
+
+/// A message, without its long columns if it is heavy.
+struct WeighedMessage {
+    row: Model,
+    weight: u64,
+}
+
+impl FromQueryResult for WeighedMessage {
+    fn from_query_result(row: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
+        Ok(Self { row: Model::from_query_result(row, prefix)?, weight: weight::read(row, prefix)? })
+    }
 }
 
 pub(super) fn message(

@@ -10,7 +10,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{FIRST_ROWS, LIGHT, PAGE_BYTES, fitting, is_heavy, more};
+use super::{Fitting, LIGHT, fitting, is_heavy};
 use crate::store::entity::message::{Column, Entity, MessageRow};
 
 /// What every message has, or most have. The body is empty if it is long.
@@ -48,24 +48,11 @@ pub(in crate::store) async fn page(
     query: Select<Entity>,
     limit: u64,
 ) -> Result<(Vec<MessageRow>, bool), DbErr> {
-    // One row more than asked for shows whether there is a next page.
-    let wanted = limit.saturating_add(1);
     let query = query.select_only().columns(COMMON);
     let query = query.expr_as(light_body(), "body");
     let query = query.expr_as(rare(db.get_database_backend()), "rare");
-    let mut asked = wanted.min(FIRST_ROWS);
-    let (mut found, weights) = loop {
-        let found = query.clone().limit(asked).into_model::<Weighed>().all(db).await?;
-        let weights: Vec<_> = found.iter().map(|row| row.weight).collect();
-        match more(&weights, asked, wanted, PAGE_BYTES) {
-            Some(more) => asked = more,
-            None => break (found, weights),
-        }
-    };
-    let all = found.len();
-    let fitting = fitting(weights.into_iter(), PAGE_BYTES);
-    found.truncate(fitting.min(usize::try_from(limit).unwrap_or(usize::MAX)));
-    let is_all = found.len() == all;
+    let Fitting { rows: found, is_all } =
+        fitting(db, query, limit, |row: &Weighed| row.weight).await?;
     let heavy = found.iter().filter(|row| is_heavy(row.weight)).map(|row| row.message.id);
     let heavy: Vec<_> = heavy.collect();
     let mut whole = HashMap::new();
