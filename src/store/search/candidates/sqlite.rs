@@ -19,6 +19,8 @@ const NEWEST: u64 = 2_048;
 const FEW: i64 = 500;
 /// How many of the words are looked at for that.
 const COUNTED: usize = 16;
+/// The step of a search none of whose words is rare.
+const NONE_IS_RARE: usize = 2;
 
 /// The messages that have the words.
 pub(super) async fn indexed(
@@ -29,18 +31,21 @@ pub(super) async fn indexed(
     step: usize,
 ) -> Result<SearchCandidates, DbErr> {
     let mut patterns = scope.search.patterns();
+    let mut next = 1;
     if scope.conversation.is_none() {
         if step == 0 && has_only_prefixes(&patterns) {
             let newest = walk(db, scope, after, NEWEST, None).await?;
             return Ok(SearchCandidates { step: 1, ..newest });
         }
-        if let Some(rare) = rarest(db, &patterns).await? {
-            patterns = vec![rare];
+        let rarest = if step == NONE_IS_RARE { None } else { rarest(db, &patterns).await? };
+        match rarest {
+            Some(rare) => patterns = vec![rare],
+            None => next = NONE_IS_RARE,
         }
     }
     let words = expression(&patterns, scope.conversation, db.get_database_backend());
     let found = walk(db, scope, after, window, Some(&words)).await?;
-    Ok(SearchCandidates { step: 1, ..found })
+    Ok(SearchCandidates { step: next, ..found })
 }
 
 /// The word among several that the fewest messages have, if they are few: these are sooner looked at than
