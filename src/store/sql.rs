@@ -1,6 +1,8 @@
 //! Statements for many rows at once, and the few that SeaORM's builders do not write alike for both
 //! engines.
 
+mod arrays;
+
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -10,12 +12,18 @@ use sea_orm::sea_query::{
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement};
 
-/// One statement that inserts many rows: it selects them from a VALUES list named `v`, whose columns
-/// both engines call `column1`, `column2`, ….
+use arrays::ColumnArray;
+pub(super) use arrays::array_text;
+
+/// One statement that inserts many rows: it selects them from a list named `v`, whose columns are
+/// `column1`, `column2`, ….
 ///
-/// Every number of rows is a statement of its own to prepare and cache. To keep their number small,
-/// rows of NULLs pad the list to the next of a few sizes; the statement skips them by their first
-/// column, which is never NULL in a real row.
+/// On SQLite that is a VALUES list. Every number of rows is a statement of its own to prepare and cache. To
+/// keep their number small, rows of NULLs pad the list to the next of a few sizes; the statement skips them
+/// by their first column, which is never NULL in a real row.
+///
+/// On PostgreSQL each column is an array: the server and the driver take longer for parameters than for
+/// rows, and most values are NULL.
 pub(super) struct BulkInsert {
     table: &'static str,
     columns: &'static [&'static str],
@@ -84,15 +92,29 @@ impl BulkInsert {
     /// The statement, and the values for it.
     fn into_statement(self, backend: DatabaseBackend) -> (String, Vec<Value>) {
         let width = self.columns.len();
-        let count = padded(self.rows());
-        let sql = self.sql(backend, count);
-        (sql, pad(self.values, count * width, width))
+        if backend == DatabaseBackend::Sqlite {
+            let count = padded(self.rows());
+            let mut list = "(VALUES ".to_owned();
+            for row in 0..count {
+                list.push_str(if row == 0 { "(" } else { "), (" });
+                placeholders(&mut list, backend, row * width, width);
+            }
+            list.push_str(")) AS v WHERE column1 IS NOT NULL");
+            // With FAIL, SQLite keeps no statement journal to undo this statement alone: a failed insert
+            // rolls the whole transaction back anyway.
+            let sql = self.sql("INSERT OR FAIL", &list);
+            return (sql, pad(self.values, count * width, width));
+        }
+        let arrays = arrays::of_columns(&self.values, width);
+        let placeholders: Vec<_> =
+            (1..).zip(&arrays).map(|(place, array)| array.placeholder(place)).collect();
+        let names: Vec<_> = (1..=width).map(|place| format!("column{place}")).collect();
+        let list = format!("unnest({}) AS v ({})", placeholders.join(", "), names.join(", "));
+        let sql = self.sql("INSERT", &list);
+        (sql, arrays.into_iter().map(ColumnArray::into_value).collect())
     }
 
-    fn sql(&self, backend: DatabaseBackend, count: usize) -> String {
-        // With FAIL, SQLite keeps no statement journal to undo this statement alone: a failed insert
-        // rolls the whole transaction back anyway.
-        let verb = if backend == DatabaseBackend::Sqlite { "INSERT OR FAIL" } else { "INSERT" };
+    fn sql(&self, verb: &str, list: &str) -> String {
         let columns = self.columns.join(", ");
         let selected = (1..).zip(self.columns).map(|(place, column)| {
             let lookup = self.lookups.iter().find(|(looked_up, _)| looked_up == column);
@@ -104,15 +126,8 @@ impl BulkInsert {
             }
         });
         let selected = selected.collect::<Vec<_>>().join(", ");
-        let mut sql =
-            format!("{verb} INTO {} ({columns}) SELECT {selected} FROM (VALUES ", self.table);
-        for row in 0..count {
-            sql.push_str(if row == 0 { "(" } else { "), (" });
-            placeholders(&mut sql, backend, row * self.columns.len(), self.columns.len());
-        }
-        sql.push_str(")) AS v WHERE column1 IS NOT NULL ");
-        sql.push_str(self.on_conflict);
-        sql
+        let (table, on_conflict) = (self.table, self.on_conflict);
+        format!("{verb} INTO {table} ({columns}) SELECT {selected} FROM {list} {on_conflict}")
     }
 }
 
@@ -256,6 +271,29 @@ mod tests {
             let size = padded(count);
             assert!(size >= count && size <= (2 * count), "{count} -> {size}");
         }
+    }
+
+    #[test]
+    fn on_postgresql_a_statement_has_a_parameter_for_each_column() {
+        const COLUMNS: [&str; 3] = ["id", "contact", "arrival"];
+        let row = |id: &str, contact: &str| [id, contact, contact].map(Value::from);
+        let rows = |count: usize| (0..count).map(|place| row(&place.to_string(), "c"));
+        let insert = |count: usize| {
+            BulkInsert::new("messages", &COLUMNS, rows(count))
+                .lookup("contact", "SELECT key FROM contacts WHERE number =")
+                .convert("arrival", "10 - ", "")
+                .on_conflict("ON CONFLICT DO NOTHING")
+                .into_statement(DatabaseBackend::Postgres)
+        };
+        let (text, values) = insert(2);
+        assert_eq!(
+            text,
+            "INSERT INTO messages (id, contact, arrival) SELECT column1, \
+             (SELECT key FROM contacts WHERE number = v.column2), 10 - column3 \
+             FROM unnest($1, $2, $3) AS v (column1, column2, column3) ON CONFLICT DO NOTHING"
+        );
+        assert_eq!(values.len(), 3);
+        assert_eq!(insert(100).0, text, "any number of rows is one statement");
     }
 
     #[test]

@@ -78,12 +78,7 @@ fn array(elements: impl Iterator<Item = Option<String>>) -> String {
     if elements.iter().all(Option::is_none) {
         return "NULL".to_owned();
     }
-    let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
-    let element = |element: Option<String>| {
-        element.map_or_else(|| "NULL".to_owned(), |text| format!("\"{}\"", escaped(&text)))
-    };
-    let elements: Vec<_> = elements.into_iter().map(element).collect();
-    let array = format!("{{{}}}", elements.join(","));
+    let array = sql::array_text(elements.into_iter());
     format!("E'{}'", array.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 

@@ -1,0 +1,119 @@
+//! Columns of many rows as PostgreSQL's arrays.
+
+use std::fmt::Write;
+
+use sea_orm::sea_query::{ArrayType, Value};
+
+/// The values of a column as one parameter.
+#[derive(Debug, PartialEq)]
+pub(super) enum ColumnArray {
+    /// All of them, or NULL if there are none.
+    Typed(ArrayType, Option<Vec<Value>>),
+    /// The text of an array, and the type to convert it to: the driver takes no array with NULLs.
+    Text(String, &'static str),
+}
+
+impl ColumnArray {
+    /// The parameter at a place, counted from 1.
+    pub(super) fn placeholder(&self, place: usize) -> String {
+        match self {
+            Self::Typed(..) => format!("${place}"),
+            Self::Text(_, kind) => format!("${place}::{kind}[]"),
+        }
+    }
+
+    pub(super) fn into_value(self) -> Value {
+        match self {
+            Self::Typed(kind, values) => Value::Array(kind, values.map(Box::new)),
+            Self::Text(text, _) => text.into(),
+        }
+    }
+}
+
+/// The columns of rows of so many values each.
+pub(super) fn of_columns(values: &[Value], width: usize) -> Vec<ColumnArray> {
+    let column = |place: usize| values.iter().skip(place).step_by(width);
+    (0..width).map(|place| of_column(column(place).collect())).collect()
+}
+
+fn of_column(values: Vec<&Value>) -> ColumnArray {
+    let kind = values.first().map_or(ArrayType::String, |value| value.array_type());
+    let given = values.iter().filter(|value| value.is_some()).count();
+    if given == 0 {
+        return ColumnArray::Typed(kind, None);
+    }
+    if given == values.len() {
+        return ColumnArray::Typed(kind, Some(values.into_iter().cloned().collect()));
+    }
+    ColumnArray::Text(array_text(values.into_iter().map(text)), name(&kind))
+}
+
+/// PostgreSQL's name of a type.
+fn name(kind: &ArrayType) -> &'static str {
+    match kind {
+        ArrayType::SmallInt => "int2",
+        ArrayType::Int => "int4",
+        ArrayType::BigInt => "int8",
+        ArrayType::Uuid => "uuid",
+        ArrayType::Bytes => "bytea",
+        _ => "text",
+    }
+}
+
+/// A value as an element's text.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::SmallInt(number) => number.map(|number| number.to_string()),
+        Value::Int(number) => number.map(|number| number.to_string()),
+        Value::BigInt(number) => number.map(|number| number.to_string()),
+        Value::Uuid(id) => id.map(|id| id.to_string()),
+        Value::Bytes(bytes) => bytes.as_deref().map(hex),
+        Value::String(text) => text.as_deref().map(str::to_owned),
+        other => unreachable!("no column has values like {other:?}"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = "\\x".to_owned();
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// The text of an array.
+pub(in crate::store) fn array_text(elements: impl Iterator<Item = Option<String>>) -> String {
+    let quoted = |text: String| {
+        let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+        format!("\"{escaped}\"")
+    };
+    let element = |element: Option<String>| element.map_or_else(|| "NULL".to_owned(), quoted);
+    format!("{{{}}}", elements.map(element).collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_an_array_with_what_is_given() {
+        let none = || Value::String(None);
+        let values = [1_i64.into(), "a".into(), none(), 2_i64.into(), none(), none()];
+        let columns = of_columns(&values, 3);
+        let numbers = vec![Value::from(1_i64), Value::from(2_i64)];
+        assert_eq!(columns[0], ColumnArray::Typed(ArrayType::BigInt, Some(numbers)));
+        assert_eq!(columns[1], ColumnArray::Text(r#"{"a",NULL}"#.to_owned(), "text"));
+        assert_eq!(columns[2], ColumnArray::Typed(ArrayType::String, None));
+        assert_eq!(columns[0].placeholder(1), "$1");
+        assert_eq!(columns[1].placeholder(2), "$2::text[]");
+    }
+
+    #[test]
+    fn the_elements_of_an_array_are_quoted() {
+        let elements = [None, Some("NULL"), Some("o'clock"), Some(r#"\ " , {}"#), Some("")];
+        let elements = elements.into_iter().map(|element| element.map(str::to_owned));
+        assert_eq!(array_text(elements), r#"{NULL,"NULL","o'clock","\\ \" , {}",""}"#);
+        assert_eq!(text(&vec![0_u8, 255].into()).as_deref(), Some("\\x00ff"));
+    }
+}
