@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_millis(150);
 /// How often to look in case a notification was lost.
 const FALLBACK_POLL: Duration = Duration::from_secs(1);
 /// The least time between two notifications. Those who are notified read everything that is new.
-const NOTIFY_PAUSE: Duration = Duration::from_millis(5);
+const NOTIFY_PAUSE: Duration = Duration::from_millis(20);
 /// The pause before watching is tried again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -118,8 +118,11 @@ impl FeedSignal {
     }
 }
 
+/// A notification is a commit of its own, which need not be flushed to the disk: nobody waits for it after
+/// a crash. Both statements are one message, and with it one transaction.
 async fn notify(reader: &Reader) -> Result<(), DbErr> {
-    reader.execute_unprepared(&format!("NOTIFY {CHANNEL}")).await.map(drop)
+    let sql = format!("SET LOCAL synchronous_commit = off; NOTIFY {CHANNEL}");
+    reader.execute_unprepared(&sql).await.map(drop)
 }
 
 /// Watches the commits of other processes for as long as anybody waits.
