@@ -306,8 +306,10 @@
 //!   retry.rs cancel.rs   `convo retry`, `convo cancel`
 //!   batches.rs           what is known of the rows of a batch
 //!   feed.rs              reading the feed, and waiting for what comes
-//!   search.rs            searching messages; keeping the search index up to date
+//!   search/              searching messages; keeping the search index up to date
+//!     page.rs            the page of results that a search fills
 //!   stats.rs             statistics; keeping the sums up to date that they are read from
+//!   background.rs        the pace of work in the background
 //!   stored_events.rs     listing the raw events, and reading one
 //!   export.rs            reading an export, part by part
 //!   names.rs             whom a number, a name or an id means; giving names
@@ -376,7 +378,8 @@
 //!   media.rs             what became of media files; which are to be fetched
 //!     media/write.rs     steps of the process that fetches them, under its lease
 //!     media/remove.rs    removing them with their messages, or by age
-//!   sql.rs               multi-row statements, row locks, engine differences
+//!   sql/                 multi-row statements, row locks, engine differences
+//!     arrays.rs          columns of many rows as PostgreSQL's arrays
 //!   endpoint.rs          what the database knows of the webhook's endpoint
 //!   examine.rs           examining a database step by step, for `convo doctor`
 //!   events.rs            a batch of raw events, and what they change

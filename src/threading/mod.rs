@@ -1,6 +1,7 @@
 //! Conversations: receiving, sending, settling, reading. The command line, the REST API and the
 //! webhook call this module and nothing below it.
 
+mod background;
 mod batches;
 mod cancel;
 mod endpoint;

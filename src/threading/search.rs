@@ -1,5 +1,7 @@
 //! Searching messages, and keeping the search index up to date.
 
+mod page;
+
 use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
@@ -14,12 +16,10 @@ use crate::domain::search::{SearchHit, SearchPage, searched_text, stored_at};
 use crate::domain::{Cursor, Message, MessageSearch, PhoneNumber, Timestamp};
 use crate::error::Error;
 use crate::store::search::{NextDocuments, Pending, SearchCandidates, SearchScope};
+use page::ResultPage;
 
 /// The pause between two rounds of a server: what it has not added by then, a search adds.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// The shortest pause between two batches in the background. Otherwise it is thrice as long as the batch
-/// took, since webhooks come first.
-const LEAST_PAUSE: Duration = Duration::from_millis(5);
 /// How many rows of an index are looked at first if not all of them match.
 const FIRST_WINDOW: u64 = 256;
 /// The most rows of an index that are looked at together.
@@ -30,8 +30,6 @@ const MAX_EXAMINED: u64 = 12_000;
 const CHUNK: usize = 100;
 /// How many texts are read at once.
 const TEXTS: usize = 512;
-/// The most bytes of texts in a page of more than one message.
-const PAGE_BYTES: usize = 512 * 1024;
 
 /// Up to where the index has everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +184,7 @@ impl Conversations {
             if let Step::UpToDate = step {
                 return Ok(());
             }
-            tokio::time::sleep((since.elapsed() * 3).max(LEAST_PAUSE)).await;
+            self.pause_after_step(since).await;
         }
     }
 
@@ -256,36 +254,6 @@ impl Conversations {
         };
         writer.index(next).await?;
         Ok(Step::Added)
-    }
-}
-
-/// A page of results that is being filled.
-struct ResultPage {
-    hits: Vec<SearchHit>,
-    limit: usize,
-    bytes: usize,
-}
-
-impl ResultPage {
-    fn new(limit: u64) -> Self {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { hits: Vec::new(), limit, bytes: 0 }
-    }
-
-    /// Whether it has no room for one more message.
-    fn is_full(&self, next: &Message) -> bool {
-        let bytes = self.bytes + next.body.len();
-        self.hits.len() >= self.limit || (bytes > PAGE_BYTES && !self.hits.is_empty())
-    }
-
-    fn add(&mut self, hit: SearchHit) {
-        self.bytes += hit.message.body.len();
-        self.hits.push(hit);
-    }
-
-    /// The position of its last message.
-    fn last(&self) -> Option<Cursor> {
-        self.hits.last().map(SearchHit::cursor)
     }
 }
 

@@ -13,9 +13,6 @@ use crate::store::stats::PendingChanges;
 
 /// The pause between two rounds of a server: what has changed since then, a query sums up.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// The shortest pause between two steps in the background. Otherwise it is thrice as long as the step took,
-/// since webhooks come first.
-const LEAST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What one step has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +91,7 @@ impl Conversations {
             if step == SumStep::UpToDate {
                 return Ok(());
             }
-            tokio::time::sleep((since.elapsed() * 3).max(LEAST_PAUSE)).await;
+            self.pause_after_step(since).await;
         }
     }
 
