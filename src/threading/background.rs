@@ -8,21 +8,26 @@ use super::Conversations;
 
 /// The shortest pause between two steps.
 const LEAST_PAUSE: Duration = Duration::from_millis(5);
-/// How many times as long as the step before a pause is.
+/// How many times as long as the step before it a pause is.
 const PAUSE: u32 = 3;
-/// The same while others wait to write.
-const BUSY_PAUSE: u32 = 15;
+/// How many times as long it goes on where others wait to write.
+const LONGER: u32 = 12;
 
 impl Conversations {
     /// Pauses after a step that began at a time.
     pub(super) async fn pause_after_step(&self, since: Instant) {
-        let waiting = self.store.writer().map_or(0, |writer| writer.queue().0);
-        sleep(pause(since.elapsed(), waiting > 0)).await;
+        let [pause, longer] = pauses(since.elapsed());
+        sleep(pause).await;
+        // Not at once after the step: the writer has just taken everything that waited for it.
+        if self.store.writer().is_ok_and(|writer| writer.queue().0 > 0) {
+            sleep(longer).await;
+        }
     }
 }
 
-fn pause(step: Duration, is_busy: bool) -> Duration {
-    (step * if is_busy { BUSY_PAUSE } else { PAUSE }).max(LEAST_PAUSE)
+/// The pause after a step that took so long, and by how much it is longer where others wait.
+fn pauses(step: Duration) -> [Duration; 2] {
+    [(step * PAUSE).max(LEAST_PAUSE), step * LONGER]
 }
 
 #[cfg(test)]
@@ -30,10 +35,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pause_is_longer_while_others_wait() {
+    fn a_pause_is_in_proportion_to_the_step() {
         let millis = Duration::from_millis;
-        assert_eq!(pause(millis(10), false), millis(30));
-        assert_eq!(pause(millis(10), true), millis(150));
-        assert_eq!(pause(millis(1), false), millis(5));
+        assert_eq!(pauses(millis(10)), [millis(30), millis(120)]);
+        assert_eq!(pauses(millis(1))[0], millis(5));
     }
 }
