@@ -379,7 +379,7 @@
 //!     media/write.rs     steps of the process that fetches them, under its lease
 //!     media/remove.rs    removing them with their messages, or by age
 //!   sql/                 multi-row statements, row locks, engine differences
-//!     arrays.rs          columns of many rows as PostgreSQL's arrays
+//!     insert.rs arrays.rs  inserting many rows; columns of them as PostgreSQL's arrays
 //!   endpoint.rs          what the database knows of the webhook's endpoint
 //!   examine.rs           examining a database step by step, for `convo doctor`
 //!   events.rs            a batch of raw events, and what they change

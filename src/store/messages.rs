@@ -83,13 +83,11 @@ pub(super) fn inserts(mut new: Vec<(&NewMessage, Box<MessageValues>)>) -> Vec<Bu
     number_arrivals(&mut new);
     let conversations = upsert_conversations(new.iter().map(|(message, _)| *message));
     let rows = new.into_iter().map(|(_, row)| *row);
-    let messages = BulkInsert::new("messages", &MESSAGE_COLUMNS, rows)
-        .lookup("conversation_key", "SELECT key FROM conversations WHERE contact_number =")
-        .convert(
-            "arrival",
-            "(SELECT arrived FROM conversations WHERE contact_number = column2) - ",
-            "",
-        );
+    let messages = BulkInsert::new("messages", &MESSAGE_COLUMNS, rows).link(
+        ("conversations", "contact_number"),
+        "conversation_key",
+        &[("conversation_key", "linked.key"), ("arrival", "linked.arrived - {}")],
+    );
     vec![conversations, messages]
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use sea_orm::DbErr;
 use sea_orm::sea_query::{ArrayType, Value};
 
 /// The values of a column as one parameter.
@@ -31,33 +32,33 @@ impl ColumnArray {
 }
 
 /// The columns of rows of so many values each.
-pub(super) fn of_columns(values: &[Value], width: usize) -> Vec<ColumnArray> {
+///
+/// # Errors
+/// If a column with some NULLs has values of a type that no table has.
+pub(super) fn of_columns(values: &[Value], width: usize) -> Result<Vec<ColumnArray>, DbErr> {
     let column = |place: usize| values.iter().skip(place).step_by(width);
     (0..width).map(|place| of_column(column(place).collect())).collect()
 }
 
-fn of_column(values: Vec<&Value>) -> ColumnArray {
+fn of_column(values: Vec<&Value>) -> Result<ColumnArray, DbErr> {
     let kind = values.first().map_or(ArrayType::String, |value| value.array_type());
     let given = values.iter().filter(|value| value.is_some()).count();
     if given == 0 {
-        return ColumnArray::Typed(kind, None);
+        return Ok(ColumnArray::Typed(kind, None));
     }
     if given == values.len() {
-        return ColumnArray::Typed(kind, Some(values.into_iter().cloned().collect()));
+        return Ok(ColumnArray::Typed(kind, Some(values.into_iter().cloned().collect())));
     }
-    ColumnArray::Text(array_text(values.into_iter().map(text)), name(&kind))
-}
-
-/// PostgreSQL's name of a type.
-fn name(kind: &ArrayType) -> &'static str {
-    match kind {
+    let name = match kind {
         ArrayType::SmallInt => "int2",
         ArrayType::Int => "int4",
         ArrayType::BigInt => "int8",
         ArrayType::Uuid => "uuid",
         ArrayType::Bytes => "bytea",
-        _ => "text",
-    }
+        ArrayType::String => "text",
+        other => return Err(DbErr::Type(format!("no column has the type {other:?}"))),
+    };
+    Ok(ColumnArray::Text(array_text(values.into_iter().map(text)), name))
 }
 
 /// A value as an element's text.
@@ -69,7 +70,7 @@ fn text(value: &Value) -> Option<String> {
         Value::Uuid(id) => id.map(|id| id.to_string()),
         Value::Bytes(bytes) => bytes.as_deref().map(hex),
         Value::String(text) => text.as_deref().map(str::to_owned),
-        other => unreachable!("no column has values like {other:?}"),
+        _ => None,
     }
 }
 
@@ -100,7 +101,7 @@ mod tests {
     fn a_column_is_an_array_with_what_is_given() {
         let none = || Value::String(None);
         let values = [1_i64.into(), "a".into(), none(), 2_i64.into(), none(), none()];
-        let columns = of_columns(&values, 3);
+        let columns = of_columns(&values, 3).expect("types that tables have");
         let numbers = vec![Value::from(1_i64), Value::from(2_i64)];
         assert_eq!(columns[0], ColumnArray::Typed(ArrayType::BigInt, Some(numbers)));
         assert_eq!(columns[1], ColumnArray::Text(r#"{"a",NULL}"#.to_owned(), "text"));
