@@ -83,11 +83,10 @@ pub(super) fn inserts(mut new: Vec<(&NewMessage, Box<MessageValues>)>) -> Vec<Bu
     number_arrivals(&mut new);
     let conversations = upsert_conversations(new.iter().map(|(message, _)| *message));
     let rows = new.into_iter().map(|(_, row)| *row);
-    let messages = BulkInsert::new("messages", &MESSAGE_COLUMNS, rows).link(
-        ("conversations", "contact_number"),
-        "conversation_key",
-        &[("conversation_key", "linked.key"), ("arrival", "linked.arrived - {}")],
-    );
+    let messages = BulkInsert::new("messages", &MESSAGE_COLUMNS, rows)
+        .link("conversations", "contact_number", "conversation_key")
+        .computed("conversation_key", "linked.key")
+        .computed("arrival", "linked.arrived - {}");
     vec![conversations, messages]
 }
 
@@ -212,8 +211,11 @@ fn upsert_conversations<'a>(messages: impl Iterator<Item = &'a NewMessage>) -> B
         ]
     });
     let insert = BulkInsert::new("conversations AS c", &CONVERSATION_COLUMNS, rows)
-        .lookup("opted_out_at", "SELECT opted_out_at FROM opt_outs WHERE contact_number =")
-        .lookup("opted_out_number", "SELECT opted_out_number FROM opt_outs WHERE contact_number =");
+        .computed("opted_out_at", "(SELECT opted_out_at FROM opt_outs WHERE contact_number = {})")
+        .computed(
+            "opted_out_number",
+            "(SELECT opted_out_number FROM opt_outs WHERE contact_number = {})",
+        );
     insert.on_conflict(
         "ON CONFLICT (contact_number) DO UPDATE SET \
          message_count = c.message_count + excluded.message_count, \

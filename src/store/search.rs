@@ -142,6 +142,6 @@ fn postgres_rows(documents: &[&IndexDocument]) -> BulkInsert {
         })
     });
     BulkInsert::new("search_rows", &["created_at", "message_id", "part", "words"], rows)
-        .convert("words", "array_to_tsvector(string_to_array(", ", ' '))")
+        .computed("words", "array_to_tsvector(string_to_array({}, ' '))")
         .on_conflict("ON CONFLICT DO NOTHING")
 }

@@ -150,8 +150,11 @@ async fn write_conversations(
     });
     let rows: Vec<_> = rows.collect();
     let insert = BulkInsert::new("conversations AS c", &CONVERSATION_COLUMNS, rows)
-        .lookup("opted_out_at", "SELECT opted_out_at FROM opt_outs WHERE contact_number =")
-        .lookup("opted_out_number", "SELECT opted_out_number FROM opt_outs WHERE contact_number =")
+        .computed("opted_out_at", "(SELECT opted_out_at FROM opt_outs WHERE contact_number = {})")
+        .computed(
+            "opted_out_number",
+            "(SELECT opted_out_number FROM opt_outs WHERE contact_number = {})",
+        )
         .on_conflict(
             "ON CONFLICT (contact_number) DO UPDATE SET \
              message_count = c.message_count + excluded.message_count, \
@@ -275,7 +278,7 @@ async fn write_messages(
     let rows: Vec<_> = rows.collect();
     let new = rows.len() as u64;
     let insert = BulkInsert::new("messages", &MESSAGE_COLUMNS, rows)
-        .lookup("conversation_key", "SELECT key FROM conversations WHERE contact_number =");
+        .computed("conversation_key", "(SELECT key FROM conversations WHERE contact_number = {})");
     run_all(db, vec![insert]).await?;
     Ok(ImportCount::of(batch.messages.len(), new))
 }

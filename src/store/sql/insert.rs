@@ -17,8 +17,8 @@ use super::{pad, padded, placeholders};
 pub(in crate::store) struct BulkInsert {
     table: &'static str,
     columns: &'static [&'static str],
-    lookups: Vec<(&'static str, &'static str)>,
-    conversion: Option<(&'static str, [&'static str; 2])>,
+    /// Columns with the expressions for them, in which `{}` is the given value.
+    computed: Vec<(&'static str, &'static str)>,
     link: Option<Link>,
     on_conflict: &'static str,
     values: Vec<Value>,
@@ -31,8 +31,6 @@ struct Link {
     key: &'static str,
     /// The column whose given value is the key.
     by: &'static str,
-    /// Columns with the expressions for them, in which `{}` is the given value.
-    columns: &'static [(&'static str, &'static str)],
 }
 
 impl BulkInsert {
@@ -46,37 +44,28 @@ impl BulkInsert {
         let rows = rows.into_iter();
         let mut values = Vec::with_capacity(padded(rows.size_hint().0) * N);
         values.extend(rows.flatten());
-        let (lookups, conversion, link) = (Vec::new(), None, None);
-        Self { table, columns, lookups, conversion, link, on_conflict: "", values }
+        Self { table, columns, computed: Vec::new(), link: None, on_conflict: "", values }
     }
 
-    /// Replaces the value given for `column` by what `query`, which ends in `=`, finds for it.
-    pub(in crate::store) fn lookup(mut self, column: &'static str, query: &'static str) -> Self {
-        self.lookups.push((column, query));
-        self
-    }
-
-    /// Converts the value given for `column` by an expression: the text before it and the text after.
-    pub(in crate::store) fn convert(
+    /// Computes `column` by an expression, in which `{}` is the value given for it.
+    pub(in crate::store) fn computed(
         mut self,
         column: &'static str,
-        before: &'static str,
-        after: &'static str,
+        expression: &'static str,
     ) -> Self {
-        self.conversion = Some((column, [before, after]));
+        self.computed.push((column, expression));
         self
     }
 
-    /// Takes values from the row of `table` whose `key` is given for the column `by`: for each of some
-    /// columns an expression, in which `linked` is that row and `{}` the given value. The row may be one
-    /// that an insert before this one writes.
+    /// Lets expressions use a row of `table` as `linked`: the one whose `key` is given for the column `by`,
+    /// which an insert before this one may write.
     pub(in crate::store) fn link(
         mut self,
-        (table, key): (&'static str, &'static str),
+        table: &'static str,
+        key: &'static str,
         by: &'static str,
-        columns: &'static [(&'static str, &'static str)],
     ) -> Self {
-        self.link = Some(Link { table, key, by, columns });
+        self.link = Some(Link { table, key, by });
         self
     }
 
@@ -135,18 +124,8 @@ impl BulkInsert {
     fn sql(&self, verb: &str, list: &str, source: Option<&str>, condition: &str) -> String {
         let expressions = (1..).zip(self.columns).map(|(place, column)| {
             let given = format!("v.column{place}");
-            let lookup = self.lookups.iter().find(|(looked_up, _)| looked_up == column);
-            let linked = self.link.and_then(|link| {
-                link.columns.iter().find(|(taken, _)| taken == column).map(|(_, taken)| *taken)
-            });
-            match (lookup, linked, self.conversion) {
-                (Some((_, query)), ..) => format!("({query} {given})"),
-                (_, Some(taken), _) => taken.replace("{}", &given),
-                (.., Some((converted, [before, after]))) if converted == *column => {
-                    format!("{before}{given}{after}")
-                }
-                _ => given,
-            }
+            let computed = self.computed.iter().find(|(computed, _)| computed == column);
+            computed.map_or_else(|| given.clone(), |(_, with)| with.replace("{}", &given))
         });
         let expressions = expressions.collect::<Vec<_>>().join(", ");
         let place = |column| self.columns.iter().position(|other| *other == column);
@@ -233,13 +212,12 @@ mod tests {
         let contacts = (0..rows).map(|_| ["a", "+1"].map(Value::from));
         let messages = (0..rows).map(|_| ["b", "+1", "0"].map(Value::from));
         let contacts = BulkInsert::new("contacts AS c", &CONTACTS, contacts)
-            .lookup("id", "SELECT id FROM ids WHERE old =")
+            .computed("id", "(SELECT id FROM ids WHERE old = {})")
             .on_conflict("ON CONFLICT (number) DO NOTHING");
-        let messages = BulkInsert::new("messages", &MESSAGES, messages).link(
-            ("contacts", "number"),
-            "contact",
-            &[("contact", "linked.key"), ("arrival", "linked.arrived - {}")],
-        );
+        let messages = BulkInsert::new("messages", &MESSAGES, messages)
+            .link("contacts", "number", "contact")
+            .computed("contact", "linked.key")
+            .computed("arrival", "linked.arrived - {}");
         vec![contacts, messages]
     }
 
