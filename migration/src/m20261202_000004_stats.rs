@@ -149,10 +149,9 @@ fn changes(backend: DatabaseBackend) -> TableCreateStatement {
 
 fn sums(backend: DatabaseBackend) -> TableCreateStatement {
     let mut table = Table::create();
-    table.table(StatsSums::Table);
-    figures(&mut table);
-    table.col(uuid(StatsSums::Block, backend).not_null());
-    labels(&mut table, backend);
+    table.table(StatsSums::Table).col(quarter()).col(uuid(StatsSums::Block, backend).not_null());
+    keys(&mut table, backend);
+    figures(&mut table, backend);
     table.primary_key(
         Index::create()
             .col(StatsSums::Quarter)
@@ -168,9 +167,9 @@ fn sums(backend: DatabaseBackend) -> TableCreateStatement {
 
 fn totals(backend: DatabaseBackend) -> TableCreateStatement {
     let mut table = Table::create();
-    table.table(StatsTotals::Table);
-    figures(&mut table);
-    labels(&mut table, backend);
+    table.table(StatsTotals::Table).col(quarter());
+    keys(&mut table, backend);
+    figures(&mut table, backend);
     table.primary_key(
         Index::create()
             .col(StatsSums::Quarter)
@@ -183,10 +182,35 @@ fn totals(backend: DatabaseBackend) -> TableCreateStatement {
     clustered(&mut table, backend)
 }
 
-fn figures(table: &mut TableCreateStatement) {
+/// Quarters of an hour since the epoch, in which the messages are dated.
+fn quarter() -> ColumnDef {
+    let mut column = ColumnDef::new(StatsSums::Quarter);
+    column.big_integer().not_null().take()
+}
+
+fn text(column: StatsSums, backend: DatabaseBackend) -> ColumnDef {
+    let mut column = ColumnDef::new(column);
+    column.text().not_null();
+    if backend == DatabaseBackend::Postgres {
+        column.extra("COLLATE \"C\"");
+    }
+    column
+}
+
+fn keys(table: &mut TableCreateStatement, backend: DatabaseBackend) {
     table
-        // Quarters of an hour since the epoch, in which the messages are dated.
-        .col(ColumnDef::new(StatsSums::Quarter).big_integer().not_null())
+        .col(ColumnDef::new(StatsSums::Direction).small_integer().not_null())
+        .col(ColumnDef::new(StatsSums::StatusRank).small_integer().not_null())
+        // Of ours.
+        .col(text(StatsSums::Number, backend))
+        // Telnyx's code; empty for none.
+        .col(text(StatsSums::Error, backend))
+        // Empty if Telnyx named no cost.
+        .col(text(StatsSums::Currency, backend));
+}
+
+fn figures(table: &mut TableCreateStatement, backend: DatabaseBackend) {
+    table
         .col(ColumnDef::new(StatsSums::Messages).big_integer().not_null())
         .col(ColumnDef::new(StatsSums::Segments).big_integer().not_null())
         // In billionths of the currency.
@@ -198,25 +222,5 @@ fn figures(table: &mut TableCreateStatement) {
         .col(ColumnDef::new(StatsSums::Within5m).big_integer().not_null())
         .col(ColumnDef::new(StatsSums::Within1h).big_integer().not_null())
         .col(ColumnDef::new(StatsSums::Later).big_integer().not_null())
-        .col(ColumnDef::new(StatsSums::Direction).small_integer().not_null())
-        .col(ColumnDef::new(StatsSums::StatusRank).small_integer().not_null());
-}
-
-fn labels(table: &mut TableCreateStatement, backend: DatabaseBackend) {
-    let text = |column: StatsSums| {
-        let mut column = ColumnDef::new(column);
-        column.text().not_null();
-        if backend == DatabaseBackend::Postgres {
-            column.extra("COLLATE \"C\"");
-        }
-        column
-    };
-    table
-        // Of ours.
-        .col(text(StatsSums::Number))
-        // Telnyx's code; empty for none.
-        .col(text(StatsSums::Error))
-        .col(text(StatsSums::ErrorTitle))
-        // Empty if Telnyx named no cost.
-        .col(text(StatsSums::Currency));
+        .col(text(StatsSums::ErrorTitle, backend));
 }
