@@ -14,8 +14,9 @@ pub(crate) fn uuid(column: impl IntoIden, backend: DatabaseBackend) -> ColumnDef
     column
 }
 
-/// A table that SQLite stores in the order of its primary key, whose columns must come first and in that
-/// order: otherwise `PRAGMA integrity_check` of SQLite 3.40, which Debian 12 has, reports NULLs where there are none.
+/// A table that SQLite stores in the order of its primary key. If it has other columns, the last must be one of
+/// them: otherwise `PRAGMA integrity_check` of SQLite 3.40, which Debian 12 has, reports NULLs where there are
+/// none.
 pub(crate) fn clustered(
     table: &mut TableCreateStatement,
     backend: DatabaseBackend,
