@@ -33,7 +33,8 @@
 //! commits, and only then answers each caller. There is no timer: an idle writer commits at once, a
 //! busy one in large batches. A webhook is answered with 200 after that commit. A batch that fails because
 //! of one row is retried job by job, and one that hit a deadlock or serialization failure is retried
-//! as a whole. Writers in several processes share SQLite's write lock by polling it and pausing
+//! as a whole. A batch that only adds rows is begun, written and committed in one message to the
+//! database. Writers in several processes share SQLite's write lock by polling it and pausing
 //! briefly between batches.
 //!
 //! **Batch verification.** The signatures of webhooks that wait at the same time are verified
@@ -355,7 +356,9 @@
 //!   writer.rs            the writer thread: queue, group commit, reconnecting
 //!   raw_event.rs         raw events, compressed with a dictionary that never changes
 //!   job.rs               a job and its waiting caller
+//!   write_session.rs     the writer's connection, on which it begins and ends transactions itself
 //!   transaction.rs       a transaction that remembers what it changes, for the feed
+//!     transaction/commit.rs  its end: what is only added, the feed and the commit in one message
 //!   batch.rs             one transaction: order of jobs and row locks, retries, splitting
 //!   handoff.rs           whether the writer or the caller decides about a queued send
 //!   duplicate_check.rs   when a batch looks for known ids before inserting
@@ -380,6 +383,7 @@
 //!     media/remove.rs    removing them with their messages, or by age
 //!   sql/                 multi-row statements, row locks, engine differences
 //!     insert.rs arrays.rs  inserting many rows; columns of them as PostgreSQL's arrays
+//!     inserts.rs         inserting into several tables in one message
 //!   endpoint.rs          what the database knows of the webhook's endpoint
 //!   examine.rs           examining a database step by step, for `convo doctor`
 //!   events.rs            a batch of raw events, and what they change

@@ -258,7 +258,7 @@ impl WriterMetrics {
             )?,
             commit: new.histogram(
                 "convo_writer_commit_duration_seconds",
-                "Duration of the commit alone",
+                "Duration of the commit, with all that is sent together with it",
                 COMMIT_SECONDS,
             )?,
             repeats: new.by_label::<Repeat>(

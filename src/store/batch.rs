@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 
 use super::db_error::{
     Failure, classify, count, is_corrupt, is_duplicate, log_failure, unavailable,
@@ -12,9 +12,9 @@ use super::events::{self, EventTask};
 use super::job::{Answers, Job, ProbeStep};
 use super::last_commit::{Ending, LastCommit};
 use super::model::Change;
-use super::pool::Pool;
 use super::reader::timed_out;
-use super::transaction::WriteTransaction;
+use super::transaction::{Aborted, WriteTransaction};
+use super::write_session::WriteSession;
 use super::{messages, meta, sends};
 use crate::clock;
 use crate::domain::{EventOutcome, Status};
@@ -36,7 +36,7 @@ const RETRIES: u32 = 10;
 /// Writes a batch. If one row cannot be stored, writes the jobs one by one, so that only its job
 /// fails. Returns whether the connection can be used again.
 pub(super) async fn write(
-    pool: &Pool,
+    session: &WriteSession,
     mut batch: Vec<Job>,
     duplicate_check: &mut DuplicateCheck,
     last_commit: &LastCommit,
@@ -46,7 +46,7 @@ pub(super) async fn write(
     let mut retries = 0;
     while !batch.is_empty() {
         let duplicates = duplicate_check.next(batch.len());
-        let result = with_timeout(pool, &mut batch, duplicates).await;
+        let result = with_timeout(session, &mut batch, duplicates, retries > 0).await;
         let Aborted { error, in_doubt, reusable } = match result {
             Ok(feed_grew) => {
                 if !batch.is_empty() {
@@ -66,14 +66,17 @@ pub(super) async fn write(
                 duplicate_check.record(true);
             }
             Failure::Contention if reusable && retries < RETRIES && since.elapsed() < LOCK_WAIT => {
-                metrics::repeat(Repeat::Contention);
+                // On SQLite the wait for the lock is counted.
+                if !session.pool().is_sqlite() {
+                    metrics::repeat(Repeat::Contention);
+                }
                 retries += 1;
             }
             Failure::Data if reusable && batch.len() > 1 => {
                 metrics::repeat(Repeat::Data);
                 let mut rest = batch.drain(..);
                 for job in rest.by_ref() {
-                    if !Box::pin(write(pool, vec![job], duplicate_check, last_commit, answers))
+                    if !Box::pin(write(session, vec![job], duplicate_check, last_commit, answers))
                         .await
                     {
                         rest.for_each(|job| job.fail(unavailable));
@@ -111,71 +114,68 @@ fn give_up(
     batch.into_iter().for_each(|job| job.fail_unavailable(failure, in_doubt));
 }
 
-/// Why a transaction failed.
-struct Aborted {
-    error: DbErr,
-    /// Whether it may be committed all the same: the answer to COMMIT was lost.
-    in_doubt: bool,
-    /// Whether the connection is certain to be outside any transaction. SQLite rolls back by itself
-    /// after some failed writes; the driver, unaware of that, could continue in a transaction that
-    /// is never committed, and acknowledge writes that are lost. Such a connection is discarded.
-    reusable: bool,
-}
-
 /// Runs the transaction with a timeout: the server's host may be gone without having closed the
 /// connection. Returns whether the feed has grown.
 async fn with_timeout(
-    pool: &Pool,
+    session: &WriteSession,
     batch: &mut Vec<Job>,
     duplicates: Duplicates,
+    is_retry: bool,
 ) -> Result<bool, Aborted> {
-    let timeout = timeout(pool, batch);
-    let written = transaction(pool, batch, duplicates);
+    let timeout = timeout(session, batch);
+    let written = transaction(session, batch, duplicates, is_retry);
     let Some(timeout) = timeout else { return written.await };
     let result = tokio::time::timeout(timeout, written).await;
     result.unwrap_or_else(|_| Err(Aborted { error: timed_out(), in_doubt: true, reusable: false }))
 }
 
 /// Events are written together, every other job in several statements of its own.
-fn timeout(pool: &Pool, batch: &[Job]) -> Option<Duration> {
+fn timeout(session: &WriteSession, batch: &[Job]) -> Option<Duration> {
     let others = batch.iter().filter(|job| !matches!(job, Job::Event(_))).count();
-    Some(pool.timeout()? + TIME_PER_JOB * u32::try_from(others).unwrap_or(u32::MAX))
+    Some(session.pool().timeout()? + TIME_PER_JOB * u32::try_from(others).unwrap_or(u32::MAX))
 }
 
 async fn transaction(
-    pool: &Pool,
+    session: &WriteSession,
     batch: &mut Vec<Job>,
     duplicates: Duplicates,
+    is_retry: bool,
 ) -> Result<bool, Aborted> {
     let since = Instant::now();
     let verify = |in_doubt| {
-        let verified = pool.verify_file();
+        let verified = session.pool().verify_file();
         // The connection stays: should the file come back, all of it is there.
         verified.map_err(|error| Aborted { error, in_doubt, reusable: true })
     };
     verify(false)?;
-    let begun = begin(pool, batch).await.map_err(|error| {
+    // Of a batch that only adds rows, beginning is part of the commit, unless another process holds the lock.
+    let begins_late = !session.pool().is_sqlite()
+        || (!is_retry && duplicates != Duplicates::AreKnown && batch.iter().all(only_adds));
+    let begun =
+        if begins_late { Ok(WriteTransaction::new(session)) } else { begin(session, batch).await };
+    let begun = begun.map_err(|error| {
         let reusable = classify(&error) == Failure::Contention;
         Aborted { error, in_doubt: false, reusable }
     })?;
-    let Some(txn) = begun.map(WriteTransaction::new) else { return Ok(false) };
     // As late as possible: nothing may be stored for a caller that was told to retry.
     batch.retain_mut(Job::is_wanted);
-    match write_jobs(&txn, batch, duplicates).await {
+    match write_jobs(&begun, batch, duplicates).await {
         Ok(()) => {
             let commit_since = Instant::now();
-            let commit = txn.commit(clock::now()).await;
-            let feed_grew =
-                commit.map_err(|error| Aborted { error, in_doubt: true, reusable: false })?;
+            let feed_grew = begun.commit(clock::now()).await?;
             verify(true)?;
             metrics::batch(batch.len(), since.elapsed(), commit_since.elapsed());
             Ok(feed_grew)
         }
         Err(error) => {
-            let reusable = txn.rollback().await.is_ok() && classify(&error) != Failure::Unavailable;
-            Err(Aborted { error, in_doubt: false, reusable })
+            let rolled_back = begun.rollback().await.is_ok();
+            Err(Aborted::before_commit(error, rolled_back))
         }
     }
+}
+
+fn only_adds(job: &Job) -> bool {
+    matches!(job, Job::Event(task) if events::only_adds(&task.input.event))
 }
 
 fn was_duplicate(job: &Job) -> bool {
@@ -263,12 +263,12 @@ fn contact(job: &Job) -> Option<&str> {
 }
 
 /// Begins a write transaction. While another process holds SQLite's write lock, polls for it:
-/// SQLite's own busy handler ends up sleeping too long. `None` when every caller has left meanwhile.
-async fn begin(pool: &Pool, batch: &mut Vec<Job>) -> Result<Option<DatabaseTransaction>, DbErr> {
+/// SQLite's own busy handler ends up sleeping too long. Ends without the lock when every caller has left.
+async fn begin(session: &WriteSession, batch: &mut Vec<Job>) -> Result<WriteTransaction, DbErr> {
     let since = Instant::now();
     let mut pause = FIRST_LOCK_POLL;
     loop {
-        match pool.begin().await {
+        match WriteTransaction::begin(session).await {
             Err(error)
                 if classify(&error) == Failure::Contention && since.elapsed() < LOCK_WAIT =>
             {
@@ -279,10 +279,10 @@ async fn begin(pool: &Pool, batch: &mut Vec<Job>) -> Result<Option<DatabaseTrans
                 pause = (pause * 2).min(LONGEST_LOCK_POLL);
                 batch.retain(|job| !job.is_abandoned());
                 if batch.is_empty() {
-                    return Ok(None);
+                    return Ok(WriteTransaction::new(session));
                 }
             }
-            result => return result.map(Some),
+            result => return result,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::ConnectionTrait;
 use tokio::sync::mpsc;
 
-use super::pool::Pool;
+use super::write_session::WriteSession;
 
 /// How long the writer is idle before it checkpoints.
 const IDLE_TIME: Duration = Duration::from_millis(500);
@@ -21,16 +21,16 @@ impl Checkpointer {
     /// once if none arrives for a while.
     pub(super) async fn recv_many<T>(
         &mut self,
-        pool: &Pool,
+        session: &WriteSession,
         queue: &mut mpsc::Receiver<T>,
         jobs: &mut Vec<T>,
         limit: usize,
     ) -> usize {
-        if self.0 >= MIN_JOBS && pool.is_sqlite() {
+        if self.0 >= MIN_JOBS && session.pool().is_sqlite() {
             let received = tokio::time::timeout(IDLE_TIME, queue.recv_many(jobs, limit)).await;
             match received {
                 Ok(count) => return self.count(count),
-                Err(_) => self.checkpoint(pool).await,
+                Err(_) => self.checkpoint(session).await,
             }
         }
         let count = queue.recv_many(jobs, limit).await;
@@ -43,9 +43,10 @@ impl Checkpointer {
     }
 
     /// Checkpoints as much as is possible without waiting for readers.
-    async fn checkpoint(&mut self, pool: &Pool) {
+    async fn checkpoint(&mut self, session: &WriteSession) {
         self.0 = 0;
         // A failing disk fails the next commit as well, which reports it.
-        let _ = pool.db.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await;
+        let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
+        let _ = session.connection().execute_unprepared(checkpoint).await;
     }
 }

@@ -19,6 +19,7 @@ use super::open_error::{FREE_SPACE, cannot_open};
 use super::pool::{Pool, Role};
 use super::reader::Reader;
 use super::schema::SchemaState;
+use super::write_session::WriteSession;
 use super::writer::Writer;
 use super::{Location, Mode, entity, hold, meta, schema};
 use crate::error::{Code, Error};
@@ -237,7 +238,7 @@ fn open_file(location: &Location) -> Result<Option<Arc<DatabaseFile>>, Error> {
 async fn connect_writer(
     location: &Location,
     file: Option<&Arc<DatabaseFile>>,
-) -> Result<Pool, Error> {
+) -> Result<WriteSession, Error> {
     if let Some(problem) = file.and_then(|file| file.problem()) {
         return Err(Error::new(Code::DatabaseUnavailable, problem));
     }
@@ -249,7 +250,8 @@ async fn connect_writer(
         read.map_err(|error| cannot_open(location, &error))?;
         file.note_wal();
     }
-    Ok(pool.with_file(file.cloned()))
+    let session = WriteSession::open(pool.with_file(file.cloned())).await;
+    session.map_err(|error| cannot_open(location, &error))
 }
 
 /// Creates the file if that is allowed, readable only by its owner; SQLite gives the WAL and

@@ -10,13 +10,13 @@ const FAILING_FROM: usize = 8;
 /// In how many batches duplicates are looked up after one that held a duplicate.
 const CHECKED_BATCHES: u32 = 16;
 
-/// What a duplicate does to the insert of a batch.
+/// What duplicates do to the insert of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Duplicates {
-    /// The insert fails.
+    /// They make it fail.
     Fail,
-    /// The insert leaves it out, and is rolled back for having inserted too few rows.
-    AreSkipped,
+    /// They prevent it.
+    Prevent,
     /// They were looked up and are not inserted.
     AreKnown,
 }
@@ -32,7 +32,7 @@ impl DuplicateCheck {
     pub(super) fn next(&self, jobs: usize) -> Duplicates {
         match self.batches_left {
             0 if jobs >= FAILING_FROM => Duplicates::Fail,
-            0 => Duplicates::AreSkipped,
+            0 => Duplicates::Prevent,
             _ => Duplicates::AreKnown,
         }
     }
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn after_a_duplicate_the_next_batches_are_looked_up() {
         let mut check = DuplicateCheck::default();
-        assert_eq!(check.next(FAILING_FROM - 1), Duplicates::AreSkipped);
+        assert_eq!(check.next(FAILING_FROM - 1), Duplicates::Prevent);
         assert_eq!(check.next(FAILING_FROM), Duplicates::Fail);
         check.record(true);
         for _ in 0..CHECKED_BATCHES {

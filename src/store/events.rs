@@ -67,7 +67,22 @@ pub(super) async fn write(
     // Two servers that insert in key order cannot deadlock.
     tasks.sort_by(|a, b| key(&a.input.event).cmp(&key(&b.input.event)));
     let is_new = new_events(db, tasks, duplicates == Duplicates::AreKnown).await?;
-    insert(db, tasks, &is_new, duplicates).await?;
+    let only_adds = tasks.iter().all(|task| only_adds(&task.input.event));
+    let Additions { inserts, messages, reports } = additions(tasks, &is_new, duplicates);
+    for message in &messages {
+        db.record_as(FeedChange::Message(message.id), message.recovered);
+    }
+    if only_adds {
+        db.insert_at_end(inserts);
+    } else {
+        sql::insert_all(db, inserts).await?;
+        messages::mark_recovered(db, &messages).await?;
+        let unknown = reports::write(db, &reports, clock::now()).await?;
+        let recipients: usize = reports.iter().map(|report| report.recipients.len()).sum();
+        if unknown < recipients as u64 && duplicates != Duplicates::AreKnown {
+            return Err(left_out());
+        }
+    }
     for (task, is_new) in tasks.iter_mut().zip(is_new) {
         task.output = Some(match &task.input.event.change {
             _ if !is_new => EventOutcome::Duplicate,
@@ -86,45 +101,49 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Inserts the new events of a batch and what they tell.
-async fn insert(
-    db: &WriteTransaction,
-    tasks: &mut [&mut EventTask],
+/// Whether storing an event only adds rows.
+pub(super) fn only_adds(event: &NewEvent) -> bool {
+    match &event.change {
+        Change::Nothing => true,
+        Change::Message(message, opt_out) => !message.recovered && opt_out.is_none(),
+        Change::Report(_) => false,
+    }
+}
+
+/// What the new events of a batch add.
+struct Additions<'a> {
+    /// The events and the messages.
+    inserts: Vec<BulkInsert>,
+    messages: Vec<&'a NewMessage>,
+    /// To be added once the messages are there.
+    reports: Vec<&'a NewReport>,
+}
+
+fn additions<'a>(
+    tasks: &'a mut [&mut EventTask],
     is_new: &[bool],
     duplicates: Duplicates,
-) -> Result<(), DbErr> {
+) -> Additions<'a> {
     let mut rows = Vec::with_capacity(tasks.len());
-    let (mut incoming, mut reported) = (Vec::new(), Vec::new());
+    let (mut incoming, mut reports) = (Vec::new(), Vec::new());
     for (task, _) in tasks.iter_mut().zip(is_new).filter(|(_, is_new)| **is_new) {
         let PreparedEvent { event, values } = &mut task.input;
         let values = values.take().unwrap_or_else(|| EventValues::of(event));
         rows.push(values.event);
         match &event.change {
             Change::Message(message, _) => incoming.extend(Some(&**message).zip(values.message)),
-            Change::Report(report) => reported.push(&**report),
+            Change::Report(report) => reports.push(&**report),
             Change::Nothing => {}
         }
     }
     // In key order, too.
     incoming.sort_by_key(|(message, _)| (message.telnyx_message_id.as_deref(), message.id));
-    let new: Vec<_> = incoming.iter().map(|(message, _)| *message).collect();
-    for message in &new {
-        db.record_as(FeedChange::Message(message.id), message.recovered);
-    }
-    let mut inserts = vec![BulkInsert::new("events", &COLUMNS, rows)];
-    inserts.extend(messages::inserts(incoming));
-    if duplicates == Duplicates::AreSkipped {
-        inserts.iter_mut().for_each(BulkInsert::skip_existing);
-    }
-    let expected: usize = inserts.iter().map(BulkInsert::rows).sum();
-    let inserted = sql::run_all(db, inserts).await?;
-    messages::mark_recovered(db, &new).await?;
-    let unknown = reports::write(db, &reported, clock::now()).await?;
-    let recipients: usize = reported.iter().map(|report| report.recipients.len()).sum();
-    match inserted < expected as u64 || unknown < recipients as u64 {
-        true if duplicates != Duplicates::AreKnown => Err(left_out()),
-        _ => Ok(()),
-    }
+    let messages: Vec<_> = incoming.iter().map(|(message, _)| *message).collect();
+    let prevented = |by| Some(by).filter(|_| duplicates == Duplicates::Prevent);
+    let events = BulkInsert::new("events", &COLUMNS, rows).existing(prevented(STORED));
+    let mut inserts = vec![events];
+    inserts.extend(messages::inserts(incoming, prevented(messages::STORED_INBOUND)));
+    Additions { inserts, messages, reports }
 }
 
 fn message(event: &NewEvent) -> Option<&NewMessage> {
@@ -198,6 +217,9 @@ async fn stored(db: &impl ConnectionTrait, events: &[&NewEvent]) -> Result<HashS
     }));
     Ok(stored)
 }
+
+/// Finds an event by its key.
+const STORED: &str = "events WHERE occurred_at = v.occurred_at AND id = v.id";
 
 /// The columns of an event, in the order of [`values`].
 const COLUMNS: [&str; 6] = ["id", "event_type", "occurred_at", "received_at", "dictionary", "body"];

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::entity::feed::kind;
 use crate::domain::Status;
 
-pub(super) use append::{append, append_under_lock};
+pub(super) use append::{append, append_expression, append_under_lock};
 
 /// A change that a transaction makes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use super::mode::Mode;
 use super::raw_event::RawEvent;
 use super::search;
 use super::transaction::WriteTransaction;
+use super::write_session::WriteSession;
 use super::writer::Writer;
 use crate::domain::export::{
     ExportedConversation, ExportedEvent, ExportedMessage, ExportedOptOut, ExportedReport,
@@ -246,9 +247,11 @@ impl Store {
     pub(crate) async fn rehearse(&self, mut batch: ImportBatch) -> Result<ImportCounts, Error> {
         batch.is_rehearsal = true;
         let rehearsed = async {
-            let txn = WriteTransaction::new(self.reader.pool()?.begin().await?);
+            let session = WriteSession::open(self.reader.pool()?).await?;
+            let txn = WriteTransaction::begin(&session).await?;
             let counts = batch.write(&txn).await;
             txn.rollback().await?;
+            session.release().await;
             counts
         };
         rehearsed.await.or_tell()

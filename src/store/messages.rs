@@ -32,7 +32,7 @@ pub(super) async fn insert(db: &WriteTransaction, messages: &[&NewMessage]) -> R
         db.record_as(FeedChange::Message(message.id), message.recovered);
     }
     let rows = new.iter().map(|message| (*message, Box::new(values(message)))).collect();
-    sql::run_all(db, inserts(rows)).await?;
+    sql::run_all(db, inserts(rows, None)).await?;
     mark_recovered(db, &new).await
 }
 
@@ -75,8 +75,16 @@ fn without_existing<'a>(
     new
 }
 
-/// The inserts of new messages, after their conversations.
-pub(super) fn inserts(mut new: Vec<(&NewMessage, Box<MessageValues>)>) -> Vec<BulkInsert> {
+/// Finds an inbound message by its Telnyx id.
+pub(super) const STORED_INBOUND: &str =
+    "messages WHERE telnyx_message_id = v.telnyx_message_id AND direction = 0";
+
+/// The inserts of new messages, after their conversations. What finds an [existing](BulkInsert::existing) one
+/// prevents all.
+pub(super) fn inserts(
+    mut new: Vec<(&NewMessage, Box<MessageValues>)>,
+    existing: Option<&'static str>,
+) -> Vec<BulkInsert> {
     if new.is_empty() {
         return Vec::new();
     }
@@ -84,6 +92,7 @@ pub(super) fn inserts(mut new: Vec<(&NewMessage, Box<MessageValues>)>) -> Vec<Bu
     let conversations = upsert_conversations(new.iter().map(|(message, _)| *message));
     let rows = new.into_iter().map(|(_, row)| *row);
     let messages = BulkInsert::new("messages", &MESSAGE_COLUMNS, rows)
+        .existing(existing)
         .link("conversations", "contact_number", "conversation_key")
         .computed("conversation_key", "linked.key")
         .computed("arrival", "linked.arrived - {}");

@@ -65,6 +65,7 @@ mod tests;
 mod transaction;
 mod unread;
 mod weight;
+mod write_session;
 pub mod writer;
 
 pub use crate::domain::Facts;

@@ -3,6 +3,7 @@
 
 mod arrays;
 mod insert;
+mod inserts;
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -13,8 +14,9 @@ use sea_orm::sea_query::{
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement};
 
-pub(super) use arrays::array_text;
-pub(super) use insert::{BulkInsert, run_all};
+pub(super) use arrays::{array_text, as_arrays};
+pub(super) use insert::BulkInsert;
+pub(super) use inserts::{Written, for_postgres, for_sqlite, insert_all, rows, run_all};
 
 /// The places of those keys for which a condition on one table, such as
 /// `events WHERE id = v.column2`, finds a row. The values of a key are `v.column2` and so on. Padded like
@@ -50,6 +52,22 @@ pub(super) fn padded(count: usize) -> usize {
     let power = count.next_power_of_two();
     let middle = power / 4 * 3;
     if middle > 8 && count <= middle { middle } else { power }
+}
+
+/// The places of the columns that hold a value in some row, or are `needed` all the same, and their values:
+/// most columns of most batches are empty, and an engine takes as long for each NULL as for a value.
+pub(super) fn used_columns(
+    values: Vec<Value>,
+    width: usize,
+    needed: impl Fn(usize) -> bool,
+) -> (Vec<usize>, Vec<Value>) {
+    let is_used = |place: usize| {
+        needed(place) || values.iter().skip(place).step_by(width).any(Value::is_some)
+    };
+    let used: Vec<bool> = (0..width).map(is_used).collect();
+    let columns = (0..width).filter(|place| used[*place]).collect();
+    let kept = values.into_iter().zip(used.iter().cycle());
+    (columns, kept.filter(|(_, used)| **used).map(|(value, _)| value).collect())
 }
 
 /// Appends NULLs up to a length, each of its column's type.

@@ -20,7 +20,7 @@ use super::job::{Answers, Job, ProbeStep, Settlement, Task, in_doubt_about};
 use super::last_commit::{Ending, LastCommit};
 use super::liveness::{self, Liveness};
 use super::model::{Closing, NewEvent, NewSend, Opened, StoredSend};
-use super::pool::Pool;
+use super::write_session::WriteSession;
 use crate::domain::EventOutcome;
 use crate::error::Error;
 use crate::metrics;
@@ -36,6 +36,8 @@ const BUSY_TIME: Duration = Duration::from_millis(100);
 const LOCK_FREE_TIME: Duration = Duration::from_millis(4);
 /// The pause between attempts to reconnect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+/// After so long without a job, the connection is tested before it is used.
+const TEST_IF_IDLE: Duration = Duration::from_secs(10);
 /// How long a broken connection may take to close.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
@@ -55,7 +57,7 @@ impl Writer {
     /// # Errors
     /// What `connect` returns.
     pub(super) async fn start(
-        connect: impl AsyncFn() -> Result<Pool, Error> + Send + 'static,
+        connect: impl AsyncFn() -> Result<WriteSession, Error> + Send + 'static,
         feed: FeedSignal,
     ) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -70,9 +72,9 @@ impl Writer {
             runtime.block_on(async {
                 tokio::spawn(responder);
                 match connect().await {
-                    Ok(pool) => {
+                    Ok(session) => {
                         let _ = started.send(Ok(()));
-                        run(connect, pool, queue, recorded, answers).await;
+                        run(connect, session, queue, recorded, answers).await;
                     }
                     Err(error) => drop(started.send(Err(error))),
                 }
@@ -186,8 +188,8 @@ impl Writer {
 }
 
 async fn run(
-    connect: impl AsyncFn() -> Result<Pool, Error>,
-    mut pool: Pool,
+    connect: impl AsyncFn() -> Result<WriteSession, Error>,
+    mut session: WriteSession,
     mut queue: mpsc::Receiver<Job>,
     last_commit: LastCommit,
     answers: Answers,
@@ -196,27 +198,36 @@ async fn run(
     let mut busy_since = Instant::now();
     let mut duplicate_check = DuplicateCheck::default();
     let mut checkpointer = Checkpointer::default();
-    while checkpointer.recv_many(&pool, &mut queue, &mut jobs, BATCH).await > 0 {
+    let mut used = Instant::now();
+    while checkpointer.recv_many(&session, &mut queue, &mut jobs, BATCH).await > 0 {
         let end = take_end(&mut jobs);
         let batch = std::mem::take(&mut jobs);
-        let reusable = write(&pool, batch, &mut duplicate_check, &last_commit, &answers).await;
+        if used.elapsed() > TEST_IF_IDLE && !session.pool().is_sqlite() && !session.answers().await
+        {
+            // Should that fail, the batch does as well.
+            if let Ok(new) = connect().await {
+                tokio::spawn(close(std::mem::replace(&mut session, new)));
+            }
+        }
+        let reusable = write(&session, batch, &mut duplicate_check, &last_commit, &answers).await;
+        used = Instant::now();
         if let Some(ended) = end {
-            close(pool).await;
+            close(session).await;
             let _ = ended.send(());
             return;
         }
         if !reusable {
             metrics::reconnect();
             // In the background: a dead connection may take a while to close.
-            tokio::spawn(close(pool));
+            tokio::spawn(close(session));
             match reconnect(&connect, &mut queue, &last_commit).await {
-                Some(new) => pool = new,
+                Some(new) => session = new,
                 None => return,
             }
         }
         if queue.is_empty() {
             busy_since = Instant::now();
-        } else if pool.is_sqlite() && busy_since.elapsed() > BUSY_TIME {
+        } else if session.pool().is_sqlite() && busy_since.elapsed() > BUSY_TIME {
             tokio::time::sleep(LOCK_FREE_TIME).await;
             busy_since = Instant::now();
         }
@@ -225,13 +236,13 @@ async fn run(
 
 /// Connects again, failing the jobs that arrive meanwhile. `None` when the writer is to stop.
 async fn reconnect(
-    connect: &impl AsyncFn() -> Result<Pool, Error>,
+    connect: &impl AsyncFn() -> Result<WriteSession, Error>,
     queue: &mut mpsc::Receiver<Job>,
     last_commit: &LastCommit,
-) -> Option<Pool> {
+) -> Option<WriteSession> {
     loop {
-        if let Ok(pool) = connect().await {
-            return Some(pool);
+        if let Ok(session) = connect().await {
+            return Some(session);
         }
         last_commit.record(Ending::Failed);
         loop {
@@ -249,8 +260,8 @@ async fn reconnect(
     }
 }
 
-async fn close(pool: Pool) {
-    match tokio::time::timeout(CLOSE_TIME, pool.db.close()).await {
+async fn close(session: WriteSession) {
+    match tokio::time::timeout(CLOSE_TIME, session.close()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the database did not close"),
         Err(_) => tracing::warn!("the database did not close in time"),

@@ -1,7 +1,7 @@
 //! Appending entries at the end of a transaction.
 
 use sea_orm::sea_query::Value;
-use sea_orm::{DatabaseBackend, Statement};
+use sea_orm::{DatabaseBackend, DbErr, Statement};
 use uuid::Uuid;
 
 use super::{FeedChange, RecordedChange};
@@ -9,42 +9,49 @@ use crate::domain::Timestamp;
 use crate::store::entity::micros;
 use crate::store::sql;
 
+/// The columns of an entry after its position and its time.
+const COLUMNS: [&str; 7] =
+    ["nonce", "kind", "status_rank", "message_id", "replaces", "contact", "conversation_id"];
+
+/// Entries in the order of [`COLUMNS`].
+fn rows(changes: &[RecordedChange]) -> Vec<Value> {
+    let row = |(one, nonce): (&RecordedChange, i32)| -> [Value; 7] {
+        let (status, replaces) = status(&one.change);
+        [
+            nonce.into(),
+            one.kind().into(),
+            status.into(),
+            one.change.message().into(),
+            replaces.into(),
+            contact(&one.change).into(),
+            conversation(&one.change).into(),
+        ]
+    };
+    changes.iter().zip(nonces()).flat_map(row).collect()
+}
+
 /// The statement for SQLite, whose write lock is held already. Counts on from the newest entry, which is
 /// always kept.
 pub(in crate::store) fn append(changes: &[RecordedChange], now: Timestamp) -> Statement {
-    const WIDTH: usize = 9;
-    let count = sql::padded(changes.len());
-    let mut values = Vec::with_capacity(count * WIDTH);
-    for (change, (step, nonce)) in changes.iter().zip((1_i64..).zip(nonces())) {
-        let (status, replaces) = status(&change.change);
-        let row: [Value; WIDTH] = [
-            step.into(),
-            micros(now).into(),
-            nonce.into(),
-            change.kind().into(),
-            status.into(),
-            change.change.message().into(),
-            replaces.into(),
-            contact(&change.change).into(),
-            conversation(&change.change).into(),
-        ];
-        values.extend(row);
-    }
-    let values = sql::pad(values, count * WIDTH, WIDTH);
-    let mut text = "INSERT INTO feed \
-         (position, at, nonce, kind, status_rank, message_id, replaces, contact, conversation_id) \
-         SELECT h.position + column1, max(h.at, column2), column3, column4, column5, column6, \
-         column7, column8, column9 \
-         FROM (SELECT position, at FROM feed ORDER BY position DESC LIMIT 1) AS h, (VALUES "
-        .to_owned();
-    for row in 0..count {
-        text.push_str(if row == 0 {
-            "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        } else {
-            ", (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        });
-    }
-    text.push_str(") AS v WHERE column1 IS NOT NULL");
+    let (used, values) = sql::used_columns(rows(changes), COLUMNS.len(), |_| false);
+    let mut values = values.into_iter();
+    let numbered = (1_i64..).take(changes.len()).flat_map(|step| {
+        std::iter::once(step.into()).chain(values.by_ref().take(used.len()).collect::<Vec<_>>())
+    });
+    let (width, count) = (1 + used.len(), sql::padded(changes.len()));
+    let values = sql::pad(numbered.collect(), count * width, width);
+    let columns: Vec<_> = used.iter().map(|place| COLUMNS[*place]).collect();
+    let given: Vec<_> = (2..=width).map(|place| format!("column{place}")).collect();
+    let row = format!("({})", vec!["?"; width].join(", "));
+    let text = format!(
+        "INSERT INTO feed (position, at, {}) SELECT h.position + column1, max(h.at, ?), {} \
+         FROM (SELECT position, at FROM feed ORDER BY position DESC LIMIT 1) AS h, \
+         (VALUES {}) AS v WHERE column1 IS NOT NULL",
+        columns.join(", "),
+        given.join(", "),
+        vec![row; count].join(", "),
+    );
+    let values = std::iter::once(micros(now).into()).chain(values);
     Statement::from_sql_and_values(DatabaseBackend::Sqlite, text, values)
 }
 
@@ -70,6 +77,24 @@ pub(in crate::store) fn append_under_lock(changes: &[RecordedChange], now: Times
         array(statuses().map(|(_, replaces)| replaces.map(|id| id.to_string()))),
         array(bare().map(contact)),
     )
+}
+
+/// The same as an expression of a prepared statement, after so many other parameters, and their values.
+///
+/// # Errors
+/// None for what the feed holds.
+pub(in crate::store) fn append_expression(
+    changes: &[RecordedChange],
+    now: Timestamp,
+    before: usize,
+) -> Result<(String, Vec<Value>), DbErr> {
+    let (used, given) = sql::used_columns(rows(changes), COLUMNS.len(), |_| false);
+    let (arrays, mut values) = sql::as_arrays(given, used.len(), before)?;
+    values.push(micros(now).into());
+    let array = |place| used.iter().position(|used| *used == place).map(|at| arrays[at].as_str());
+    let arrays: Vec<_> = (0..COLUMNS.len()).map(|place| array(place).unwrap_or("NULL")).collect();
+    let now = before + values.len();
+    Ok((format!("append_to_feed(${now}, {})", arrays.join(", ")), values))
 }
 
 /// A literal of an array, whatever `standard_conforming_strings` is; NULL if nothing is in it.

@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::{Cost, Direction, Media, PhoneNumber, Status};
 use crate::store::model::Offer;
 use crate::store::pool::{Pool, Role};
+use crate::store::write_session::WriteSession;
 use crate::store::{Facts, Location, Mode, Purpose, Store};
 
 fn number(number: &str) -> PhoneNumber {
@@ -53,10 +54,11 @@ fn message(media: &[Media]) -> NewMessage {
 
 async fn store_all(location: &Location, messages: &[&NewMessage]) {
     let pool = Pool::connect(location, Role::Writer).await.expect("connected");
-    let txn = WriteTransaction::new(pool.begin().await.expect("begun"));
+    let session = WriteSession::open(pool).await.expect("opened");
+    let txn = WriteTransaction::begin(&session).await.expect("begun");
     insert(&txn, messages).await.expect("inserted");
     assert!(txn.commit(time(1)).await.expect("committed"), "the feed has grown");
-    pool.db.close().await.expect("closed");
+    session.close().await.expect("closed");
 }
 
 fn some(text: &str) -> Option<String> {

@@ -31,23 +31,36 @@ impl ColumnArray {
     }
 }
 
-/// The columns of rows of so many values each.
+/// The columns of rows of so many values each as parameters, after so many others: what stands for each in the
+/// statement, and its value.
 ///
 /// # Errors
 /// If a column with some NULLs has values of a type that no table has.
-pub(super) fn of_columns(values: &[Value], width: usize) -> Result<Vec<ColumnArray>, DbErr> {
-    let column = |place: usize| values.iter().skip(place).step_by(width);
-    (0..width).map(|place| of_column(column(place).collect())).collect()
+pub(in crate::store) fn as_arrays(
+    values: Vec<Value>,
+    width: usize,
+    before: usize,
+) -> Result<(Vec<String>, Vec<Value>), DbErr> {
+    let columns = of_columns(values, width)?;
+    let placeholders =
+        (before + 1..).zip(&columns).map(|(place, column)| column.placeholder(place));
+    Ok((placeholders.collect(), columns.into_iter().map(ColumnArray::into_value).collect()))
 }
 
-fn of_column(values: Vec<&Value>) -> Result<ColumnArray, DbErr> {
-    let kind = values.first().map_or(ArrayType::String, |value| value.array_type());
-    let given = values.iter().filter(|value| value.is_some()).count();
-    if given == 0 {
-        return Ok(ColumnArray::Typed(kind, None));
+fn of_columns(values: Vec<Value>, width: usize) -> Result<Vec<ColumnArray>, DbErr> {
+    let rows = values.len() / width;
+    let mut columns: Vec<_> = (0..width).map(|_| Vec::with_capacity(rows)).collect();
+    for (place, value) in values.into_iter().enumerate() {
+        columns[place % width].push(value);
     }
-    if given == values.len() {
-        return Ok(ColumnArray::Typed(kind, Some(values.into_iter().cloned().collect())));
+    columns.into_iter().map(of_column).collect()
+}
+
+fn of_column(values: Vec<Value>) -> Result<ColumnArray, DbErr> {
+    let kind = values.first().map_or(ArrayType::String, Value::array_type);
+    let given = values.iter().filter(|value| value.is_some()).count();
+    if given == 0 || given == values.len() {
+        return Ok(ColumnArray::Typed(kind, Some(values).filter(|_| given > 0)));
     }
     let name = match kind {
         ArrayType::SmallInt => "int2",
@@ -58,7 +71,7 @@ fn of_column(values: Vec<&Value>) -> Result<ColumnArray, DbErr> {
         ArrayType::String => "text",
         other => return Err(DbErr::Type(format!("no column has the type {other:?}"))),
     };
-    Ok(ColumnArray::Text(array_text(values.into_iter().map(text)), name))
+    Ok(ColumnArray::Text(array_text(values.iter().map(text)), name))
 }
 
 /// A value as an element's text.
@@ -101,7 +114,7 @@ mod tests {
     fn a_column_is_an_array_with_what_is_given() {
         let none = || Value::String(None);
         let values = [1_i64.into(), "a".into(), none(), 2_i64.into(), none(), none()];
-        let columns = of_columns(&values, 3).expect("types that tables have");
+        let columns = of_columns(values.to_vec(), 3).expect("types that tables have");
         let numbers = vec![Value::from(1_i64), Value::from(2_i64)];
         assert_eq!(columns[0], ColumnArray::Typed(ArrayType::BigInt, Some(numbers)));
         assert_eq!(columns[1], ColumnArray::Text(r#"{"a",NULL}"#.to_owned(), "text"));

@@ -1,31 +1,34 @@
-//! Inserting many rows at once, into one table or into several.
+//! Inserting many rows at once into a table.
 
 use sea_orm::sea_query::Value;
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
+use sea_orm::{DatabaseBackend, DbErr};
 
-use super::arrays::{self, ColumnArray};
-use super::{pad, padded, placeholders};
+use super::{arrays, pad, padded, placeholders, used_columns};
 
-/// Many rows to insert: they are selected from a list named `v`, whose columns are `column1`, `column2`, ….
+/// Many rows to insert: they are selected from a list named `v`. A column in which no row has a value is left
+/// out, so it must have no default.
 ///
-/// On SQLite that is a VALUES list. Every number of rows is a statement of its own to prepare and cache. To
+/// On SQLite that is a VALUES list, whose columns are `column1`, `column2`, …. Every number of rows is a statement of its own to prepare and cache. To
 /// keep their number small, rows of NULLs pad the list to the next of a few sizes; the statement skips them
 /// by their first column, which is never NULL in a real row.
 ///
-/// On PostgreSQL each column is an array: the server and the driver take longer for parameters than for
-/// rows, and most values are NULL.
+/// On PostgreSQL each column is an array, and has its name in the list: the server and the driver take longer
+/// for parameters than for rows.
+#[derive(Debug)]
 pub(in crate::store) struct BulkInsert {
     table: &'static str,
-    columns: &'static [&'static str],
+    columns: Vec<&'static str>,
     /// Columns with the expressions for them, in which `{}` is the given value.
     computed: Vec<(&'static str, &'static str)>,
     link: Option<Link>,
+    /// The row that has the key of a given one already: a table and a condition.
+    existing: Option<&'static str>,
     on_conflict: &'static str,
     values: Vec<Value>,
 }
 
 /// A row of another table that each row takes values from, called `linked`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Link {
     table: &'static str,
     key: &'static str,
@@ -44,7 +47,9 @@ impl BulkInsert {
         let rows = rows.into_iter();
         let mut values = Vec::with_capacity(padded(rows.size_hint().0) * N);
         values.extend(rows.flatten());
-        Self { table, columns, computed: Vec::new(), link: None, on_conflict: "", values }
+        let (computed, link, existing) = (Vec::new(), None, None);
+        let columns = columns.to_vec();
+        Self { table, columns, computed, link, existing, on_conflict: "", values }
     }
 
     /// Computes `column` by an expression, in which `{}` is the value given for it.
@@ -69,17 +74,28 @@ impl BulkInsert {
         self
     }
 
+    /// Tells where a row with the key of a given one is found, such as `events WHERE id = v.id`. If there
+    /// is one, PostgreSQL inserts nothing at all, into this table or with the same statement into others, and
+    /// logs no error. SQLite, which has no log, fails.
+    pub(in crate::store) fn existing(mut self, condition: Option<&'static str>) -> Self {
+        self.existing = condition;
+        self
+    }
+
     /// Adds an `ON CONFLICT` clause.
     pub(in crate::store) fn on_conflict(mut self, clause: &'static str) -> Self {
         self.on_conflict = clause;
         self
     }
 
-    /// Leaves out rows that exist, unless they have an `ON CONFLICT` clause already.
-    pub(in crate::store) fn skip_existing(&mut self) {
-        if self.on_conflict.is_empty() {
-            self.on_conflict = "ON CONFLICT DO NOTHING";
-        }
+    /// The table of which each row needs another.
+    pub(super) fn linked_table(&self) -> Option<&'static str> {
+        self.link.map(|link| link.table)
+    }
+
+    /// Whether a row that exists prevents all.
+    pub(super) fn is_conditional(&self) -> bool {
+        self.existing.is_some()
     }
 
     /// The number of rows.
@@ -88,51 +104,85 @@ impl BulkInsert {
     }
 
     /// The statement for SQLite, and the values for it.
-    fn for_sqlite(self) -> (String, Vec<Value>) {
-        let (width, count) = (self.columns.len(), padded(self.rows()));
+    pub(super) fn for_sqlite(self) -> (String, Vec<Value>) {
+        let count = padded(self.rows());
+        let (insert, values) = self.without_empty_columns();
+        let width = insert.columns.len();
         let mut list = "(VALUES ".to_owned();
         for row in 0..count {
             list.push_str(if row == 0 { "(" } else { "), (" });
             placeholders(&mut list, DatabaseBackend::Sqlite, row * width, width);
         }
         list.push_str(")) AS v");
-        let source = self.link.map(|link| link.table.to_owned());
+        let given: Vec<_> = (1..=width).map(|place| format!("v.column{place}")).collect();
+        let source = insert.link.map(|link| link.table.to_owned());
         // With FAIL, SQLite keeps no statement journal to undo this statement alone: a failed insert
         // rolls the whole transaction back anyway.
-        let sql =
-            self.sql("INSERT OR FAIL", &list, source.as_deref(), "WHERE column1 IS NOT NULL ");
-        (sql, pad(self.values, count * width, width))
+        let condition = format!("WHERE {} IS NOT NULL ", given[0]);
+        let sql = insert.sql("INSERT OR FAIL", &list, &given, source.as_deref(), &condition);
+        (sql, pad(values, count * width, width))
     }
 
-    /// The statement for PostgreSQL, after so many parameters of others, and the values for it. Of the
-    /// tables in `written`, the rows that are linked are those that the statement has just written.
-    fn for_postgres(self, before: usize, written: &[&str]) -> Result<(String, Vec<Value>), DbErr> {
-        let width = self.columns.len();
-        let arrays = arrays::of_columns(&self.values, width)?;
-        let placeholders: Vec<_> =
-            (before + 1..).zip(&arrays).map(|(place, array)| array.placeholder(place)).collect();
-        let names: Vec<_> = (1..=width).map(|place| format!("column{place}")).collect();
-        let list = format!("unnest({}) AS v ({})", placeholders.join(", "), names.join(", "));
-        let source = self.link.map(|link| match written.contains(&link.table) {
+    /// A part of a statement for PostgreSQL, after so many parameters of others. Of the tables in `written`,
+    /// the rows that are linked are those that the statement has just written.
+    ///
+    /// # Errors
+    /// If a value has a type that no table has.
+    pub(super) fn for_postgres(
+        self,
+        before: usize,
+        written: &[&str],
+        condition: &str,
+    ) -> Result<PostgresPart, DbErr> {
+        let (insert, values) = self.without_empty_columns();
+        let (arrays, values) = arrays::as_arrays(values, insert.columns.len(), before)?;
+        let columns = insert.columns.join(", ");
+        let list = format!("unnest({}) AS v ({columns})", arrays.join(", "));
+        let given: Vec<_> = insert.columns.iter().map(|column| format!("v.{column}")).collect();
+        let source = insert.link.map(|link| match written.contains(&link.table) {
             true => written_rows(link.table),
             false => link.table.to_owned(),
         });
-        let sql = self.sql("INSERT", &list, source.as_deref(), "");
-        Ok((sql, arrays.into_iter().map(ColumnArray::into_value).collect()))
+        // A scalar subquery, which PostgreSQL runs for each row along an index.
+        let existing =
+            |rows| format!("SELECT 1 FROM {list} WHERE (SELECT 1 FROM {rows} LIMIT 1) = 1");
+        Ok(PostgresPart {
+            text: insert.sql("INSERT", &list, &given, source.as_deref(), condition),
+            existing: insert.existing.map(existing),
+            values,
+        })
     }
 
-    fn sql(&self, verb: &str, list: &str, source: Option<&str>, condition: &str) -> String {
-        let expressions = (1..).zip(self.columns).map(|(place, column)| {
-            let given = format!("v.column{place}");
+    /// The insert without the columns in which no row has a value, and the values of the others.
+    fn without_empty_columns(mut self) -> (Self, Vec<Value>) {
+        let columns = std::mem::take(&mut self.columns);
+        let is_computed =
+            |place: usize| self.computed.iter().any(|(column, _)| *column == columns[place]);
+        let values = std::mem::take(&mut self.values);
+        let (used, values) = used_columns(values, columns.len(), is_computed);
+        self.columns = used.into_iter().map(|place| columns[place]).collect();
+        (self, values)
+    }
+
+    /// The statement that selects from a list, in which each column is `given` by an expression.
+    fn sql(
+        &self,
+        verb: &str,
+        list: &str,
+        given: &[String],
+        source: Option<&str>,
+        condition: &str,
+    ) -> String {
+        let expressions = self.columns.iter().zip(given).map(|(column, given)| {
             let computed = self.computed.iter().find(|(computed, _)| computed == column);
-            computed.map_or_else(|| given.clone(), |(_, with)| with.replace("{}", &given))
+            computed.map_or_else(|| given.clone(), |(_, with)| with.replace("{}", given))
         });
         let expressions = expressions.collect::<Vec<_>>().join(", ");
-        let place = |column| self.columns.iter().position(|other| *other == column);
+        let given = |column| self.columns.iter().zip(given).find(|(other, _)| **other == column);
         let join = self.link.zip(source).map(|(Link { key, by, .. }, source)| {
-            let place = place(by).map_or(0, |place| place + 1);
+            let given = given(by).map_or("NULL", |(_, given)| given.as_str());
             // Not an inner join: a row without the other must fail and not be left out.
-            format!("LEFT JOIN {source} AS linked ON linked.{key} = v.column{place} ")
+            format!("LEFT JOIN {source} AS linked ON linked.{key} = {given} ")
         });
         let (table, columns) = (self.table, self.columns.join(", "));
         let (join, on_conflict) = (join.unwrap_or_default(), self.on_conflict);
@@ -143,115 +193,20 @@ impl BulkInsert {
     }
 
     /// The table without its alias.
-    fn table_name(&self) -> &'static str {
+    pub(super) fn table_name(&self) -> &'static str {
         self.table.split(' ').next().unwrap_or_default()
     }
 }
 
 /// The name of what a statement has written into a table.
-fn written_rows(table: &str) -> String {
+pub(super) fn written_rows(table: &str) -> String {
     format!("{table}_written")
 }
 
-/// Runs inserts one after the other, and returns how many rows they have inserted or updated. For both
-/// engines they are one message: a batch of webhooks waits for each answer.
-///
-/// # Errors
-/// One that [tells of a duplicate](super::super::db_error::is_duplicate) when a row exists already.
-pub(in crate::store) async fn run_all(
-    db: &impl ConnectionTrait,
-    mut inserts: Vec<BulkInsert>,
-) -> Result<u64, DbErr> {
-    inserts.retain(|insert| insert.rows() > 0);
-    if inserts.is_empty() {
-        return Ok(0);
-    }
-    let backend = db.get_database_backend();
-    if backend == DatabaseBackend::Sqlite {
-        let (texts, values): (Vec<_>, Vec<_>) =
-            inserts.into_iter().map(BulkInsert::for_sqlite).unzip();
-        let values: Vec<Value> = values.into_iter().flatten().collect();
-        let statement = Statement::from_sql_and_values(backend, texts.join("; "), values);
-        return Ok(db.execute_raw(statement).await?.rows_affected());
-    }
-    let (text, values) = in_one_statement(inserts)?;
-    let statement = Statement::from_sql_and_values(backend, text, values);
-    let row = db.query_one_raw(statement).await?;
-    let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-    Ok(count.unsigned_abs())
-}
-
-/// One statement for PostgreSQL that runs inserts in their order and counts their rows.
-fn in_one_statement(inserts: Vec<BulkInsert>) -> Result<(String, Vec<Value>), DbErr> {
-    let linked: Vec<_> =
-        inserts.iter().filter_map(|insert| insert.link.map(|link| link.table)).collect();
-    let (mut parts, mut values, mut written) = (Vec::new(), Vec::new(), Vec::new());
-    for insert in inserts {
-        let table = insert.table_name();
-        let returned = if linked.contains(&table) { "*" } else { "1" };
-        let (text, more) = insert.for_postgres(values.len(), &written)?;
-        parts.push(format!("{} AS ({text} RETURNING {returned})", written_rows(table)));
-        values.extend(more);
-        written.push(table);
-    }
-    let count = |table: &&str| format!("(SELECT count(*) FROM {})", written_rows(table));
-    // They are run in the order in which they are counted.
-    let counts = written.iter().map(count).collect::<Vec<_>>().join(" + ");
-    Ok((format!("WITH {} SELECT {counts}", parts.join(", ")), values))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CONTACTS: [&str; 2] = ["id", "number"];
-    const MESSAGES: [&str; 3] = ["id", "contact", "arrival"];
-
-    /// One for each of two tables.
-    fn inserts(rows: usize) -> Vec<BulkInsert> {
-        let contacts = (0..rows).map(|_| ["a", "+1"].map(Value::from));
-        let messages = (0..rows).map(|_| ["b", "+1", "0"].map(Value::from));
-        let contacts = BulkInsert::new("contacts AS c", &CONTACTS, contacts)
-            .computed("id", "(SELECT id FROM ids WHERE old = {})")
-            .on_conflict("ON CONFLICT (number) DO NOTHING");
-        let messages = BulkInsert::new("messages", &MESSAGES, messages)
-            .link("contacts", "number", "contact")
-            .computed("contact", "linked.key")
-            .computed("arrival", "linked.arrived - {}");
-        vec![contacts, messages]
-    }
-
-    #[test]
-    fn postgresql_runs_them_as_one_statement_with_a_parameter_for_each_column() {
-        let (text, values) = in_one_statement(inserts(2)).expect("types that tables have");
-        assert_eq!(
-            text,
-            "WITH contacts_written AS (INSERT INTO contacts AS c (id, number) \
-             SELECT (SELECT id FROM ids WHERE old = v.column1), v.column2 \
-             FROM unnest($1, $2) AS v (column1, column2) ON CONFLICT (number) DO NOTHING \
-             RETURNING *), messages_written AS (INSERT INTO messages (id, contact, arrival) \
-             SELECT v.column1, linked.key, linked.arrived - v.column3 \
-             FROM unnest($3, $4, $5) AS v (column1, column2, column3) \
-             LEFT JOIN contacts_written AS linked ON linked.number = v.column2  RETURNING 1) \
-             SELECT (SELECT count(*) FROM contacts_written) + \
-             (SELECT count(*) FROM messages_written)"
-        );
-        assert_eq!(values.len(), 5);
-        let more = in_one_statement(inserts(100)).expect("types that tables have");
-        assert_eq!(more.0, text, "any number of rows is one statement");
-    }
-
-    #[test]
-    fn sqlite_links_rows_of_the_table_itself() {
-        let messages = inserts(1).pop().expect("the second");
-        let (text, _) = messages.for_sqlite();
-        assert_eq!(
-            text,
-            "INSERT OR FAIL INTO messages (id, contact, arrival) \
-             SELECT v.column1, linked.key, linked.arrived - v.column3 \
-             FROM (VALUES (?, ?, ?)) AS v \
-             LEFT JOIN contacts AS linked ON linked.number = v.column2 \
-             WHERE column1 IS NOT NULL "
-        );
-    }
+/// A part of a statement for PostgreSQL.
+pub(super) struct PostgresPart {
+    pub(super) text: String,
+    /// Finds the rows that exist.
+    pub(super) existing: Option<String>,
+    pub(super) values: Vec<Value>,
 }
