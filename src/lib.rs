@@ -34,7 +34,7 @@
 //! busy one in large batches. A webhook is answered with 200 after that commit. A batch that fails because
 //! of one row is retried job by job, and one that hit a deadlock or serialization failure is retried
 //! as a whole. A batch that only adds rows is begun, written and committed in one message to the
-//! database. Writers in several processes share SQLite's write lock by polling it and pausing
+//! database, unless duplicates have to be looked up or a pooler is between. Writers in several processes share SQLite's write lock by polling it and pausing
 //! briefly between batches.
 //!
 //! **Batch verification.** The signatures of webhooks that wait at the same time are verified

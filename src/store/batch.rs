@@ -66,10 +66,9 @@ pub(super) async fn write(
                 duplicate_check.record(true);
             }
             Failure::Contention if reusable && retries < RETRIES && since.elapsed() < LOCK_WAIT => {
-                // On SQLite the wait for the lock is counted.
-                if !session.pool().is_sqlite() {
-                    metrics::repeat(Repeat::Contention);
-                }
+                // SQLite's only lock may be held by another process.
+                let is_lock = session.pool().is_sqlite();
+                metrics::repeat(if is_lock { Repeat::Lock } else { Repeat::Contention });
                 retries += 1;
             }
             Failure::Data if reusable && batch.len() > 1 => {
@@ -148,27 +147,32 @@ async fn transaction(
         verified.map_err(|error| Aborted { error, in_doubt, reusable: true })
     };
     verify(false)?;
-    // Of a batch that only adds rows, beginning is part of the commit, unless another process holds the lock.
+    // On PostgreSQL a transaction begins with its first statement. On SQLite it waits for the write lock first,
+    // except if the batch only adds rows: then beginning is part of the commit, unless that found the lock held.
     let begins_late = !session.pool().is_sqlite()
         || (!is_retry && duplicates != Duplicates::AreKnown && batch.iter().all(only_adds));
-    let begun =
-        if begins_late { Ok(WriteTransaction::new(session)) } else { begin(session, batch).await };
-    let begun = begun.map_err(|error| {
+    let txn = match begins_late {
+        true => Ok(WriteTransaction::new(session)),
+        false => begin(session, batch, is_retry).await,
+    };
+    let txn = txn.map_err(|error| {
         let reusable = classify(&error) == Failure::Contention;
         Aborted { error, in_doubt: false, reusable }
     })?;
     // As late as possible: nothing may be stored for a caller that was told to retry.
     batch.retain_mut(Job::is_wanted);
-    match write_jobs(&begun, batch, duplicates).await {
+    match write_jobs(&txn, batch, duplicates).await {
         Ok(()) => {
             let commit_since = Instant::now();
-            let feed_grew = begun.commit(clock::now()).await?;
+            let feed_grew = txn.commit(clock::now()).await?;
             verify(true)?;
-            metrics::batch(batch.len(), since.elapsed(), commit_since.elapsed());
+            if !batch.is_empty() {
+                metrics::batch(batch.len(), since.elapsed(), commit_since.elapsed());
+            }
             Ok(feed_grew)
         }
         Err(error) => {
-            let rolled_back = begun.rollback().await.is_ok();
+            let rolled_back = txn.rollback().await.is_ok();
             Err(Aborted::before_commit(error, rolled_back))
         }
     }
@@ -264,7 +268,11 @@ fn contact(job: &Job) -> Option<&str> {
 
 /// Begins a write transaction. While another process holds SQLite's write lock, polls for it:
 /// SQLite's own busy handler ends up sleeping too long. Ends without the lock when every caller has left.
-async fn begin(session: &WriteSession, batch: &mut Vec<Job>) -> Result<WriteTransaction, DbErr> {
+async fn begin(
+    session: &WriteSession,
+    batch: &mut Vec<Job>,
+    is_retry: bool,
+) -> Result<WriteTransaction, DbErr> {
     let since = Instant::now();
     let mut pause = FIRST_LOCK_POLL;
     loop {
@@ -272,7 +280,7 @@ async fn begin(session: &WriteSession, batch: &mut Vec<Job>) -> Result<WriteTran
             Err(error)
                 if classify(&error) == Failure::Contention && since.elapsed() < LOCK_WAIT =>
             {
-                if pause == FIRST_LOCK_POLL {
+                if pause == FIRST_LOCK_POLL && !is_retry {
                     metrics::repeat(Repeat::Lock);
                 }
                 tokio::time::sleep(pause).await;

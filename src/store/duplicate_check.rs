@@ -15,7 +15,7 @@ const CHECKED_BATCHES: u32 = 16;
 pub(super) enum Duplicates {
     /// They make it fail.
     Fail,
-    /// They prevent it.
+    /// They prevent it; on SQLite, which logs nothing, they make it fail.
     Prevent,
     /// They were looked up and are not inserted.
     AreKnown,

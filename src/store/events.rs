@@ -67,12 +67,12 @@ pub(super) async fn write(
     // Two servers that insert in key order cannot deadlock.
     tasks.sort_by(|a, b| key(&a.input.event).cmp(&key(&b.input.event)));
     let is_new = new_events(db, tasks, duplicates == Duplicates::AreKnown).await?;
-    let only_adds = tasks.iter().all(|task| only_adds(&task.input.event));
+    let adds = tasks.iter().all(|task| only_adds(&task.input.event));
     let Additions { inserts, messages, reports } = additions(tasks, &is_new, duplicates);
     for message in &messages {
         db.record_as(FeedChange::Message(message.id), message.recovered);
     }
-    if only_adds {
+    if adds {
         db.insert_at_end(inserts);
     } else {
         sql::insert_all(db, inserts).await?;

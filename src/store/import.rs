@@ -248,9 +248,13 @@ impl Store {
         batch.is_rehearsal = true;
         let rehearsed = async {
             let session = WriteSession::open(self.reader.pool()?).await?;
-            let txn = WriteTransaction::begin(&session).await?;
-            let counts = batch.write(&txn).await;
-            txn.rollback().await?;
+            let counts = async {
+                let txn = WriteTransaction::begin(&session).await?;
+                let counts = batch.write(&txn).await;
+                txn.rollback().await?;
+                counts
+            };
+            let counts = counts.await;
             session.release().await;
             counts
         };

@@ -23,7 +23,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same on a server, which tries again and may then find another machine under the same name.
 const SERVER_ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// Prepared statements cached per connection. The writer needs one for each size of a batch.
+/// Prepared statements cached per connection. The writer needs one for each combination of columns that have
+/// values and, on SQLite, of a few sizes.
 const STATEMENTS: usize = 512;
 
 /// How long a read or a transaction may take before a connection to PostgreSQL counts as dead: the
@@ -126,7 +127,7 @@ impl Pool {
         Ok(txn)
     }
 
-    /// What a transaction of the driver's own has to begin with.
+    /// What a transaction that is not begun here has to begin with.
     pub(super) fn prologue(&self) -> Option<&str> {
         self.prologue.as_deref()
     }

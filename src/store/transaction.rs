@@ -60,15 +60,15 @@ impl WriteTransaction {
     }
 
     async fn begun(&self) -> Result<&DatabaseTransaction, DbErr> {
-        if !self.has_begun.load(Ordering::Relaxed) {
+        // Set first: of several statements that begin it, one may fail after BEGIN.
+        if !self.has_begun.swap(true, Ordering::Relaxed) {
             self.session.begin().await?;
-            self.has_begun.store(true, Ordering::Relaxed);
         }
         Ok(self.session.connection())
     }
 
-    /// Inserts these at the end, after everything else that the transaction does. A row that exists makes the
-    /// commit fail with an error that [tells of a duplicate](super::db_error::is_duplicate).
+    /// Inserts these at the end, after everything else that the transaction does; not twice in one. A row that
+    /// exists makes the commit fail with an error that [tells of a duplicate](super::db_error::is_duplicate).
     pub(super) fn insert_at_end(&self, inserts: Vec<BulkInsert>) {
         locked(&self.inserts).extend(inserts.into_iter().filter(|insert| insert.rows() > 0));
     }

@@ -8,9 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, TransactionTrait};
+use tokio::time::timeout;
 
 use super::pool::Pool;
+use super::reader::timed_out;
 
+/// After so long without use, a connection to PostgreSQL is tested first: it may have died.
+const TEST_IF_IDLE: Duration = Duration::from_secs(10);
 /// How long a connection that may be dead has for an answer.
 const TEST_TIME: Duration = Duration::from_millis(1_500);
 
@@ -24,9 +28,16 @@ pub(super) struct WriteSession {
 
 impl WriteSession {
     /// Takes a connection of a pool for good.
+    ///
+    /// # Errors
+    /// If the database does not answer in time, too: a pooler accepts connections without one.
     pub(super) async fn open(pool: Pool) -> Result<Self, DbErr> {
-        let held = pool.db.begin().await?;
-        held.execute_unprepared("ROLLBACK").await?;
+        let taken = async {
+            let held = pool.db.begin().await?;
+            held.execute_unprepared("ROLLBACK").await?;
+            Ok(held)
+        };
+        let held = timeout(TEST_TIME, taken).await.unwrap_or_else(|_| Err(timed_out()))?;
         Ok(Self { pool, held: Arc::new(held) })
     }
 
@@ -58,17 +69,19 @@ impl WriteSession {
         self.held.execute_unprepared("ROLLBACK").await.map(drop)
     }
 
-    /// Whether the database still answers.
-    pub(super) async fn answers(&self) -> bool {
-        let answer =
-            tokio::time::timeout(TEST_TIME, self.held.execute_unprepared("SELECT 1")).await;
+    /// Whether it can be used after so long without use.
+    pub(super) async fn is_usable_after(&self, idle: Duration) -> bool {
+        if idle <= TEST_IF_IDLE || self.pool.is_sqlite() {
+            return true;
+        }
+        let answer = timeout(TEST_TIME, self.held.execute_unprepared("SELECT 1")).await;
         answer.is_ok_and(|answer| answer.is_ok())
     }
 
-    /// Gives the connection back to the pool.
+    /// Gives the connection back to the pool. The driver then rolls its transaction back. If there were none,
+    /// SQLite's driver would go on counting it, and PostgreSQL would warn in its log.
     pub(super) async fn release(self) {
-        // The driver rolls its transaction back, and PostgreSQL warns if there is none.
-        let _ = self.held.execute_unprepared("BEGIN").await;
+        let _ = timeout(TEST_TIME, self.held.execute_unprepared("BEGIN")).await;
     }
 
     /// Closes the connection and its pool.

@@ -36,8 +36,6 @@ const BUSY_TIME: Duration = Duration::from_millis(100);
 const LOCK_FREE_TIME: Duration = Duration::from_millis(4);
 /// The pause between attempts to reconnect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
-/// After so long without a job, the connection is tested before it is used.
-const TEST_IF_IDLE: Duration = Duration::from_secs(10);
 /// How long a broken connection may take to close.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
@@ -202,15 +200,16 @@ async fn run(
     while checkpointer.recv_many(&session, &mut queue, &mut jobs, BATCH).await > 0 {
         let end = take_end(&mut jobs);
         let batch = std::mem::take(&mut jobs);
-        if used.elapsed() > TEST_IF_IDLE && !session.pool().is_sqlite() && !session.answers().await
-        {
-            // Should that fail, the batch does as well.
-            if let Ok(new) = connect().await {
-                tokio::spawn(close(std::mem::replace(&mut session, new)));
-            }
-        }
-        let reusable = write(&session, batch, &mut duplicate_check, &last_commit, &answers).await;
-        used = Instant::now();
+        let is_usable = batch.is_empty()
+            || session.is_usable_after(used.elapsed()).await
+            || replace(&mut session, &connect).await;
+        let reusable = if is_usable {
+            write(&session, batch, &mut duplicate_check, &last_commit, &answers).await
+        } else {
+            last_commit.record(Ending::Failed);
+            batch.into_iter().for_each(|job| job.fail(unavailable));
+            false
+        };
         if let Some(ended) = end {
             close(session).await;
             let _ = ended.send(());
@@ -225,6 +224,7 @@ async fn run(
                 None => return,
             }
         }
+        used = Instant::now();
         if queue.is_empty() {
             busy_since = Instant::now();
         } else if session.pool().is_sqlite() && busy_since.elapsed() > BUSY_TIME {
@@ -232,6 +232,17 @@ async fn run(
             busy_since = Instant::now();
         }
     }
+}
+
+/// Replaces a dead connection at once, if that is possible.
+async fn replace(
+    session: &mut WriteSession,
+    connect: &impl AsyncFn() -> Result<WriteSession, Error>,
+) -> bool {
+    let Ok(new) = connect().await else { return false };
+    metrics::reconnect();
+    tokio::spawn(close(std::mem::replace(session, new)));
+    true
 }
 
 /// Connects again, failing the jobs that arrive meanwhile. `None` when the writer is to stop.

@@ -8,9 +8,9 @@ use super::{arrays, pad, padded, placeholders, used_columns};
 /// Many rows to insert: they are selected from a list named `v`. A column in which no row has a value is left
 /// out, so it must have no default.
 ///
-/// On SQLite that is a VALUES list, whose columns are `column1`, `column2`, …. Every number of rows is a statement of its own to prepare and cache. To
-/// keep their number small, rows of NULLs pad the list to the next of a few sizes; the statement skips them
-/// by their first column, which is never NULL in a real row.
+/// On SQLite that is a VALUES list, whose columns are `column1`, `column2`, …. Every number of rows is a
+/// statement of its own to prepare and cache. To keep their number small, rows of NULLs pad the list to the
+/// next of a few sizes; the statement skips them by their first column, which is never NULL in a real row.
 ///
 /// On PostgreSQL each column is an array, and has its name in the list: the server and the driver take longer
 /// for parameters than for rows.
@@ -156,12 +156,18 @@ impl BulkInsert {
     /// The insert without the columns in which no row has a value, and the values of the others.
     fn without_empty_columns(mut self) -> (Self, Vec<Value>) {
         let columns = std::mem::take(&mut self.columns);
-        let is_computed =
-            |place: usize| self.computed.iter().any(|(column, _)| *column == columns[place]);
         let values = std::mem::take(&mut self.values);
-        let (used, values) = used_columns(values, columns.len(), is_computed);
+        let (used, values) =
+            used_columns(values, columns.len(), |place| self.mentions(columns[place]));
         self.columns = used.into_iter().map(|place| columns[place]).collect();
         (self, values)
+    }
+
+    /// Whether an expression needs the values of a column.
+    fn mentions(&self, column: &str) -> bool {
+        self.computed.iter().any(|(computed, _)| *computed == column)
+            || self.link.is_some_and(|link| link.by == column)
+            || self.existing.is_some_and(|rows| rows.contains(&format!("v.{column}")))
     }
 
     /// The statement that selects from a list, in which each column is `given` by an expression.
@@ -178,9 +184,9 @@ impl BulkInsert {
             computed.map_or_else(|| given.clone(), |(_, with)| with.replace("{}", given))
         });
         let expressions = expressions.collect::<Vec<_>>().join(", ");
-        let given = |column| self.columns.iter().zip(given).find(|(other, _)| **other == column);
+        let place = |column| self.columns.iter().position(|other| *other == column);
         let join = self.link.zip(source).map(|(Link { key, by, .. }, source)| {
-            let given = given(by).map_or("NULL", |(_, given)| given.as_str());
+            let given = place(by).map_or("NULL", |place| given[place].as_str());
             // Not an inner join: a row without the other must fail and not be left out.
             format!("LEFT JOIN {source} AS linked ON linked.{key} = {given} ")
         });

@@ -157,6 +157,23 @@ mod tests {
     }
 
     #[test]
+    fn a_column_without_values_is_left_out_unless_something_needs_it() {
+        let rows = || [[Value::from("b"), Value::String(None), Value::String(None)]];
+        let messages = || BulkInsert::new("messages", &MESSAGES, rows());
+        let (text, values) = for_sqlite(vec![messages()]);
+        assert_eq!(
+            text,
+            "INSERT OR FAIL INTO messages (id) SELECT v.column1 FROM (VALUES (?)) AS v \
+             WHERE v.column1 IS NOT NULL "
+        );
+        assert_eq!(values, [Value::from("b")]);
+        let prevented = messages().existing(Some("messages WHERE arrival = v.arrival"));
+        let written = for_postgres(vec![prevented]).expect("types that tables have");
+        assert!(written.with.contains("unnest($1, $2) AS v (id, arrival)"), "{}", written.with);
+        assert_eq!(written.values.len(), 2);
+    }
+
+    #[test]
     fn sqlite_links_rows_of_the_table_itself() {
         let messages = inserts(1).pop().expect("the second");
         let (text, _) = messages.for_sqlite();

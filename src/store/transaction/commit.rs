@@ -54,11 +54,11 @@ impl WriteTransaction {
             }
         } else if session.pool().is_sqlite() {
             on_sqlite(&session, has_begun, inserts, &changes, now).await?;
-        } else if has_begun {
-            on_postgres(&session, inserts, &changes, now).await?;
-        } else if session.pool().is_transaction_pooled() {
-            let begun = session.begin().await;
-            begun.map_err(|error| Aborted::before_commit(error, false))?;
+        } else if has_begun || inserts.is_empty() || session.pool().is_transaction_pooled() {
+            if !has_begun {
+                let begun = session.begin().await;
+                begun.map_err(|error| Aborted::before_commit(error, false))?;
+            }
             on_postgres(&session, inserts, &changes, now).await?;
         } else {
             at_once(&session, inserts, &changes, now).await?;
@@ -67,7 +67,8 @@ impl WriteTransaction {
     }
 }
 
-/// In one call: the driver hands each to a thread of its own.
+/// In as few calls as possible: the driver hands each to a thread of its own. What has begun may hold a send,
+/// whose caller has to know whether it failed before the commit or in it.
 async fn on_sqlite(
     session: &WriteSession,
     has_begun: bool,
@@ -89,14 +90,19 @@ async fn on_sqlite(
         texts.push(append.sql);
         values.extend(append.values.into_iter().flat_map(|values| values.0));
     }
-    texts.push("COMMIT".to_owned());
+    if !has_begun {
+        texts.push("COMMIT".to_owned());
+    }
     let statement =
         Statement::from_sql_and_values(DatabaseBackend::Sqlite, texts.join("; "), values);
     match session.connection().execute_raw(statement).await {
+        Ok(_) if has_begun => session.commit().await.map_err(Aborted::in_commit),
         Ok(_) => Ok(()),
-        Err(error) if classify(&error) == Failure::Unavailable => Err(Aborted::in_commit(error)),
         // Another process holds the write lock, so nothing has begun.
         Err(error) if !has_begun && is_locked(&error) => Err(Aborted::before_commit(error, true)),
+        Err(error) if !has_begun && classify(&error) == Failure::Unavailable => {
+            Err(Aborted::in_commit(error))
+        }
         // No row fails in COMMIT.
         Err(error) => Err(Aborted::before_commit(error, session.rollback().await.is_ok())),
     }
@@ -136,7 +142,7 @@ async fn at_once(
     let statement = written.map_err(|error| Aborted::before_commit(error, true))?;
     match session.connection().query_one_raw(statement).await {
         Ok(Some(_)) => Ok(()),
-        // A row exists, and nothing was written.
+        // A row exists, and nothing was written. Where none is looked for, such a row is an error.
         Ok(None) => Err(Aborted::before_commit(left_out(), true)),
         Err(error) if classify(&error) != Failure::Unavailable => {
             Err(Aborted::before_commit(error, true))
