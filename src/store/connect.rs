@@ -245,9 +245,6 @@ async fn connect_writer(
     let pool = Pool::connect(location, Role::Writer).await;
     let pool = pool.map_err(|error| cannot_open(location, &error))?;
     if let Some(file) = file {
-        // SQLite opens the log when it first reads.
-        let read = pool.db.execute_unprepared("SELECT count(*) FROM sqlite_master").await;
-        read.map_err(|error| cannot_open(location, &error))?;
         file.note_wal();
     }
     let session = WriteSession::open(pool.with_file(file.cloned())).await;

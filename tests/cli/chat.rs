@@ -205,6 +205,8 @@ async fn a_chat_goes_on_after_its_place_in_the_feed_was_removed(db: TestDatabase
         };
         post("seen").await;
         tmux.wait_for_row("a message", |row| row.ends_with("\u{2190} seen"));
+        // Stopped while it marks the message as read, it would hold SQLite's lock.
+        world.wait_for_thread(silent(), |thread| thread["unread_count"] == 0);
         let program = tmux.program();
         kill_process(program, Signal::STOP).expect("signalled");
         for text in ["missed", "kept"] {

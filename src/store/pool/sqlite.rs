@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, Database, DbErr};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr};
 
 use super::{Pool, Role, STATEMENTS, set_pool_options};
 use crate::store::db_error::{Failure, classify};
@@ -39,7 +39,7 @@ pub(super) async fn connect(path: &Path, mode: FileMode, role: Role) -> Result<P
             // None is opened later: by then the path could lead to another file.
             options.min_connections(count);
         }
-        match Database::connect(options).await {
+        match open(options, role).await {
             Err(error)
                 if classify(&error) == Failure::Contention && since.elapsed() < BUSY_TIMEOUT =>
             {
@@ -48,6 +48,19 @@ pub(super) async fn connect(path: &Path, mode: FileMode, role: Role) -> Result<P
             opened => return Ok(Pool { db: opened?, role, prologue: None, file: None }),
         }
     }
+}
+
+/// Opens the file once. SQLite opens the write-ahead log when it first reads, which fails while another process
+/// recovers it; a writer must not meet that later.
+async fn open(options: ConnectOptions, role: Role) -> Result<DatabaseConnection, DbErr> {
+    let db = Database::connect(options).await?;
+    if role == Role::Writer
+        && let Err(error) = db.execute_unprepared("SELECT count(*) FROM sqlite_master").await
+    {
+        let _ = db.close().await;
+        return Err(error);
+    }
+    Ok(db)
 }
 
 fn options(path: &Path, mode: FileMode, role: Role) -> ConnectOptions {
