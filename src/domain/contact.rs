@@ -94,7 +94,7 @@ impl Recipient {
     /// Tells a number from what may be a name or an id.
     ///
     /// # Errors
-    /// `invalid_number` for what is meant as a number, but is none.
+    /// `invalid_number` for what looks like a number but is not a valid one.
     pub fn parse(typed: &str) -> Result<Self, NumberError> {
         let selector = Selector::new(typed);
         if selector.id().is_some() {

@@ -36,7 +36,7 @@ impl Store {
         self.fact(meta::ENDPOINT_KEY).await
     }
 
-    /// The same. If there is none yet, it is `proposed`, or that of another server which was faster.
+    /// The same; if nothing is stored yet, stores `proposed`, unless another server was faster.
     pub(crate) async fn make_endpoint_key(&self, proposed: String) -> Result<String, Error> {
         self.writer()?.settle(MakeKey(proposed)).await
     }

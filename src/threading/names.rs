@@ -91,7 +91,7 @@ impl Conversations {
         }
     }
 
-    /// The contact with a number, a whole name or a whole id; `None` if it is none of these.
+    /// The contact with a number, a whole name or a whole id; `None` if nothing matches.
     async fn whole(&self, selector: &Selector) -> Result<Option<PhoneNumber>, Error> {
         let parsed = Recipient::parse(selector.as_str());
         if let Ok(Recipient::Number(number)) = parsed {

@@ -26,7 +26,7 @@ pub(super) struct RowOutcome {
     pub(super) to: String,
     /// The id of the message; of a double, that of the message which said the same.
     pub(super) id: Option<Uuid>,
-    /// The message's status, or why there is none: `double`, `opted_out`, `refused`, `not_sent`.
+    /// The message's status, or why it was not sent: `double`, `opted_out`, `refused`, `not_sent`.
     pub(super) status: String,
     /// What is wrong.
     pub(super) error: Option<String>,

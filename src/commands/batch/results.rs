@@ -115,7 +115,7 @@ fn write(file: &mut impl Write, outcome: &RowOutcome) -> io::Result<()> {
     file.write_all(&line)
 }
 
-/// Refuses a file that is no result file: it would be lost.
+/// Refuses a file that is not a result file: it would be overwritten.
 fn refuse_other(path: &Path) -> Result<(), Error> {
     let head = match File::open(path) {
         Ok(file) => {

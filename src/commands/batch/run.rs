@@ -137,7 +137,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The next row to be sent and when; `None` if there is none now.
+    /// The next row to be sent and when; `None` if no row is ready.
     async fn next_job(
         &mut self,
         queue: &mut RowQueue,

@@ -49,7 +49,7 @@ pub(super) fn development_key(file: Option<&Path>, context: &Context) -> Result<
 /// The body on standard input, byte for byte.
 ///
 /// # Errors
-/// There is none, or it is longer than any webhook.
+/// There is no body, or it is longer than any webhook.
 pub(super) fn body_from_stdin(context: &Context) -> Result<Vec<u8>, Error> {
     if context.terminal.stdin_is_terminal {
         return Err(Error::invalid("there is no body on standard input")
