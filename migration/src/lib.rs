@@ -20,6 +20,7 @@ mod m20261202_000001_names;
 mod m20261202_000002_unread;
 mod m20261202_000003_batches;
 mod m20261202_000004_stats;
+mod m20261203_000001_feed_rows;
 
 /// Migrations of development versions, before the first release. A database that has them was made
 /// with another schema and cannot be brought up to date.
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261202_000002_unread::Migration),
             Box::new(m20261202_000003_batches::Migration),
             Box::new(m20261202_000004_stats::Migration),
+            Box::new(m20261203_000001_feed_rows::Migration),
         ]
     }
 }

@@ -2,6 +2,7 @@
 //! for more, and removing what is too old.
 
 mod append;
+mod entries;
 pub(super) mod read;
 mod trim;
 pub(crate) mod wake;
@@ -12,6 +13,9 @@ use super::entity::feed::kind;
 use crate::domain::Status;
 
 pub(super) use append::{append, append_expression, append_under_lock};
+pub(super) use entries::{
+    ENTRIES_IN_ROW, FeedEntries, FeedEntry, blanked, entries_after, message_ids,
+};
 
 /// A change that a transaction makes.
 #[derive(Clone, Debug, PartialEq, Eq)]

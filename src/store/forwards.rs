@@ -3,10 +3,10 @@
 mod request;
 mod write;
 
-use sea_orm::sea_query::{Expr, Func, Query};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -14,12 +14,10 @@ use super::Store;
 use super::db_error::OrTell;
 use super::entity::forward_range::state;
 use super::entity::{feed, forward, forward_range};
+use super::feed::ENTRIES_IN_ROW;
 use crate::domain::{FeedCursor, Timestamp};
 use crate::error::Error;
 pub(crate) use write::ForwardStep;
-
-/// How many entries are counted at most.
-const MOST_COUNTED: u64 = 100_000;
 
 /// A place in the feed from which events are forwarded, and how that goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +68,7 @@ pub(crate) struct ForwardRange {
 /// What follows a position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ForwardLag {
-    /// How many entries, up to 100,000.
+    /// How many entries.
     pub(crate) entries: u64,
     /// When the first of them was stored.
     pub(crate) oldest: Option<Timestamp>,
@@ -112,36 +110,45 @@ impl Store {
 
     /// How many entries follow a position, up to another one.
     pub(crate) async fn forward_lag(&self, after: i64, until: i64) -> Result<ForwardLag, Error> {
-        let counted = count(&self.reader, after, until).await.or_tell()?;
-        let oldest = at_after(&self.reader, after).await.or_tell()?;
-        let oldest = oldest.filter(|_| counted > 0).map(Timestamp::from_micros);
-        Ok(ForwardLag { entries: counted, oldest })
+        lag(&self.reader, after, until).await.or_tell()
     }
 }
 
-async fn count(db: &impl ConnectionTrait, after: i64, until: i64) -> Result<u64, DbErr> {
-    let mut entries = Query::select();
-    entries
-        .column(feed::Column::Position)
-        .from(feed::Entity)
-        .and_where(feed::Column::Position.gt(after).and(feed::Column::Position.lte(until)))
-        .limit(MOST_COUNTED);
-    let mut query = Query::select();
-    query.expr(Func::count(Expr::val(1))).from_subquery(entries, "entries");
-    let row = db.query_one(&query).await?;
-    let count: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-    Ok(u64::try_from(count).unwrap_or_default())
+async fn lag(db: &impl ConnectionTrait, after: i64, until: i64) -> Result<ForwardLag, DbErr> {
+    let newest = feed::Entity::find().order_by_desc(feed::Column::Position).one(db).await?;
+    let (Some(first), Some(newest)) = (first_after(db, after).await?, newest) else {
+        return Ok(ForwardLag::default());
+    };
+    // Positions count the entries. None is left of those before the first row.
+    let before = Ord::max(after, first.position - first.entries);
+    let entries = u64::try_from(Ord::min(until, newest.position) - before).unwrap_or_default();
+    let oldest = Some(Timestamp::from_micros(first.at)).filter(|_| entries > 0);
+    Ok(ForwardLag { entries, oldest })
 }
 
 /// When the first entry after a position was stored.
 async fn at_after(db: &impl ConnectionTrait, after: i64) -> Result<Option<i64>, DbErr> {
+    Ok(first_after(db, after).await?.map(|first| first.at))
+}
+
+/// A row of the feed.
+#[derive(FromQueryResult)]
+struct FeedRow {
+    position: i64,
+    at: i64,
+    entries: i64,
+}
+
+/// The row with the first entry after a position.
+async fn first_after(db: &impl ConnectionTrait, after: i64) -> Result<Option<FeedRow>, DbErr> {
     feed::Entity::find()
         .select_only()
-        .column(feed::Column::At)
+        .columns([feed::Column::Position, feed::Column::At])
+        .expr_as(Expr::cust(format!("CAST({ENTRIES_IN_ROW} AS bigint)")), "entries")
         .filter(feed::Column::Position.gt(after))
         .order_by_asc(feed::Column::Position)
         .limit(1)
-        .into_tuple()
+        .into_model()
         .one(db)
         .await
 }

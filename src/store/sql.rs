@@ -14,7 +14,7 @@ use sea_orm::sea_query::{
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement};
 
-pub(super) use arrays::{array_text, as_arrays};
+pub(super) use arrays::{array_text, as_arrays, element_text};
 pub(super) use insert::BulkInsert;
 pub(super) use inserts::{Written, for_postgres, for_sqlite, insert_all, rows, run_all};
 

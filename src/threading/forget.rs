@@ -156,9 +156,9 @@ impl Conversations {
         let (mut blanked, mut after) = (0, i64::MIN);
         while let Some(page) = self.store.feed_about(contact, &messages, after).await? {
             after = page.last;
-            blanked += page.about.len() as u64;
+            blanked += page.count;
             if !is_dry {
-                self.store.blank_feed(page.about).await?;
+                self.store.blank_feed(page).await?;
             }
         }
         Ok(blanked)

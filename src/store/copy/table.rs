@@ -261,7 +261,6 @@ impl CopyTable {
         let (name, key) = (self.name, self.keys.join(""));
         let sequence = match name {
             _ if db.get_database_backend() == DatabaseBackend::Sqlite => return Ok(()),
-            FEED => "'feed_positions'".to_owned(),
             _ if self.is_numbered => format!("pg_get_serial_sequence('{name}', '{key}')"),
             _ => return Ok(()),
         };

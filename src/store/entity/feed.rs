@@ -1,22 +1,23 @@
-//! The entries of the feed.
+//! The rows of the feed: entries of new messages that follow one another, or one other entry.
 
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "feed")]
 pub struct Model {
-    /// Its number; entries become visible in this order.
+    /// The number of its last entry; entries become visible in this order.
     #[sea_orm(primary_key, auto_increment = false)]
     pub position: i64,
-    /// When it was stored; never before the entry that precedes it.
+    /// When they were stored; never before the entries that precede them.
     pub at: i64,
-    /// Random bytes.
+    /// Random bytes, for the last entry. From entry to entry they count up as positions do.
     pub nonce: i32,
     /// What changed: see [`kind`].
     pub kind: i16,
     /// The status that the message got.
     pub status_rank: Option<i16>,
-    pub message_id: Option<Uuid>,
+    /// The id of each entry's message, 16 bytes each; zeros for an entry that was blanked.
+    pub message_ids: Option<Vec<u8>>,
     /// Another message that turned out to be this one.
     pub replaces: Option<Uuid>,
     /// Of a conversation that was removed.
@@ -25,7 +26,7 @@ pub struct Model {
     pub contact: Option<String>,
 }
 
-/// The values of the column `kind`. An entry of any other kind, such as the first one with 0, is not
+/// The values of the column `kind`. Entries of any other kind, such as the first one with 0, are not
 /// shown.
 pub mod kind {
     pub const NOTHING: i16 = 0;

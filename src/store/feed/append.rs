@@ -4,45 +4,67 @@ use sea_orm::sea_query::Value;
 use sea_orm::{DatabaseBackend, DbErr, Statement};
 use uuid::Uuid;
 
+use super::entries::MOST_IN_ROW;
 use super::{FeedChange, RecordedChange};
 use crate::domain::Timestamp;
 use crate::store::entity::micros;
 use crate::store::sql;
 
-/// The columns of an entry after its position and its time.
-const COLUMNS: [&str; 7] =
-    ["nonce", "kind", "status_rank", "message_id", "replaces", "contact", "conversation_id"];
+/// What is given for a row: how far its last entry is from the newest one that is stored, and columns.
+const COLUMNS: [&str; 8] = [
+    "step",
+    "nonce",
+    "kind",
+    "status_rank",
+    "message_ids",
+    "replaces",
+    "contact",
+    "conversation_id",
+];
 
-/// Entries in the order of [`COLUMNS`].
-fn rows(changes: &[RecordedChange]) -> Vec<Value> {
-    let row = |(one, nonce): (&RecordedChange, i32)| -> [Value; 7] {
-        let (status, replaces) = status(&one.change);
+/// Rows in the order of [`COLUMNS`].
+fn rows(changes: &[RecordedChange]) -> Vec<[Value; COLUMNS.len()]> {
+    // Another history of the database does not have it.
+    let nonce = Uuid::new_v4().as_u64_pair().1 as u32;
+    let mut step = 0_u32;
+    let row = |entries: &[RecordedChange]| {
+        step += u32::try_from(entries.len()).unwrap_or_default();
+        let first = &entries[0];
+        let (status, replaces) = status(&first.change);
+        let ids = entries.iter().filter_map(|one| one.change.message());
+        let ids: Vec<u8> = ids.flat_map(Uuid::into_bytes).collect();
         [
-            nonce.into(),
-            one.kind().into(),
+            step.cast_signed().into(),
+            nonce.wrapping_add(step).cast_signed().into(),
+            first.kind().into(),
             status.into(),
-            one.change.message().into(),
+            Some(ids).filter(|ids| !ids.is_empty()).into(),
             replaces.into(),
-            contact(&one.change).into(),
-            conversation(&one.change).into(),
+            contact(&first.change).into(),
+            conversation(&first.change).into(),
         ]
     };
-    changes.iter().zip(nonces()).flat_map(row).collect()
+    let together = changes.chunk_by(are_in_one_row);
+    together.flat_map(|entries| entries.chunks(MOST_IN_ROW)).map(row).collect()
+}
+
+/// Whether two changes that follow one another may be in a row: what else it holds is the same for both.
+fn are_in_one_row(one: &RecordedChange, next: &RecordedChange) -> bool {
+    let is_new = |one: &RecordedChange| matches!(one.change, FeedChange::Message(_));
+    is_new(one) && is_new(next) && one.recovered == next.recovered
 }
 
 /// The statement for SQLite, whose write lock is held already. Counts on from the newest entry, which is
 /// always kept.
 pub(in crate::store) fn append(changes: &[RecordedChange], now: Timestamp) -> Statement {
-    let (used, values) = sql::used_columns(rows(changes), COLUMNS.len(), |_| false);
-    let mut values = values.into_iter();
-    let numbered = (1_i64..).take(changes.len()).flat_map(|step| {
-        std::iter::once(step.into()).chain(values.by_ref().take(used.len()).collect::<Vec<_>>())
-    });
-    let (width, count) = (1 + used.len(), sql::padded(changes.len()));
-    let values = sql::pad(numbered.collect(), count * width, width);
-    let columns: Vec<_> = used.iter().map(|place| COLUMNS[*place]).collect();
-    let given: Vec<_> = (2..=width).map(|place| format!("column{place}")).collect();
+    let rows = rows(changes);
+    let count = sql::padded(rows.len());
+    let values = rows.into_iter().flatten().collect();
+    let (used, values) = sql::used_columns(values, COLUMNS.len(), |_| false);
+    let width = used.len();
     let row = format!("({})", vec!["?"; width].join(", "));
+    let columns: Vec<_> = used[1..].iter().map(|place| COLUMNS[*place]).collect();
+    let given: Vec<_> = (2..=width).map(|place| format!("column{place}")).collect();
     let text = format!(
         "INSERT INTO feed (position, at, {}) SELECT h.position + column1, max(h.at, ?), {} \
          FROM (SELECT position, at FROM feed ORDER BY position DESC LIMIT 1) AS h, \
@@ -51,6 +73,7 @@ pub(in crate::store) fn append(changes: &[RecordedChange], now: Timestamp) -> St
         given.join(", "),
         vec![row; count].join(", "),
     );
+    let values = sql::pad(values, count * width, width);
     let values = std::iter::once(micros(now).into()).chain(values);
     Statement::from_sql_and_values(DatabaseBackend::Sqlite, text, values)
 }
@@ -59,24 +82,10 @@ pub(in crate::store) fn append(changes: &[RecordedChange], now: Timestamp) -> St
 /// takes the lock, and other servers wait from here on. The values are arrays: a list of rows would take
 /// PostgreSQL longer to parse than to insert.
 pub(in crate::store) fn append_under_lock(changes: &[RecordedChange], now: Timestamp) -> String {
-    let bare = || changes.iter().map(|one| &one.change);
-    let statuses = || bare().map(status);
-    let number = |number: i16| number.to_string();
-    // Few transactions remove a conversation.
-    let removed = match array(bare().map(|change| conversation(change).map(|id| id.to_string()))) {
-        none if none == "NULL" => String::new(),
-        ids => format!(", {ids}"),
-    };
-    format!(
-        "SELECT append_to_feed({}, {}, {}, {}, {}, {}, {}{removed})",
-        micros(now),
-        array(changes.iter().zip(nonces()).map(|(_, nonce)| Some(nonce.to_string()))),
-        array(changes.iter().map(|change| Some(number(change.kind())))),
-        array(statuses().map(|(rank, _)| rank.map(number))),
-        array(bare().map(|change| change.message().map(|id| id.to_string()))),
-        array(statuses().map(|(_, replaces)| replaces.map(|id| id.to_string()))),
-        array(bare().map(contact)),
-    )
+    let rows = rows(changes);
+    let column = |place: usize| array(rows.iter().map(|row| sql::element_text(&row[place])));
+    let arrays: Vec<_> = (0..COLUMNS.len()).map(column).collect();
+    format!("SELECT append_to_feed({}, {})", micros(now), arrays.join(", "))
 }
 
 /// The same as an expression of a prepared statement, after so many other parameters, and their values.
@@ -88,7 +97,8 @@ pub(in crate::store) fn append_expression(
     now: Timestamp,
     before: usize,
 ) -> Result<(String, Vec<Value>), DbErr> {
-    let (used, given) = sql::used_columns(rows(changes), COLUMNS.len(), |_| false);
+    let values = rows(changes).into_iter().flatten().collect();
+    let (used, given) = sql::used_columns(values, COLUMNS.len(), |_| false);
     let (arrays, mut values) = sql::as_arrays(given, used.len(), before)?;
     values.push(micros(now).into());
     let array = |place| used.iter().position(|used| *used == place).map(|at| arrays[at].as_str());
@@ -129,15 +139,39 @@ fn conversation(change: &FeedChange) -> Option<Uuid> {
     }
 }
 
-/// Bytes that differ from entry to entry, and that another history of the database does not have.
-fn nonces() -> impl Iterator<Item = i32> {
-    let random = Uuid::new_v4().as_u64_pair().1 as u32;
-    (0_u32..).map(move |step| random.wrapping_add(step).cast_signed())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Status;
+
+    /// The step of each row, and how many ids it holds.
+    fn steps(changes: &[RecordedChange]) -> Vec<(i32, usize)> {
+        let read = |[step, _, _, _, ids, ..]: [Value; COLUMNS.len()]| {
+            let ids: Option<Vec<u8>> = ids.unwrap();
+            (step.unwrap(), ids.unwrap_or_default().len() / 16)
+        };
+        rows(changes).into_iter().map(read).collect()
+    }
+
+    #[test]
+    fn new_messages_that_follow_one_another_share_rows() {
+        let new = |n| FeedChange::Message(Uuid::from_u128(n));
+        let status = |n| FeedChange::Status {
+            message: Uuid::from_u128(n),
+            status: Status::Sent,
+            replaces: None,
+        };
+        let opt_out = FeedChange::OptOut { contact: "+12125550001".to_owned(), opted_out: true };
+        let plain = |change| RecordedChange { change, recovered: false };
+        let recovered = |change| RecordedChange { change, recovered: true };
+        let mut changes: Vec<_> = (1..=130).map(new).map(plain).collect();
+        changes.extend([status(1), status(2), opt_out].map(plain));
+        changes.extend([new(131), new(132)].map(recovered));
+        changes.extend([plain(new(133))]);
+        let expected =
+            [(64, 64), (128, 64), (130, 2), (131, 1), (132, 1), (133, 0), (135, 2), (136, 1)];
+        assert_eq!(steps(&changes), expected);
+    }
 
     #[test]
     fn the_elements_of_an_array_are_quoted_twice() {

@@ -8,6 +8,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::entries::{FeedEntries, FeedEntry, cursor_of, entries_after};
 use crate::domain::feed::cursor_expired;
 use crate::domain::{FeedCursor, FeedEvent, FeedKind, FeedPage, Message, PhoneNumber, Timestamp};
 use crate::error::Error;
@@ -32,13 +33,13 @@ impl Store {
     /// `database_unavailable`, like the other methods here.
     pub(crate) async fn feed_head(&self) -> Result<FeedCursor, Error> {
         let newest = Entity::find().order_by_desc(Column::Position).one(&self.reader).await;
-        newest.and_then(found).map(|entry| cursor(&entry)).or_tell()
+        newest.and_then(found).map(|row| cursor_of(&row)).or_tell()
     }
 
     /// The position that the first entry at a time or later follows; the oldest there is if all of them
     /// are later.
     pub(crate) async fn feed_before(&self, time: Timestamp) -> Result<FeedCursor, Error> {
-        last_before(&self.reader, micros(time)).await.map(|entry| cursor(&entry)).or_tell()
+        last_before(&self.reader, micros(time)).await.map(|row| cursor_of(&row)).or_tell()
     }
 
     /// Up to `limit` entries after a position.
@@ -50,35 +51,22 @@ impl Store {
         after: FeedCursor,
         limit: u64,
     ) -> Result<FeedSlice, Error> {
-        let entries = Entity::find()
-            .filter(Column::Position.gte(after.position))
-            .order_by_asc(Column::Position)
-            .limit(limit.saturating_add(2));
-        let mut entries = entries.all(&self.reader).await.or_tell()?;
-        if entries.first().map(cursor) != Some(after) {
+        let Some(found) = entries_after(&self.reader, after, limit).await.or_tell()? else {
             let oldest = Entity::find().order_by_asc(Column::Position).one(&self.reader).await;
-            let oldest = oldest.and_then(found).or_tell()?;
-            return Err(cursor_expired(cursor(&oldest)));
-        }
-        entries.remove(0);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let has_more = entries.len() > limit;
-        entries.truncate(limit);
-        self.slice(after, entries, has_more).await.or_tell()
+            let oldest = oldest.and_then(self::found).or_tell()?;
+            return Err(cursor_expired(cursor_of(&oldest)));
+        };
+        self.slice(after, found).await.or_tell()
     }
 
     /// The events of some entries: all of them, or of the first ones if their messages are too long to be
     /// held in memory together.
-    async fn slice(
-        &self,
-        after: FeedCursor,
-        mut entries: Vec<Model>,
-        mut has_more: bool,
-    ) -> Result<FeedSlice, DbErr> {
+    async fn slice(&self, after: FeedCursor, found: FeedEntries) -> Result<FeedSlice, DbErr> {
+        let FeedEntries { mut entries, mut has_more } = found;
         loop {
             if let Some(subjects) = Subjects::read(self, &entries).await? {
                 let events = entries.iter().filter_map(|entry| subjects.event(entry)).collect();
-                let next = entries.last().map_or(after, cursor);
+                let next = entries.last().map_or(after, |last| last.cursor);
                 return Ok(FeedSlice { page: FeedPage { events, next }, has_more });
             }
             entries.truncate((entries.len() / 2).max(1));
@@ -87,16 +75,12 @@ impl Store {
     }
 }
 
-fn cursor(entry: &Model) -> FeedCursor {
-    FeedCursor { position: entry.position, nonce: entry.nonce.cast_unsigned() }
+/// The newest row is never removed.
+fn found(row: Option<Model>) -> Result<Model, DbErr> {
+    row.ok_or_else(|| DbErr::RecordNotFound("an entry of the feed".to_owned()))
 }
 
-/// The newest entry is never removed.
-fn found(entry: Option<Model>) -> Result<Model, DbErr> {
-    entry.ok_or_else(|| DbErr::RecordNotFound("an entry of the feed".to_owned()))
-}
-
-/// The last entry before a time, or the oldest of all, by bisection: positions and times rise together.
+/// The last row before a time, or the oldest of all, by bisection: positions and times rise together.
 async fn last_before(db: &impl ConnectionTrait, time: i64) -> Result<Model, DbErr> {
     let mut low = found(Entity::find().order_by_asc(Column::Position).one(db).await?)?;
     let mut high = found(Entity::find().order_by_desc(Column::Position).one(db).await?)?;
@@ -149,7 +133,7 @@ struct Subjects {
 
 impl Subjects {
     /// `None` if the messages are too long for one page.
-    async fn read(store: &Store, entries: &[Model]) -> Result<Option<Self>, DbErr> {
+    async fn read(store: &Store, entries: &[FeedEntry]) -> Result<Option<Self>, DbErr> {
         let ids: HashSet<Uuid> = entries.iter().filter_map(|entry| entry.message_id).collect();
         let Some(mut messages) = messages(store, ids.iter().copied()).await? else {
             return Ok(None);
@@ -174,9 +158,9 @@ impl Subjects {
     }
 
     /// The event of an entry. `None` if its message was removed.
-    fn event(&self, entry: &Model) -> Option<FeedEvent> {
+    fn event(&self, entry: &FeedEntry) -> Option<FeedEvent> {
         let mut event = FeedEvent {
-            cursor: cursor(entry),
+            cursor: entry.cursor,
             kind: kind_of(entry.kind)?,
             at: Timestamp::from_micros(entry.at),
             conversation_id: None,

@@ -1,10 +1,11 @@
 //! Removing old entries.
 
+use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
+use super::entries::ENTRIES_IN_ROW;
 use crate::domain::Timestamp;
 use crate::error::Error;
 use crate::store::Store;
@@ -14,12 +15,13 @@ use crate::store::job::Settlement;
 use crate::store::transaction::WriteTransaction;
 use crate::store::writer::Writer;
 
-/// How many entries are removed at once: few, since webhooks wait meanwhile.
+/// How many rows are removed at once: few, since webhooks wait meanwhile.
 const STEP: u64 = 500;
 
 /// What one step has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Trimmed {
+    /// How many entries.
     pub(crate) removed: u64,
     /// Whether there may be more.
     pub(crate) has_more: bool,
@@ -32,8 +34,10 @@ impl Store {
     /// `database_unavailable`.
     pub(crate) async fn count_old_feed(&self, before: Timestamp) -> Result<u64, Error> {
         let kept = self.feed_before(before).await?.position;
-        let old = feed::Entity::find().filter(feed::Column::Position.lt(kept));
-        old.count(&self.reader).await.or_tell()
+        let old = feed::Entity::find().filter(feed::Column::Position.lt(kept)).select_only();
+        let sum = Expr::cust(format!("CAST(coalesce(sum({ENTRIES_IN_ROW}), 0) AS bigint)"));
+        let count: Option<i64> = old.expr(sum).into_tuple().one(&self.reader).await.or_tell()?;
+        Ok(count.unwrap_or_default().unsigned_abs())
     }
 }
 
@@ -57,22 +61,24 @@ impl Settlement for TrimFeed {
 
     async fn write(&self, db: &WriteTransaction) -> Result<Trimmed, DbErr> {
         let oldest = oldest(db).await?;
-        let old = oldest.iter().take_while(|(_, at)| *at < micros(self.before)).count();
+        let old = oldest.iter().take_while(|(_, at, _)| *at < micros(self.before)).count();
         // The last of them stays: a reader that has seen it misses nothing.
-        let Some((kept, _)) = oldest.get(old.saturating_sub(1)) else {
+        let Some((last, removed)) = oldest[..old].split_last() else {
             return Ok(Trimmed::default());
         };
-        let before = feed::Column::Position.lt(*kept);
-        let removed = feed::Entity::delete_many().filter(before).exec(db).await?.rows_affected;
-        Ok(Trimmed { removed, has_more: old as u64 > STEP })
+        let before = feed::Column::Position.lt(last.0);
+        feed::Entity::delete_many().filter(before).exec(db).await?;
+        let removed: i64 = removed.iter().map(|(.., entries)| entries).sum();
+        Ok(Trimmed { removed: removed.unsigned_abs(), has_more: old as u64 > STEP })
     }
 }
 
-/// Position and time of the oldest entries, one more than are removed at once.
-async fn oldest(db: &impl ConnectionTrait) -> Result<Vec<(i64, i64)>, DbErr> {
+/// Position, time and number of entries of the oldest rows, one more than are removed at once.
+async fn oldest(db: &impl ConnectionTrait) -> Result<Vec<(i64, i64, i64)>, DbErr> {
     feed::Entity::find()
         .select_only()
         .columns([feed::Column::Position, feed::Column::At])
+        .expr(Expr::cust(format!("CAST({ENTRIES_IN_ROW} AS bigint)")))
         .order_by_asc(feed::Column::Position)
         .limit(STEP + 1)
         .into_tuple()

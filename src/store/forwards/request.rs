@@ -5,7 +5,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, Set};
 
 use super::write::new_range;
-use super::{at_after, count};
+use super::{at_after, lag};
 use crate::domain::FeedCursor;
 use crate::error::Error;
 use crate::store::entity::forward::{Column as F, Entity as Forwards};
@@ -85,7 +85,7 @@ impl ReplayForward {
         let mine = R::Name.eq(&self.name).and(R::State.eq(state::GIVEN_UP));
         let mut entries = 0;
         for range in Ranges::find().filter(mine.clone()).all(db).await? {
-            entries += count(db, range.after_position, range.until_position).await?;
+            entries += lag(db, range.after_position, range.until_position).await?.entries;
         }
         Ranges::update_many()
             .filter(mine)
@@ -104,7 +104,7 @@ async fn replay_since(
     row: &forward::Model,
     since: FeedCursor,
 ) -> Result<u64, DbErr> {
-    let entries = count(db, since.position, row.position).await?;
+    let entries = lag(db, since.position, row.position).await?.entries;
     if entries > 0 {
         let from_at = at_after(db, since.position).await?.unwrap_or_default();
         let until_at = at_after(db, row.position - 1).await?.unwrap_or(from_at);

@@ -7,12 +7,12 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySel
 use uuid::Uuid;
 
 use super::{IndexDocument, IndexPlace};
-use crate::domain::FeedCursor;
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::db_error::OrTell;
-use crate::store::entity::feed;
+use crate::store::entity::feed::kind;
 use crate::store::entity::message::{Column, Entity};
+use crate::store::feed::{FeedEntries, FeedEntry, entries_after};
 
 /// How many messages are added at once: few, since webhooks wait meanwhile.
 const BATCH: u64 = 200;
@@ -54,24 +54,11 @@ impl Store {
     /// # Errors
     /// `database_unavailable`, like the other methods here.
     pub(crate) async fn pending_of_feed(&self, from: IndexPlace) -> Result<Pending, Error> {
-        use feed::Column as C;
-        let entries = feed::Entity::find()
-            .filter(C::Position.gte(from.feed.position))
-            .order_by_asc(C::Position)
-            .limit(BATCH + 1);
-        let mut entries = entries.all(&self.reader).await.or_tell()?;
-        let cursor = |entry: &feed::Model| FeedCursor {
-            position: entry.position,
-            nonce: entry.nonce.cast_unsigned(),
-        };
-        if entries.first().map(cursor) != Some(from.feed) {
-            return Ok(Pending::PlaceLost);
-        }
-        let is_last = entries.len() as u64 <= BATCH;
-        entries.remove(0);
+        let found = entries_after(&self.reader, from.feed, BATCH).await.or_tell()?;
+        let Some(FeedEntries { entries, has_more }) = found else { return Ok(Pending::PlaceLost) };
         // What a sync has brought is as new as any other message.
-        let is_message = |kind| feed::kind::bare(kind) == feed::kind::MESSAGE;
-        let new = |entry: &feed::Model| entry.message_id.filter(|_| is_message(entry.kind));
+        let is_message = |of| kind::bare(of) == kind::MESSAGE;
+        let new = |entry: &FeedEntry| entry.message_id.filter(|_| is_message(entry.kind));
         let ids: Vec<Uuid> = entries.iter().filter_map(new).collect();
         let fitting = self.fitting(ids).await.or_tell()?;
         let last = match fitting.left_out {
@@ -82,8 +69,8 @@ impl Store {
             }
         };
         let Some(last) = last else { return Ok(Pending::Nothing) };
-        let to = IndexPlace { feed: cursor(last), ..from };
-        let is_last = is_last && fitting.left_out.is_none();
+        let to = IndexPlace { feed: last.cursor, ..from };
+        let is_last = !has_more && fitting.left_out.is_none();
         Ok(Pending::Next(NextDocuments {
             from,
             to,

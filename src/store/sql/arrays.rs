@@ -71,11 +71,11 @@ fn of_column(values: Vec<Value>) -> Result<ColumnArray, DbErr> {
         ArrayType::String => "text",
         other => return Err(DbErr::Type(format!("no column has the type {other:?}"))),
     };
-    Ok(ColumnArray::Text(array_text(values.iter().map(text)), name))
+    Ok(ColumnArray::Text(array_text(values.iter().map(element_text)), name))
 }
 
 /// A value as an element's text.
-fn text(value: &Value) -> Option<String> {
+pub(in crate::store) fn element_text(value: &Value) -> Option<String> {
     match value {
         Value::SmallInt(number) => number.map(|number| number.to_string()),
         Value::Int(number) => number.map(|number| number.to_string()),
@@ -128,6 +128,6 @@ mod tests {
         let elements = [None, Some("NULL"), Some("o'clock"), Some(r#"\ " , {}"#), Some("")];
         let elements = elements.into_iter().map(|element| element.map(str::to_owned));
         assert_eq!(array_text(elements), r#"{NULL,"NULL","o'clock","\\ \" , {}",""}"#);
-        assert_eq!(text(&vec![0_u8, 255].into()).as_deref(), Some("\\x00ff"));
+        assert_eq!(element_text(&vec![0_u8, 255].into()).as_deref(), Some("\\x00ff"));
     }
 }

@@ -3,17 +3,14 @@
 use std::collections::BTreeSet;
 
 use sea_orm::sea_query::Value;
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ConnectionTrait, DbErr};
 use uuid::Uuid;
 
 use super::{StatsPlace, execute, query};
-use crate::domain::FeedCursor;
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::db_error::OrTell;
-use crate::store::entity::feed;
+use crate::store::feed::{FeedEntries, entries_after};
 use crate::store::job::Settlement;
 use crate::store::sql::{BulkInsert, run_all};
 use crate::store::transaction::WriteTransaction;
@@ -81,25 +78,17 @@ impl Store {
     /// # Errors
     /// `database_unavailable`.
     pub(crate) async fn pending_changes(&self, from: StatsPlace) -> Result<PendingChanges, Error> {
-        let entries = feed::Entity::find()
-            .filter(feed::Column::Position.gte(from.0.position))
-            .order_by_asc(feed::Column::Position)
-            .limit(BATCH + 1);
-        let entries = entries.all(&self.reader).await.or_tell()?;
-        let cursor = |entry: &feed::Model| {
-            StatsPlace(FeedCursor { position: entry.position, nonce: entry.nonce.cast_unsigned() })
-        };
-        let [first, new @ ..] = &*entries else { return Ok(PendingChanges::PlaceLost) };
-        if cursor(first) != from {
+        let found = entries_after(&self.reader, from.0, BATCH).await.or_tell()?;
+        let Some(FeedEntries { entries: new, .. }) = found else {
             return Ok(PendingChanges::PlaceLost);
-        }
+        };
         let (changes, mut ids) = self.other_changes().await.or_tell()?;
         if new.is_empty() && changes.is_empty() {
             return Ok(PendingChanges::Nothing);
         }
         ids.extend(ranges(new.iter().filter_map(|entry| entry.message_id).collect()));
         let blocks = self.blocks_of(&ids).await.or_tell()?;
-        let to = new.last().map_or(from, cursor);
+        let to = new.last().map_or(from, |last| StatsPlace(last.cursor));
         Ok(PendingChanges::Next(BlockMarks { from, to, blocks, changes }))
     }
 

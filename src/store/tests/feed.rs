@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use sea_orm::sea_query::Value;
+use sea_orm::{ConnectionTrait, DbErr, Statement};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -12,7 +14,9 @@ use super::new_postgres_database;
 use crate::clock;
 use crate::domain::{Direction, FeedCursor, FeedEvent, FeedKind, Timestamp};
 use crate::error::Code;
+use crate::store::job::Settlement;
 use crate::store::model::Change;
+use crate::store::transaction::WriteTransaction;
 use crate::store::{Location, Mode, Purpose, Store};
 
 const STORES: u32 = 3;
@@ -150,6 +154,66 @@ async fn only_a_change_of_an_opt_out_is_an_event(location: Location) {
     store.close().await;
 }
 
+/// Rows with several entries: a reader goes on inside of one, they are counted one by one, and what is
+/// blanked leaves the others.
+async fn a_row_has_several_entries(location: Location) {
+    let store = open(&location).await;
+    let start = store.feed_head().await.expect("a position");
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        ids.push(receive(&store, n).await);
+    }
+    // The same four again, in one row.
+    let head = store.feed_head().await.expect("a position");
+    let list: Vec<u8> = ids.iter().flat_map(|id| id.into_bytes()).collect();
+    let values: [Value; 3] =
+        [(head.position + 4).into(), clock::now().as_micros().into(), list.into()];
+    let backend = store.reader.get_database_backend();
+    let insert =
+        "INSERT INTO feed (position, at, nonce, kind, message_ids) VALUES ($1, $2, 4, 1, $3)";
+    let insert = Statement::from_sql_and_values(backend, insert, values);
+    store.writer().expect("a writer").settle(Run(insert)).await.expect("inserted");
+    let all = store.feed_after(start, 100).await.expect("a slice");
+    assert_eq!(messages(&all.page.events), [&*ids, &*ids].concat());
+    assert!(!all.has_more);
+    for (n, event) in all.page.events.iter().enumerate() {
+        let rest = store.feed_after(event.cursor, 2).await.expect("a slice");
+        let expected: Vec<_> = all.page.events.iter().skip(n + 1).take(2).cloned().collect();
+        assert_eq!(messages(&rest.page.events), messages(&expected));
+        assert_eq!(rest.has_more, n + 3 < 8);
+        let lag = store.forward_lag(event.cursor.position, i64::MAX).await.expect("a lag");
+        assert_eq!(lag.entries, 7 - n as u64);
+    }
+    let lag = store.forward_lag(start.position, head.position + 2).await.expect("a lag");
+    assert_eq!(lag.entries, 6, "up to the middle of the row");
+    let (contact, mine) = ("+19995550000", HashSet::from([ids[1]]));
+    let page =
+        store.feed_about(contact, &mine, start.position).await.expect("a page").expect("rows");
+    assert_eq!((page.last, page.count), (head.position + 4, 2));
+    store.blank_feed(page).await.expect("blanked");
+    let left = store.feed_after(start, 100).await.expect("a slice").page;
+    let others = [ids[0], ids[2], ids[3]];
+    assert_eq!(messages(&left.events), [others, others].concat());
+    assert_eq!(left.next, all.page.next);
+    let late = clock::now().plus_seconds(60);
+    assert_eq!(store.count_old_feed(late).await.expect("a count"), 5, "all but the last row");
+    let trimmed = store.writer().expect("a writer").trim_feed(late).await.expect("trimmed");
+    assert_eq!(trimmed.removed, 5);
+    store.close().await;
+}
+
+/// A statement of a test.
+#[derive(Debug)]
+struct Run(Statement);
+
+impl Settlement for Run {
+    type Output = ();
+
+    async fn write(&self, db: &WriteTransaction) -> Result<(), DbErr> {
+        db.execute_raw(self.0.clone()).await.map(drop)
+    }
+}
+
 macro_rules! on_both {
     ($($test:ident),+) => {
         mod sqlite {
@@ -174,5 +238,6 @@ macro_rules! on_both {
 on_both!(
     no_reader_misses_an_entry_or_gets_one_twice,
     positions_are_found_and_expire,
-    only_a_change_of_an_opt_out_is_an_event
+    only_a_change_of_an_opt_out_is_an_event,
+    a_row_has_several_entries
 );

@@ -2,11 +2,16 @@
 //! whole table, or sorts one.
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, Statement,
+    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DbErr,
+    Statement,
 };
 
 use super::activity::{self, OWN};
 use super::{new_postgres_database, recorder};
+use crate::domain::Direction;
+use crate::store::job::Settlement;
+use crate::store::model::Change;
+use crate::store::transaction::WriteTransaction;
 use crate::store::{Location, Mode, Purpose, Store};
 
 /// Rows in each table: enough for PostgreSQL to prefer an index.
@@ -56,7 +61,7 @@ async fn fill(db: &DatabaseConnection) {
             "key, request_hash, message_id, created_at",
             format!("'filled-' || i, {bytes}, {uuid}, i"),
         ),
-        ("feed", "position, at, nonce, kind, message_id", format!("i - {ROWS}, i, i, 1, {uuid}")),
+        ("feed", "position, at, nonce, kind, message_ids", format!("i - {ROWS}, i, i, 1, {bytes}")),
     ] {
         let sql = format!(
             "INSERT INTO {table} ({columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL \
@@ -186,4 +191,40 @@ async fn statements_use_indices_on_postgresql() {
     let url = new_postgres_database().await;
     let location = Location::parse(&url, ".".as_ref()).expect("a location");
     check(&location, &url).await;
+}
+
+/// How often PostgreSQL has run the statement of webhooks with a plan that it had, and with one made for it.
+#[derive(Debug)]
+struct CountPlans;
+
+impl Settlement for CountPlans {
+    type Output = (i64, i64);
+
+    async fn write(&self, db: &WriteTransaction) -> Result<(i64, i64), DbErr> {
+        let sql = "SELECT CAST(sum(generic_plans) AS bigint), CAST(sum(custom_plans) AS bigint) \
+                   FROM pg_prepared_statements WHERE statement LIKE '%events_written%'";
+        let row = db.query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
+        let row = row.ok_or_else(|| DbErr::RecordNotFound(sql.to_owned()))?;
+        Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))
+    }
+}
+
+/// Planning takes PostgreSQL longer than storing a webhook.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_stored_without_planning_on_postgresql() {
+    let url = new_postgres_database().await;
+    let location = Location::parse(&url, ".".as_ref()).expect("a location");
+    let store = Store::open(&location, Mode::Real, Purpose::Serve).await.expect("a store");
+    let writer = store.writer().expect("a writer");
+    for n in 0..40 {
+        let message = activity::message(n % 3, Direction::Inbound);
+        let change = Change::Message(Box::new(message), None);
+        writer.event(activity::event(change)).await.expect("stored");
+    }
+    let (planned_before, planned_for_it) = writer.settle(CountPlans).await.expect("counted");
+    // Each statement is planned five times before PostgreSQL decides. The first webhook of a contact is
+    // another one.
+    assert!(planned_for_it <= 15, "{planned_for_it}");
+    assert!(planned_before >= 25, "{planned_before}");
+    store.close().await;
 }
