@@ -400,6 +400,7 @@
 //!   settle/              settling in the database
 //!     read.rs write.rs   finding what is open; leases of attempts, and results
 //!   feed/                the feed: which changes it has
+//!     entries.rs         the entries of its rows
 //!     append.rs read.rs  giving positions at the end of a transaction; reading from a position
 //!     wake.rs trim.rs    waking those who wait for more; removing old entries
 //!   stored_events.rs     reading raw events along their key

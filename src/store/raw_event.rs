@@ -13,10 +13,14 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe::CParameter;
 
-/// Every dictionary there ever was, by its id.
-const DICTIONARIES: [(i16, &[u8]); 1] = [(1, include_bytes!("raw_event/dictionary-1.zstd"))];
+/// The first bytes of every compressed event, which tell programs that know many formats that it is one of
+/// zstd (RFC 8878, 3.1.1).
+const MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+const DICTIONARY_1: &[u8] = include_bytes!("raw_event/dictionary-1.zstd");
+/// Every dictionary there ever was, by its id, and the first bytes that are not stored with it.
+const DICTIONARIES: [(i16, &[u8], &[u8]); 2] = [(1, DICTIONARY_1, &[]), (2, DICTIONARY_1, MAGIC)];
 /// The one that new events are compressed with.
-const CURRENT: i16 = 1;
+const CURRENT: i16 = 2;
 /// The id of an event that is stored as it came.
 const UNCOMPRESSED: i16 = 0;
 /// Takes 6 µs for an event, two more than zstd's default level, and saves a tenth of its bytes. Level 6
@@ -26,7 +30,7 @@ const LEVEL: i32 = 4;
 pub const LONGEST_EVENT: usize = 16 << 20;
 
 static ENCODER: LazyLock<EncoderDictionary<'static>> =
-    LazyLock::new(|| EncoderDictionary::copy(dictionary(CURRENT).unwrap_or_default(), LEVEL));
+    LazyLock::new(|| EncoderDictionary::copy(DICTIONARY_1, LEVEL));
 
 thread_local! {
     /// A context for each thread: making one takes longer than compressing an event.
@@ -59,10 +63,7 @@ impl RawEvent {
             .with_borrow_mut(|compressor| compressor.as_mut()?.compress(event).ok())
             .filter(|compressed| compressed.len() < event.len());
         match compressed {
-            Some(mut bytes) => {
-                bytes.shrink_to_fit();
-                Self { dictionary: CURRENT, bytes }
-            }
+            Some(bytes) => Self { dictionary: CURRENT, bytes: bytes[MAGIC.len()..].to_vec() },
             None => Self { dictionary: UNCOMPRESSED, bytes: event.to_vec() },
         }
     }
@@ -74,14 +75,12 @@ impl RawEvent {
         if self.dictionary == UNCOMPRESSED {
             return Some(self.bytes);
         }
-        let dictionary = DecoderDictionary::copy(dictionary(self.dictionary)?);
+        let (.., dictionary, left_out) =
+            DICTIONARIES.iter().find(|(id, ..)| *id == self.dictionary)?;
+        let dictionary = DecoderDictionary::copy(dictionary);
         let mut decompressor = Decompressor::with_prepared_dictionary(&dictionary).ok()?;
-        decompressor.decompress(&self.bytes, LONGEST_EVENT).ok()
+        decompressor.decompress(&[left_out, &*self.bytes].concat(), LONGEST_EVENT).ok()
     }
-}
-
-fn dictionary(id: i16) -> Option<&'static [u8]> {
-    DICTIONARIES.iter().find(|(known, _)| *known == id).map(|(_, bytes)| *bytes)
 }
 
 #[cfg(test)]
@@ -121,7 +120,8 @@ mod tests {
     /// dictionary was changed, and databases cannot be read any more.
     #[test]
     fn events_of_every_dictionary_are_readable() {
-        let stored: [(i16, &[u8]); 1] = [(1, include_bytes!("raw_event/inbound-sms-1.zst"))];
+        let first = include_bytes!("raw_event/inbound-sms-1.zst");
+        let stored: [(i16, &[u8]); 2] = [(1, first), (2, &first[4..])];
         let event = unseen().swap_remove(0);
         assert_eq!(stored.len(), DICTIONARIES.len(), "add one for each dictionary");
         for (dictionary, bytes) in stored {

@@ -119,8 +119,9 @@ pub(super) async fn add_later(
 /// How many row ids a message may have, beginning with its first one. Others, whose ids are similar, may
 /// have some of them, and a long text needs several.
 const KEYS: i64 = 64;
-/// The bits of a row id below the second.
-const KEY_BITS: u32 = 30;
+/// The bits of a row id below the second: many enough for 16 million messages of one second. Few bits make
+/// the ids short, and the distances between them, which the index consists of.
+const KEY_BITS: u32 = 24;
 
 /// The lowest row id of messages that are dated in a second or later.
 fn second_key(created_at: i64) -> i64 {

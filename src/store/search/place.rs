@@ -13,8 +13,8 @@ use crate::store::job::Settlement;
 use crate::store::transaction::WriteTransaction;
 use crate::store::writer::Writer;
 
-/// Of the rules by which words are made. Where they change, the index is built anew.
-const VERSION: i32 = 1;
+/// Of the rules by which words and row ids are made. Where they change, the index is built anew.
+const VERSION: i32 = 2;
 
 /// How far the search index has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

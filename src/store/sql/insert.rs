@@ -136,8 +136,12 @@ impl BulkInsert {
     ) -> Result<PostgresPart, DbErr> {
         let (insert, values) = self.without_empty_columns();
         let (arrays, values) = arrays::as_arrays(values, insert.columns.len(), before)?;
-        let columns = insert.columns.join(", ");
-        let list = format!("unnest({}) AS v ({columns})", arrays.join(", "));
+        // As one function with several arrays, PostgreSQL would put all rows aside first, which takes it
+        // nearly three times as long.
+        let columns = arrays.iter().zip(&insert.columns);
+        let columns: Vec<_> =
+            columns.map(|(array, column)| format!("unnest({array}) AS {column}")).collect();
+        let list = format!("(SELECT {}) AS v", columns.join(", "));
         let given: Vec<_> = insert.columns.iter().map(|column| format!("v.{column}")).collect();
         let source = insert.link.map(|link| match written.contains(&link.table) {
             true => written_rows(link.table),

@@ -125,10 +125,10 @@ mod tests {
             with,
             "WITH contacts_written AS (INSERT INTO contacts AS c (id, number) \
              SELECT (SELECT id FROM ids WHERE old = v.id), v.number \
-             FROM unnest($1, $2) AS v (id, number) ON CONFLICT (number) DO NOTHING \
+             FROM (SELECT unnest($1) AS id, unnest($2) AS number) AS v ON CONFLICT (number) DO NOTHING \
              RETURNING *), messages_written AS (INSERT INTO messages (id, contact, arrival) \
              SELECT v.id, linked.key, linked.arrived - v.arrival \
-             FROM unnest($3, $4, $5) AS v (id, contact, arrival) \
+             FROM (SELECT unnest($3) AS id, unnest($4) AS contact, unnest($5) AS arrival) AS v \
              LEFT JOIN contacts_written AS linked ON linked.number = v.contact  RETURNING 1)"
         );
         let counts =
@@ -145,12 +145,12 @@ mod tests {
         let written = for_postgres(vec![messages]);
         assert_eq!(
             written.expect("types that tables have").with,
-            "WITH existing AS MATERIALIZED (SELECT 1 FROM unnest($1, $2, $3) \
-             AS v (id, contact, arrival) \
+            "WITH existing AS MATERIALIZED (SELECT 1 FROM \
+             (SELECT unnest($1) AS id, unnest($2) AS contact, unnest($3) AS arrival) AS v \
              WHERE (SELECT 1 FROM messages WHERE id = v.id LIMIT 1) = 1 LIMIT 1), \
              messages_written AS (INSERT INTO messages (id, contact, arrival) \
              SELECT v.id, linked.key, linked.arrived - v.arrival \
-             FROM unnest($1, $2, $3) AS v (id, contact, arrival) \
+             FROM (SELECT unnest($1) AS id, unnest($2) AS contact, unnest($3) AS arrival) AS v \
              LEFT JOIN contacts AS linked ON linked.number = v.contact \
              WHERE NOT EXISTS (SELECT 1 FROM existing)  RETURNING 1)"
         );
@@ -169,7 +169,11 @@ mod tests {
         assert_eq!(values, [Value::from("b")]);
         let prevented = messages().existing(Some("messages WHERE arrival = v.arrival"));
         let written = for_postgres(vec![prevented]).expect("types that tables have");
-        assert!(written.with.contains("unnest($1, $2) AS v (id, arrival)"), "{}", written.with);
+        assert!(
+            written.with.contains("(SELECT unnest($1) AS id, unnest($2) AS arrival) AS v"),
+            "{}",
+            written.with
+        );
         assert_eq!(written.values.len(), 2);
     }
 
