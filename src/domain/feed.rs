@@ -52,14 +52,14 @@ impl fmt::Display for FeedKind {
     }
 }
 
-/// A position in the feed: that of an entry, with four random bytes of it. In a database that was
-/// restored or failed over, another entry may have the position, but not these bytes. Its text form is
-/// opaque to callers.
+/// A position in the feed: that of an entry, with four bytes of it that are random for each transaction. In a
+/// database that was restored or failed over, another entry may have the position, but not these bytes. Its
+/// text form is opaque to callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FeedCursor {
     /// The number of the entry.
     pub position: i64,
-    /// The entry's random bytes.
+    /// The entry's four bytes.
     pub nonce: u32,
 }
 

@@ -66,7 +66,7 @@ pub struct Forward {
     pub url: Option<String>,
     /// What it is doing.
     pub state: ForwardState,
-    /// How many entries of the feed follow the last one that was delivered; at most 100,000 are counted.
+    /// How many entries of the feed follow the last one that was delivered.
     pub events_behind: u64,
     /// The age in seconds of the oldest of them.
     pub seconds_behind: u64,
@@ -86,7 +86,7 @@ pub struct Forward {
     pub restarted_at: Option<Timestamp>,
     /// What was given up and can be replayed.
     pub given_up: Vec<GivenUp>,
-    /// How many entries of the feed are still to be replayed; at most 100,000 are counted.
+    /// How many entries of the feed are still to be replayed.
     pub replaying: u64,
 }
 
@@ -97,7 +97,7 @@ pub struct GivenUp {
     pub from: Timestamp,
     /// When the last of them happened.
     pub until: Timestamp,
-    /// How many entries of the feed these are; at most 100,000 are counted.
+    /// How many entries of the feed these are.
     pub events: u64,
 }
 
@@ -119,7 +119,7 @@ pub struct ForwardTest {
 pub struct ForwardReplay {
     /// The name of the receiver.
     pub name: String,
-    /// How many entries of the feed these are, before filters; at most 100,000 are counted.
+    /// How many entries of the feed these are, before filters.
     pub events: u64,
 }
 

@@ -17,7 +17,8 @@ use zstd::zstd_safe::CParameter;
 /// zstd (RFC 8878, 3.1.1).
 const MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const DICTIONARY_1: &[u8] = include_bytes!("raw_event/dictionary-1.zstd");
-/// Every dictionary there ever was, by its id, and the first bytes that are not stored with it.
+/// Every dictionary there ever was, by its id, and the first bytes that are not stored with it. The id 2 is of
+/// the same dictionary as 1.
 const DICTIONARIES: [(i16, &[u8], &[u8]); 2] = [(1, DICTIONARY_1, &[]), (2, DICTIONARY_1, MAGIC)];
 /// The one that new events are compressed with.
 const CURRENT: i16 = 2;

@@ -55,8 +55,8 @@ impl WriteSession {
     pub(super) async fn begin(&self) -> Result<(), DbErr> {
         let begin = match (self.pool.is_sqlite(), self.pool.prologue()) {
             (true, _) => BEGIN_ON_SQLITE,
-            (false, None) => "BEGIN",
-            (false, Some(prologue)) => &format!("BEGIN; {prologue}"),
+            (false, None) => BEGIN_ON_POSTGRES,
+            (false, Some(prologue)) => &format!("{BEGIN_ON_POSTGRES}; {prologue}"),
         };
         self.held.execute_unprepared(begin).await.map(drop)
     }
@@ -92,5 +92,8 @@ impl WriteSession {
     }
 }
 
+/// Whatever the database's default is: the feed is numbered after what others have written last, which a
+/// snapshot of the whole transaction would not see.
+const BEGIN_ON_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// SQLite then takes the write lock at once.
 pub(super) const BEGIN_ON_SQLITE: &str = "BEGIN IMMEDIATE";

@@ -18,7 +18,7 @@ pub struct Model {
     /// NULL for [`USUAL_TYPE`].
     pub event_type: Option<String>,
     pub received_at: i64,
-    /// The id of the dictionary that `body` is compressed with; 0 if it is not compressed.
+    /// How `body` is compressed: see [`RawEvent`](crate::store::RawEvent).
     pub dictionary: i16,
     /// The bytes of the request, compressed.
     #[sea_orm(column_type = "Blob")]

@@ -57,30 +57,40 @@ pub(in crate::store) async fn entries_after(
     Ok(Some(FeedEntries { entries, has_more }))
 }
 
-/// The first entries at a position and after it.
+/// The first entries at a position and after it; fewer if what follows is being removed.
 async fn entries_from(
     db: &impl ConnectionTrait,
     position: i64,
     count: u64,
 ) -> Result<Vec<FeedEntry>, DbErr> {
-    let (mut entries, mut next) = (Vec::new(), position);
     // Few rows at first, since they hold many entries where many are written; then as many as are needed if
     // each holds one.
-    let mut rows_to_read = count / OFTEN_IN_ROW + 2;
-    loop {
-        let query = Entity::find().filter(Column::Position.gte(next));
-        let rows = query.order_by_asc(Column::Position).limit(rows_to_read).all(db).await?;
-        let is_end = (rows.len() as u64) < rows_to_read;
-        next = rows.last().map_or(next, |last| last.position.saturating_add(1));
-        let found = rows.into_iter().flat_map(entries_of);
-        entries.extend(found.filter(|entry| entry.cursor.position >= position));
-        let missing = count.saturating_sub(entries.len() as u64);
-        if is_end || missing == 0 {
-            entries.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-            return Ok(entries);
+    let few = count / OFTEN_IN_ROW + 2;
+    let mut rows = rows_from(db, position, few).await?;
+    let held: usize = rows.iter().map(entries_in).sum();
+    let missing = (count + MOST_IN_ROW as u64).saturating_sub(held as u64);
+    if rows.len() as u64 == few
+        && missing > 0
+        && let Some(last) = rows.last().map(|last| last.position)
+    {
+        let more = rows_from(db, last, missing + 1).await?;
+        // If it is gone, so are rows after it, and the reader is told when it asks for them.
+        if more.first().is_some_and(|first| first.position == last) {
+            rows.extend(more.into_iter().skip(1));
         }
-        rows_to_read = missing;
     }
+    let entries = rows.into_iter().flat_map(entries_of);
+    let entries = entries.skip_while(|entry| entry.cursor.position < position);
+    Ok(entries.take(usize::try_from(count).unwrap_or(usize::MAX)).collect())
+}
+
+async fn rows_from(
+    db: &impl ConnectionTrait,
+    position: i64,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let query = Entity::find().filter(Column::Position.gte(position));
+    query.order_by_asc(Column::Position).limit(limit).all(db).await
 }
 
 /// The entries of a row, in their order.
@@ -89,28 +99,40 @@ fn entries_of(row: Model) -> impl Iterator<Item = FeedEntry> {
         Some(ids) => message_ids(ids).collect(),
         None => vec![None],
     };
-    let last = cursor_of(&row);
-    (1..=ids.len()).rev().zip(ids).map(move |(place, message_id)| {
-        let before_last = u32::try_from(place - 1).unwrap_or_default();
-        FeedEntry {
-            cursor: FeedCursor {
-                position: last.position - i64::from(before_last),
-                nonce: last.nonce.wrapping_sub(before_last),
-            },
-            at: row.at,
-            kind: row.kind,
-            status_rank: row.status_rank,
-            message_id,
-            replaces: row.replaces,
-            conversation_id: row.conversation_id,
-            contact: row.contact.clone(),
-        }
+    let first = first_cursor_of(&row);
+    (0_u32..).zip(ids).map(move |(place, message_id)| FeedEntry {
+        cursor: FeedCursor {
+            position: first.position + i64::from(place),
+            nonce: first.nonce.wrapping_add(place),
+        },
+        at: row.at,
+        kind: row.kind,
+        status_rank: row.status_rank,
+        message_id,
+        replaces: row.replaces,
+        conversation_id: row.conversation_id,
+        contact: row.contact.clone(),
     })
+}
+
+/// How many entries a row holds.
+fn entries_in(row: &Model) -> usize {
+    row.message_ids.as_ref().map_or(1, |ids| ids.len() / ID_BYTES)
 }
 
 /// The position of the last entry of a row.
 pub(in crate::store) fn cursor_of(row: &Model) -> FeedCursor {
     FeedCursor { position: row.position, nonce: row.nonce.cast_unsigned() }
+}
+
+/// The position of the first entry of a row.
+pub(super) fn first_cursor_of(row: &Model) -> FeedCursor {
+    let last = cursor_of(row);
+    let before_last = u32::try_from(entries_in(row).saturating_sub(1)).unwrap_or_default();
+    FeedCursor {
+        position: last.position - i64::from(before_last),
+        nonce: last.nonce.wrapping_sub(before_last),
+    }
 }
 
 /// The ids in the column of a row; `None` where an entry was blanked.

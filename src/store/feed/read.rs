@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::entries::{FeedEntries, FeedEntry, cursor_of, entries_after};
+use super::entries::{FeedEntries, FeedEntry, cursor_of, entries_after, first_cursor_of};
 use crate::domain::feed::cursor_expired;
 use crate::domain::{FeedCursor, FeedEvent, FeedKind, FeedPage, Message, PhoneNumber, Timestamp};
 use crate::error::Error;
@@ -39,7 +39,7 @@ impl Store {
     /// The position that the first entry at a time or later follows; the oldest there is if all of them
     /// are later.
     pub(crate) async fn feed_before(&self, time: Timestamp) -> Result<FeedCursor, Error> {
-        last_before(&self.reader, micros(time)).await.map(|row| cursor_of(&row)).or_tell()
+        last_before(&self.reader, micros(time)).await.or_tell()
     }
 
     /// Up to `limit` entries after a position.
@@ -54,7 +54,7 @@ impl Store {
         let Some(found) = entries_after(&self.reader, after, limit).await.or_tell()? else {
             let oldest = Entity::find().order_by_asc(Column::Position).one(&self.reader).await;
             let oldest = oldest.and_then(self::found).or_tell()?;
-            return Err(cursor_expired(cursor_of(&oldest)));
+            return Err(cursor_expired(first_cursor_of(&oldest)));
         };
         self.slice(after, found).await.or_tell()
     }
@@ -80,34 +80,34 @@ fn found(row: Option<Model>) -> Result<Model, DbErr> {
     row.ok_or_else(|| DbErr::RecordNotFound("an entry of the feed".to_owned()))
 }
 
-/// The last row before a time, or the oldest of all, by bisection: positions and times rise together.
-async fn last_before(db: &impl ConnectionTrait, time: i64) -> Result<Model, DbErr> {
+/// The last entry before a time, or the oldest of all, by bisection: positions and times rise together.
+async fn last_before(db: &impl ConnectionTrait, time: i64) -> Result<FeedCursor, DbErr> {
     let mut low = found(Entity::find().order_by_asc(Column::Position).one(db).await?)?;
     let mut high = found(Entity::find().order_by_desc(Column::Position).one(db).await?)?;
     if high.at < time {
-        return Ok(high);
+        return Ok(cursor_of(&high));
     }
     while low.position + 1 < high.position {
         let middle = low.position + (high.position - low.position) / 2;
         let query = Entity::find().filter(Column::Position.lte(middle));
-        let entry = found(query.order_by_desc(Column::Position).one(db).await?)?;
-        if entry.at < time {
-            if entry.position == low.position {
+        let row = found(query.order_by_desc(Column::Position).one(db).await?)?;
+        if row.at < time {
+            if row.position == low.position {
                 // There is nothing between it and the middle.
                 let query = Entity::find().filter(Column::Position.gt(middle));
                 let next = found(query.order_by_asc(Column::Position).one(db).await?)?;
                 if next.at >= time || next.position >= high.position {
-                    return Ok(low);
+                    return Ok(cursor_of(&low));
                 }
                 low = next;
             } else {
-                low = entry;
+                low = row;
             }
         } else {
-            high = entry;
+            high = row;
         }
     }
-    Ok(low)
+    Ok(if low.at < time { cursor_of(&low) } else { first_cursor_of(&low) })
 }
 
 fn kind_of(stored: i16) -> Option<FeedKind> {

@@ -32,6 +32,9 @@ const USE_INDEXES: (&str, &str) = ("enable_seqscan", "off");
 /// The pages that it reads are in memory, as a rule. If each counted as much as by default, PostgreSQL would
 /// plan the statement of a few webhooks anew each time, which takes it longer than running it.
 const IN_MEMORY: (&str, &str) = ("random_page_cost", "0.1");
+/// Whatever the database's default is: the feed is numbered after what others have written last, and a schema
+/// is migrated by what others have left to do.
+const SEES_COMMITTED: (&str, &str) = ("default_transaction_isolation", "read committed");
 /// Every read is of one page along an index. If it takes longer, somebody has locked the table.
 const STATEMENT_TIMEOUT: (&str, &str) = ("statement_timeout", "3s");
 /// When PostgreSQL ends an idle transaction: the machine that began it is gone, and the rows it
@@ -47,8 +50,10 @@ const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 fn settings(role: Role) -> &'static [(&'static str, &'static str)] {
     match role {
         Role::Reader | Role::Readers(_) => &[DURABLE, STATEMENT_TIMEOUT],
-        Role::Writer => &[DURABLE, LOCK_TIMEOUT, IDLE_TIMEOUT, USE_INDEXES, IN_MEMORY],
-        Role::Work => &[DURABLE, NO_NOTICES],
+        Role::Writer => {
+            &[DURABLE, LOCK_TIMEOUT, IDLE_TIMEOUT, USE_INDEXES, IN_MEMORY, SEES_COMMITTED]
+        }
+        Role::Work => &[DURABLE, NO_NOTICES, SEES_COMMITTED],
     }
 }
 

@@ -199,6 +199,13 @@ async fn a_row_has_several_entries(location: Location) {
     assert_eq!(store.count_old_feed(late).await.expect("a count"), 5, "all but the last row");
     let trimmed = store.writer().expect("a writer").trim_feed(late).await.expect("trimmed");
     assert_eq!(trimmed.removed, 5);
+    // The oldest there is is the first of the last row.
+    let oldest = store.feed_before(Timestamp::from_micros(0)).await.expect("a position");
+    assert_eq!(oldest, all.page.events[4].cursor);
+    let error = store.feed_after(start, 100).await.expect_err("removed");
+    assert_eq!(error.extra().oldest, Some(oldest.to_string()));
+    let kept = store.feed_after(oldest, 100).await.expect("a slice").page;
+    assert_eq!(messages(&kept.events), [ids[2], ids[3]]);
     store.close().await;
 }
 
@@ -233,6 +240,19 @@ macro_rules! on_both {
             })+
         }
     };
+}
+
+/// Its snapshots would show the writer a feed from before it had the lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_with_another_isolation_level_numbers_the_feed_all_the_same() {
+    let url = new_postgres_database().await;
+    let db = sea_orm::Database::connect(url.as_str()).await.expect("a connection");
+    let name = url.rsplit('/').next().expect("a name");
+    let level = "SET default_transaction_isolation = 'repeatable read'";
+    db.execute_unprepared(&format!("ALTER DATABASE {name} {level}")).await.expect("set");
+    db.close().await.expect("closed");
+    let location = Location::parse(&url, ".".as_ref()).expect("a location");
+    no_reader_misses_an_entry_or_gets_one_twice(location).await;
 }
 
 on_both!(

@@ -12,7 +12,8 @@ const WATCH: &str = "
         INSERT INTO watched VALUES (current_setting('synchronous_commit') || ' '
             || current_setting('lock_timeout') || ' '
             || current_setting('idle_in_transaction_session_timeout') || ' '
-            || current_setting('enable_seqscan'));
+            || current_setting('enable_seqscan') || ' '
+            || current_setting('transaction_isolation'));
         RETURN NULL;
     END $$;
     CREATE TRIGGER watch AFTER INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION watch();";
@@ -22,8 +23,11 @@ const WATCH: &str = "
 async fn assert_durable(db: &TestDatabase, url: &str) {
     let admin = connect(&db.url).await;
     let name = db.url.rsplit('/').next().expect("a name");
-    let off = format!("ALTER DATABASE {name} SET synchronous_commit = off");
-    admin.execute_unprepared(&off).await.expect("set");
+    for default in ["synchronous_commit = off", "default_transaction_isolation = 'repeatable read'"]
+    {
+        let alter = format!("ALTER DATABASE {name} SET {default}");
+        admin.execute_unprepared(&alter).await.expect("set");
+    }
     let signer = signer(15);
     let home = home(url, &signer);
     let servers = [0, 1].map(|_| Server::start(&home));
@@ -51,7 +55,7 @@ async fn assert_durable(db: &TestDatabase, url: &str) {
     let rows = admin.query_all_raw(settings).await.expect("rows");
     let seen: Vec<String> =
         rows.iter().map(|row| row.try_get_by_index(0).expect("a text")).collect();
-    assert_eq!(seen, ["on 1200ms 10s off"]);
+    assert_eq!(seen, ["on 1200ms 10s off read committed"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
