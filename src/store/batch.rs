@@ -33,9 +33,32 @@ const TIME_PER_JOB: Duration = Duration::from_millis(100);
 /// How often a transaction is retried after a deadlock between two servers.
 const RETRIES: u32 = 10;
 
-/// Writes a batch. If one row cannot be stored, writes the jobs one by one, so that only its job
-/// fails. Returns whether the connection can be used again.
+/// Writes a batch in one transaction, but for what needs one of its own. Returns whether the connection can be
+/// used again.
 pub(super) async fn write(
+    session: &WriteSession,
+    batch: Vec<Job>,
+    duplicate_check: &mut DuplicateCheck,
+    last_commit: &LastCommit,
+    answers: &Answers,
+) -> bool {
+    let is_alone = |job: &Job| !session.pool().is_sqlite() && job.shares_locks();
+    let (alone, together): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_alone);
+    let parts = std::iter::once(together).chain(alone.into_iter().map(|job| vec![job]));
+    let mut reusable = true;
+    for part in parts {
+        if reusable {
+            reusable = write_together(session, part, duplicate_check, last_commit, answers).await;
+        } else {
+            part.into_iter().for_each(|job| job.fail(unavailable));
+        }
+    }
+    reusable
+}
+
+/// Writes jobs in one transaction. If one row cannot be stored, writes the jobs one by one, so that only its job
+/// fails. Returns whether the connection can be used again.
+async fn write_together(
     session: &WriteSession,
     mut batch: Vec<Job>,
     duplicate_check: &mut DuplicateCheck,
@@ -75,8 +98,14 @@ pub(super) async fn write(
                 metrics::repeat(Repeat::Data);
                 let mut rest = batch.drain(..);
                 for job in rest.by_ref() {
-                    if !Box::pin(write(session, vec![job], duplicate_check, last_commit, answers))
-                        .await
+                    if !Box::pin(write_together(
+                        session,
+                        vec![job],
+                        duplicate_check,
+                        last_commit,
+                        answers,
+                    ))
+                    .await
                     {
                         rest.for_each(|job| job.fail(unavailable));
                         return false;

@@ -52,12 +52,20 @@ pub(super) trait Settlement: Debug + Send + 'static {
         None
     }
 
+    /// Whether it shares locks of rows, so that a transaction which then changes one of them could wait for
+    /// another that waits for it. PostgreSQL runs it in a transaction of its own.
+    fn shares_locks(&self) -> bool {
+        false
+    }
+
     async fn write(&self, db: &WriteTransaction) -> Result<Self::Output, DbErr>;
 }
 
 /// A [`Settlement`] of any type with the caller that waits for it.
 pub(super) trait SettleJob: Debug + Send {
     fn contact(&self) -> Option<&str>;
+
+    fn shares_locks(&self) -> bool;
 
     fn write<'a>(&'a mut self, db: &'a WriteTransaction) -> LocalBoxFuture<'a, Result<(), DbErr>>;
 
@@ -69,6 +77,10 @@ pub(super) trait SettleJob: Debug + Send {
 impl<S: Settlement> SettleJob for Task<S, S::Output> {
     fn contact(&self) -> Option<&str> {
         self.input.contact()
+    }
+
+    fn shares_locks(&self) -> bool {
+        self.input.shares_locks()
     }
 
     fn write<'a>(&'a mut self, db: &'a WriteTransaction) -> LocalBoxFuture<'a, Result<(), DbErr>> {
@@ -110,6 +122,11 @@ impl Job {
             Self::Open(task, _) => task.reply.is_closed(),
             Self::Close(_) | Self::Settle(_) | Self::End(_) => false,
         }
+    }
+
+    /// Whether it needs a transaction of its own on PostgreSQL.
+    pub(super) fn shares_locks(&self) -> bool {
+        matches!(self, Self::Settle(job) if job.shares_locks())
     }
 
     /// Whether to write it. From here on its caller can no longer give it up.

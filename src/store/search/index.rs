@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sea_orm::sea_query::{Query, Value};
+use sea_orm::sea_query::{Order, Query, Value};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement};
 use uuid::Uuid;
 
@@ -27,6 +27,10 @@ impl Writer {
 
 impl Settlement for NextDocuments {
     type Output = ();
+
+    fn shares_locks(&self) -> bool {
+        true
+    }
 
     async fn write(&self, db: &WriteTransaction) -> Result<(), DbErr> {
         if !self.from.advance(self.to, db).await? || self.documents.is_empty() {
@@ -53,6 +57,7 @@ async fn lock_existing(
     let mut query = Query::select();
     query.column(C::Id).from(message::Entity);
     query.and_where(C::Id.is_in(documents.iter().map(|document| document.id)));
+    query.order_by(C::Id, Order::Asc);
     if db.get_database_backend() == DatabaseBackend::Postgres {
         query.lock(sea_orm::sea_query::LockType::KeyShare);
     }
