@@ -55,8 +55,8 @@ impl WriteSession {
     pub(super) async fn begin(&self) -> Result<(), DbErr> {
         let begin = match (self.pool.is_sqlite(), self.pool.prologue()) {
             (true, _) => BEGIN_ON_SQLITE,
-            (false, None) => BEGIN_ON_POSTGRES,
-            (false, Some(prologue)) => &format!("{BEGIN_ON_POSTGRES}; {prologue}"),
+            (false, None) => "BEGIN",
+            (false, Some(prologue)) => &format!("{BEGIN_THROUGH_POOLER}; {prologue}"),
         };
         self.held.execute_unprepared(begin).await.map(drop)
     }
@@ -92,8 +92,7 @@ impl WriteSession {
     }
 }
 
-/// Whatever the database's default is: the feed is numbered after what others have written last, which a
-/// snapshot of the whole transaction would not see.
-const BEGIN_ON_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// Here the level that a session of ours asks for when it starts has to be asked for each time.
+const BEGIN_THROUGH_POOLER: &str = "BEGIN ISOLATION LEVEL read committed";
 /// SQLite then takes the write lock at once.
 pub(super) const BEGIN_ON_SQLITE: &str = "BEGIN IMMEDIATE";
