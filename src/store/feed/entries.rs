@@ -32,7 +32,7 @@ pub(in crate::store) struct FeedEntry {
 }
 
 /// Some entries after a position.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::store) struct FeedEntries {
     pub(in crate::store) entries: Vec<FeedEntry>,
     /// Whether more follow.
@@ -121,7 +121,7 @@ fn entries_in(row: &Model) -> usize {
 }
 
 /// The position of the last entry of a row.
-pub(in crate::store) fn cursor_of(row: &Model) -> FeedCursor {
+pub(super) fn cursor_of(row: &Model) -> FeedCursor {
     FeedCursor { position: row.position, nonce: row.nonce.cast_unsigned() }
 }
 

@@ -71,9 +71,8 @@ impl Store {
 
 impl Writer {
     /// Begins the index: all messages that there are now have to be added, and then what the feed brings.
-    /// Those that are in it stay, unless the rules for words or row ids have changed.
-    /// Does nothing if the place is no
-    /// longer `seen`.
+    /// Those that are in it stay, unless the rules for words or row ids have changed. Does nothing if the
+    /// place is no longer `seen`.
     ///
     /// # Errors
     /// `database_unavailable`.
