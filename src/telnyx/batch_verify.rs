@@ -1,55 +1,60 @@
 //! Batch verification: many signatures of one key verified together, at less than half the cost of
 //! verifying each.
 //!
-//! ed25519-dalek verifies a random linear combination of the signatures, which holds only if all of
-//! them are valid. If it does not hold, each caller verifies its own signature strictly, so an invalid
-//! one affects only its sender.
+//! ed25519-zebra verifies a random linear combination of the signatures, in which the key is one term however
+//! many they are. It holds only if all of them are valid. If it does not hold, each caller verifies its own
+//! signature strictly, so an invalid one affects only its sender.
 //!
-//! Passing here proves as much as strict verification. The combination does not detect two oddities
+//! Passing here proves as much as strict verification. The combination does not detect some oddities
 //! that strict verification refuses (a non-canonical encoding of `R`, and a component of `R` of small
 //! order). But the signed hash covers every bit of `R`, so only the holder of the private key can
 //! make such a signature, who can make an ordinary one as well.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use ed25519_dalek::{Signature, VerifyingKey, verify_batch};
+use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_zebra::VerificationKeyBytes;
+use ed25519_zebra::batch::{Item, Verifier};
 use tokio::sync::oneshot;
 
 /// The fewest signatures for which a batch is faster.
-const SMALLEST_BATCH: usize = 4;
-/// The most signatures in a batch: verifying one occupies the thread.
-const LARGEST_BATCH: usize = 64;
+const SMALLEST_BATCH: usize = 2;
+/// The most signatures in a batch, beyond which little is gained: while one thread verifies them, another may be
+/// idle, and their requests wait for one another.
+const LARGEST_BATCH: usize = 16;
 
 /// Verifies the signatures that wait at the same moment together.
 #[derive(Debug)]
 pub(super) struct BatchVerifier {
-    key: VerifyingKey,
+    key: VerificationKeyBytes,
     waiting: Mutex<Vec<Waiter>>,
 }
 
 #[derive(Debug)]
 struct Waiter {
-    signature: Signature,
-    signed: Bytes,
+    signature: Item,
     answer: oneshot::Sender<bool>,
 }
 
 impl BatchVerifier {
+    /// For a key that is not weak: with one of small order, anybody could make signatures that pass.
     pub(super) fn new(key: VerifyingKey) -> Self {
-        Self { key, waiting: Mutex::default() }
+        Self { key: key.to_bytes().into(), waiting: Mutex::default() }
     }
 
     /// Whether the signature was proven valid in a batch. `false` proves nothing.
-    pub(super) async fn is_proven(&self, signature: Signature, signed: Bytes) -> bool {
+    pub(super) async fn is_proven(&self, signature: Signature, signed: &[u8]) -> bool {
+        let signature = Item::from((self.key, signature, signed));
         let (answer, proven) = oneshot::channel();
-        self.waiting().push(Waiter { signature, signed, answer });
+        self.waiting().push(Waiter { signature, answer });
         // Other tasks that are ready with a webhook add theirs before this one continues.
         tokio::task::yield_now().await;
         while let Some(batch) = self.next_batch() {
-            let valid = batch.len() >= SMALLEST_BATCH && are_valid(&self.key, &batch);
-            for waiter in batch {
-                let _ = waiter.answer.send(valid);
+            let (signatures, answers): (Vec<_>, Vec<_>) =
+                batch.into_iter().map(|waiter| (waiter.signature, waiter.answer)).unzip();
+            let valid = answers.len() >= SMALLEST_BATCH && are_valid(signatures);
+            for answer in answers {
+                let _ = answer.send(valid);
             }
         }
         proven.await.unwrap_or(false)
@@ -68,10 +73,10 @@ impl BatchVerifier {
 }
 
 /// Whether all of the signatures are valid.
-fn are_valid(key: &VerifyingKey, waiters: &[Waiter]) -> bool {
-    let signed: Vec<&[u8]> = waiters.iter().map(|waiter| waiter.signed.as_ref()).collect();
-    let signatures: Vec<Signature> = waiters.iter().map(|waiter| waiter.signature).collect();
-    verify_batch(&signed, &signatures, &vec![*key; waiters.len()]).is_ok()
+fn are_valid(signatures: Vec<Item>) -> bool {
+    let mut batch = Verifier::new();
+    signatures.into_iter().for_each(|signature| batch.queue(signature));
+    batch.verify(rand::rng()).is_ok()
 }
 
 #[cfg(test)]
@@ -89,20 +94,19 @@ mod tests {
         SigningKey::from_bytes(&[7; 32])
     }
 
-    fn waiter(signature: Signature, signed: &[u8]) -> Waiter {
-        let signed = Bytes::copy_from_slice(signed);
-        Waiter { signature, signed, answer: oneshot::channel().0 }
+    fn item(signature: Signature, signed: &[u8]) -> Item {
+        Item::from((key().verifying_key().to_bytes().into(), signature, signed))
     }
 
     /// Verifies eight valid signatures, with one more in the middle if given.
     fn verifies_with(odd: Option<(Signature, &[u8])>) -> bool {
         let key = key();
-        let good = |n: u8| waiter(key.sign(&[n; 40]), &[n; 40]);
-        let mut waiters: Vec<_> = (0..8).map(good).collect();
+        let good = |n: u8| item(key.sign(&[n; 40]), &[n; 40]);
+        let mut signatures: Vec<_> = (0..8).map(good).collect();
         if let Some((signature, signed)) = odd {
-            waiters.insert(4, waiter(signature, signed));
+            signatures.insert(4, item(signature, signed));
         }
-        are_valid(&key.verifying_key(), &waiters)
+        are_valid(signatures)
     }
 
     #[test]
@@ -145,9 +149,8 @@ mod tests {
     async fn an_invalid_signature_proves_nothing_about_the_others() {
         let key = key();
         let batch = BatchVerifier::new(key.verifying_key());
-        let ask = async |n: u8, signed: [u8; 40]| {
-            batch.is_proven(key.sign(&[n; 40]), Bytes::copy_from_slice(&signed)).await
-        };
+        let ask =
+            async |n: u8, signed: [u8; 40]| batch.is_proven(key.sign(&[n; 40]), &signed).await;
         let asked = (0..9_u8).map(|n| ask(n, [7; 40]));
         // All but one are signatures of something else; alone, the valid one would be accepted.
         assert_eq!(futures_util::future::join_all(asked).await, [false; 9]);

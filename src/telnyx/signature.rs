@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use ed25519_dalek::{Signature, VerifyingKey};
 use thiserror::Error;
 
@@ -145,7 +144,7 @@ impl Verifier {
     ) -> Result<usize, SignatureError> {
         let (headers, signed) = self.read(timestamp, signature, body)?;
         let is_proven = match &self.batch {
-            Some(batch) => batch.is_proven(headers.signature, signed.clone()).await,
+            Some(batch) => batch.is_proven(headers.signature, &signed).await,
             None => false,
         };
         // There is a batch only for a single key.
@@ -158,9 +157,9 @@ impl Verifier {
         timestamp: Option<&[u8]>,
         signature: Option<&[u8]>,
         body: &[u8],
-    ) -> Result<(SignedHeaders, Bytes), SignatureError> {
+    ) -> Result<(SignedHeaders, Vec<u8>), SignatureError> {
         let headers = self.read_headers(timestamp, signature)?;
-        Ok((headers, signed_bytes(timestamp.unwrap_or_default(), body).into()))
+        Ok((headers, signed_bytes(timestamp.unwrap_or_default(), body)))
     }
 
     fn read_headers(
