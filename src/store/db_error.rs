@@ -1,6 +1,6 @@
 //! Classifying the database's errors, and turning them into errors for callers.
 
-use sea_orm::{DbErr, RuntimeErr, sqlx};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx};
 
 use super::sqlstate;
 use crate::error::{Code, Error};
@@ -131,6 +131,12 @@ pub(super) fn is_broken(error: &DbErr) -> bool {
         Some(code) => ["08", "57P"].iter().any(|class| code.starts_with(class)),
         None => matches!(cause(error), Some(sqlx::Error::Io(_))),
     }
+}
+
+/// Whether no connection of a pool was free in time.
+pub(super) fn is_pool_exhausted(error: &DbErr) -> bool {
+    matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
+        || matches!(cause(error), Some(sqlx::Error::PoolTimedOut))
 }
 
 /// SQLite's result code, or PostgreSQL's SQLSTATE.

@@ -2,10 +2,12 @@
 //!
 //! A query on a connection that broke while it was idle is retried on another. When a query times
 //! out, its peer may be gone, and TCP would take a quarter of an hour to notice: then all
-//! connections are replaced, and the host name is resolved again, which may lead to a standby.
+//! connections are replaced, and the host name is resolved again, which may lead to a standby. The same
+//! when no connection becomes free and nothing is answered: the driver tests a connection whose query is
+//! over or was given up, without a time limit, before it is free again.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -17,7 +19,7 @@ use sea_orm::{
 use tokio::sync::watch;
 
 use super::Location;
-use super::db_error::is_broken;
+use super::db_error::{is_broken, is_pool_exhausted};
 use super::pool::{Pool, Role};
 
 /// How often a query is retried after its connection broke: more often than a server has
@@ -38,6 +40,27 @@ struct Shared {
     role: Role,
     /// `None` while the connections are being replaced.
     pool: watch::Sender<Option<Pool>>,
+    /// Since when queries have begun and none was answered. `None` after an answer.
+    unanswered_since: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    fn unanswered_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.unanswered_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_query(&self) {
+        self.unanswered_since().get_or_insert_with(Instant::now);
+    }
+
+    fn note_answer(&self) {
+        *self.unanswered_since() = None;
+    }
+
+    /// Whether nothing has been answered for so long, though something was asked.
+    fn is_silent_for(&self, time: Duration) -> bool {
+        self.unanswered_since().is_some_and(|since| since.elapsed() > time)
+    }
 }
 
 /// A query, which may be run several times, on a connection or in a transaction.
@@ -51,7 +74,8 @@ impl<T, F> ReadQuery<T> for F where
 impl Reader {
     pub(super) async fn connect(location: &Location, role: Role) -> Result<Self, DbErr> {
         let (pool, _) = watch::channel(Some(Pool::connect(location, role).await?));
-        Ok(Self(Arc::new(Shared { location: location.clone(), role, pool })))
+        let unanswered_since = Mutex::new(None);
+        Ok(Self(Arc::new(Shared { location: location.clone(), role, pool, unanswered_since })))
     }
 
     /// The current connections.
@@ -82,10 +106,20 @@ impl Reader {
             let pool = tokio::time::timeout(REPLACEMENT_WAIT, pool).await;
             let pool = pool.ok().and_then(|pool| pool.ok()?.clone()).ok_or_else(timed_out)?;
             let Some(timeout) = pool.timeout() else { return run_on(&pool, &query).await };
+            self.0.note_query();
             tokio::select! {
                 result = tokio::time::timeout(timeout, run_on(&pool, &query)) => match result {
                     Ok(Err(error)) if retries > 0 && is_broken(&error) => retries -= 1,
-                    Ok(result) => return result,
+                    Ok(Err(error)) if is_pool_exhausted(&error) => {
+                        if self.0.is_silent_for(timeout) {
+                            self.replace();
+                        }
+                        return Err(error);
+                    }
+                    Ok(result) => {
+                        self.0.note_answer();
+                        return result;
+                    }
                     Err(_) => {
                         self.replace();
                         return Err(timed_out());
@@ -111,6 +145,7 @@ impl Reader {
         tokio::spawn(async move {
             while let Some(reader) = shared.upgrade() {
                 if let Ok(pool) = Pool::connect(&reader.location, reader.role).await {
+                    reader.note_answer();
                     reader.pool.send_replace(Some(pool));
                     break;
                 }

@@ -14,7 +14,7 @@ use sea_orm::sqlx::{self, ConnectOptions as _, Executor, Row};
 use sea_orm::{ConnectOptions, Database, DbErr, RuntimeErr};
 
 use super::{Pool, Role, STATEMENTS, set_pool_options};
-use crate::store::db_error::{cause, is_refused_setting};
+use crate::store::db_error::{is_pool_exhausted, is_refused_setting};
 
 /// A custom setting that marks a session as ours. If it is still there once the session has
 /// started, so are the other settings.
@@ -88,7 +88,7 @@ pub(super) async fn connect(url: &str, role: Role) -> Result<Pool, DbErr> {
 /// Why no connection was made. The pool tries again while PostgreSQL is starting or has no free
 /// connection, and in the end reports a timeout; a single attempt reports what PostgreSQL says.
 async fn reason(url: &str, error: DbErr) -> DbErr {
-    if !matches!(cause(&error), Some(sqlx::Error::PoolTimedOut)) {
+    if !is_pool_exhausted(&error) {
         return error;
     }
     let Ok(options) = url.parse::<PgConnectOptions>() else { return error };

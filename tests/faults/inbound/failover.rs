@@ -14,7 +14,11 @@ use crate::support::{
 const SOON: Duration = Duration::from_secs(15);
 
 async fn get(address: SocketAddr, path: &str) -> Option<u16> {
-    let answer = local_client(DEADLINE).get(format!("http://{address}{path}")).send().await;
+    get_within(DEADLINE, address, path).await
+}
+
+async fn get_within(time: Duration, address: SocketAddr, path: &str) -> Option<u16> {
+    let answer = local_client(time).get(format!("http://{address}{path}")).send().await;
     Some(answer.ok()?.status().as_u16())
 }
 
@@ -119,6 +123,27 @@ async fn an_unresponsive_postgresql_is_abandoned_for_new_connections() {
         get(server.address, "/conversations").await == Some(200)
     })
     .await;
+    server.kill();
+    assert_kept(&db.url, &[1, 2]).await;
+}
+
+/// The same, when the callers of the queries under way have left: the driver then tests their connections
+/// without a time limit, and none becomes free.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_callers_who_left_are_abandoned_with_an_unresponsive_postgresql() {
+    let db = TestDatabase::postgres().await;
+    let proxy = Proxy::before(&db).await;
+    let signer = signer(15);
+    let home = home(&proxy.url(&db.url), &signer);
+    let server = Server::start(&home);
+    repost(server.address, &signer, &[1]).await;
+    proxy.silence();
+    // More than there are connections, and less time than a query has.
+    let impatient =
+        (0..8).map(|_| get_within(Duration::from_millis(300), server.address, "/conversations"));
+    assert_eq!(futures_util::future::join_all(impatient).await, [None; 8]);
+    assert_back_soon("silence", server.address, &signer, 2).await;
+    assert_eq!(get(server.address, "/conversations").await, Some(200));
     server.kill();
     assert_kept(&db.url, &[1, 2]).await;
 }
