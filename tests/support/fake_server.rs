@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::http::{header, read, response};
-use super::{CONTACT, eventually};
+use super::{CONTACT, eventually, eventually_some};
 
 /// What it does with one request.
 #[derive(Clone, Debug)]
@@ -123,7 +123,11 @@ impl FakeServer {
     }
 
     async fn listening(port: u16, script: &[Reply], then: Option<Reply>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
+        // Between two servers, a connection of another test may have the port for a moment.
+        let listener = eventually_some("the port to be free", async || {
+            TcpListener::bind(("127.0.0.1", port)).await.ok()
+        });
+        let listener = listener.await;
         let address = listener.local_addr().expect("an address");
         let inner = Arc::new(Inner {
             script: Mutex::new(script.iter().cloned().collect()),
